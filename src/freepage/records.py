@@ -1,0 +1,157 @@
+"""What is on disk in a run folder, and the words everyone shares.
+
+    RUN/manifest.json                 Manifest: what was asked, where, with which versions
+    RUN/study.toml                    the study as it was read
+    RUN/plan.json                     the trials in the order they were run
+    RUN/trials/ID/trial.json          TrialRecord: how the trial went, and its evidence
+    RUN/trials/ID/schedule.json       what every worker process was told to do
+    RUN/trials/ID/samples.jsonl       SampleLine while running, then samples.parquet (t_s, entity, metric, value)
+    RUN/trials/ID/events.jsonl        EventLine while running, then events.parquet (one column per field)
+    RUN/trials/ID/console-NAME.log    what the instance's console said
+    RUN/results.json                  estimates, doubts, claims, verdict
+    RUN/report.html
+
+Times called `t_s` are seconds since the trial's zero, the instant the schedules start; before it they are negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+RUN_SCHEMA = 1
+NODE = "node"
+
+
+class Arm(StrEnum):
+    """What carries the workload of a trial."""
+
+    POD = "pod"
+    VM = "vm"
+    VM_FPR = "vm-fpr"
+
+
+class TrialStatus(StrEnum):
+    """How a trial ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    PLANNED = "planned"
+
+
+class Action(StrEnum):
+    """What a worker process does in one step of its schedule."""
+
+    ALLOCATE = "allocate"
+    FREE = "free"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was seen of FPR on one instance; None is 'not known', never 'no'.
+
+    Levels: configured (QEMU says so), negotiated (virtio feature bit 5 in the guest), active (reports arrive:
+    the reporting queue's used index moved), effective (host memory fell; decided by the analysis).
+    """
+
+    instance: str
+    configured: bool | None = None
+    negotiated: bool | None = None
+    active: bool | None = None
+    report_count: int | None = None
+    reporting_order: int | None = None
+    guest_kernel: str | None = None
+    guest_thp: str | None = None
+    host_thp: str | None = None
+    memory_backend: str | None = None
+    accelerator: str | None = None
+
+
+@dataclass(frozen=True)
+class ClockOffset:
+    """Worker clock minus host clock (both CLOCK_MONOTONIC), and how far wrong it can be: half the round trip."""
+
+    offset_s: float
+    uncertainty_s: float
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """One finished step of one worker process; times in seconds, `t_s` and `end_s` since the trial's zero."""
+
+    t_s: float
+    end_s: float
+    instance: str
+    process: int
+    index: int
+    iteration: int
+    action: str
+    bytes: int
+    planned_s: float
+    late_s: float
+    wall_s: float
+    user_s: float
+    system_s: float
+    minor_faults: int
+    major_faults: int
+    ok: bool
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleLine:
+    """One tick of the sampler: values by entity ("node", or an instance's name) and metric id; None is missing."""
+
+    t_s: float
+    late_s: float
+    values: dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """How one trial went. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
+
+    id: str
+    experiment: str
+    arm: Arm
+    repeat: int
+    order: int
+    status: TrialStatus
+    planned_duration_s: float
+    wall_zero: str | None = None
+    ready_s: float | None = None
+    error: str | None = None
+    hint: str | None = None
+    console_tail: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    clock_start: dict[str, ClockOffset] = field(default_factory=dict)
+    clock_end: dict[str, ClockOffset] = field(default_factory=dict)
+    sampler_cpu_s: float | None = None
+    sampler_wall_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was asked for, and the conditions it was asked under; `host` is the dictionary of facts.py."""
+
+    schema: int
+    freepage_version: str
+    command: tuple[str, ...]
+    study: str
+    title: str
+    seed: int
+    scale: float
+    repeats: int
+    arms: tuple[Arm, ...]
+    target: str
+    accelerator: str
+    accelerator_reason: str
+    interval_s: float
+    node: str
+    node_memory_bytes: int
+    started_at: str
+    finished_at: str | None
+    host: dict[str, object]
+    tools: dict[str, str]
+    verdict_rule: dict[str, float]

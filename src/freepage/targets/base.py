@@ -1,0 +1,49 @@
+"""The seam between a trial and the place it runs in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from freepage.plan import Trial
+    from freepage.records import Evidence
+    from freepage.worker.client import WorkerClient
+
+
+class Instance(Protocol):
+    """One running pod or VM whose worker has said it is ready."""
+
+    name: str
+    worker: WorkerClient
+
+    def read_usage(self) -> dict[str, float | None]:
+        """Read the host-side counters of this instance by metric id; cheap, called at every tick."""
+        ...
+
+    async def read_guest(self) -> dict[str, float | None]:
+        """Read what the guest says of its memory by metric id; {} where there is no guest."""
+        ...
+
+    async def read_evidence(self) -> Evidence:
+        """Read what shows whether FPR is configured, negotiated and active."""
+        ...
+
+
+class Target(Protocol):
+    """A place where trials run."""
+
+    def open_instances(self, trial: Trial, folder: Path) -> AbstractAsyncContextManager[Sequence[Instance]]:
+        """Start every instance of the trial and leave nothing behind at the end.
+
+        `folder` takes the consoles (console-NAME.log). Raises InstanceError, with the console's last lines as its
+        hint, when one does not become ready.
+        """
+        ...
+
+    def read_node(self) -> dict[str, float | None]:
+        """Read the node's counters by metric id (the host, or the cgroup that plays the node)."""
+        ...
