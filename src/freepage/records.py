@@ -21,6 +21,7 @@ from enum import StrEnum
 
 RUN_SCHEMA = 1
 NODE = "node"
+SAMPLER = "sampler"
 
 
 class Arm(StrEnum):

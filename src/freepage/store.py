@@ -1,0 +1,282 @@
+"""The run folder: append-only JSONL while a trial runs, Parquet once it is sealed, and everything back from either."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from typing import IO, TYPE_CHECKING, Any
+
+from freepage.errors import RunFolderError
+from freepage.records import (
+    RUN_SCHEMA,
+    SAMPLER,
+    Action,
+    Arm,
+    ClockOffset,
+    EventLine,
+    Evidence,
+    Manifest,
+    SampleLine,
+    TrialRecord,
+    TrialStatus,
+)
+from freepage.schedule import ProcessSchedule, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import polars as pl
+
+    from freepage.plan import Trial
+
+MANIFEST = "manifest.json"
+RESULTS = "results.json"
+REPORT = "report.html"
+_OURS = (
+    "manifest.json",
+    "plan.json",
+    "study.toml",
+    "results.json",
+    "report.html",
+    "trials",
+    "figures",
+    "tables",
+)
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """One stored trial.
+
+    samples: columns t_s, entity, metric, value; null is missing. events: one column per field of EventLine.
+    schedules: by instance name. Frames are empty, with their columns, when nothing was measured.
+    """
+
+    record: TrialRecord
+    schedules: dict[str, list[ProcessSchedule]]
+    samples: pl.DataFrame
+    events: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run; trials in the order they were run."""
+
+    folder: Path
+    manifest: Manifest
+    trials: list[TrialData]
+
+
+def prepare_folder(folder: Path, *, force: bool) -> None:
+    """Make `folder` an empty place for a run.
+
+    Raises RunFolderError when it holds anything, unless `force`; even then only an earlier run is removed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is not a folder", hint="choose another --out")
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    if entries and not force:
+        raise RunFolderError(
+            f"the output folder {folder} is not empty ({entries[0].name} is in it)",
+            hint="choose another --out, or --force to replace an earlier run",
+        )
+    foreign = [e.name for e in entries if e.name not in _OURS]
+    if foreign:
+        raise RunFolderError(
+            f"{folder} holds {foreign[0]}, which is no part of a run",
+            hint="--force replaces nothing but a run; choose another --out",
+        )
+    for entry in entries:
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    (folder / "trials").mkdir(parents=True, exist_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as JSON in one step: readers see the old file or the new one."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    write_json(folder / MANIFEST, asdict(manifest))
+
+
+class TrialWriter:
+    """Writes one trial's lines as they come; a line that was written survives whatever happens next."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._samples = (folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._events = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
+
+    def write_schedules(self, schedules: Mapping[str, Sequence[ProcessSchedule]]) -> None:
+        write_json(
+            self.folder / "schedule.json", {name: [asdict(p) for p in ps] for name, ps in schedules.items()}
+        )
+
+    def write_sample(self, line: SampleLine) -> None:
+        _write_line(self._samples, asdict(line))
+
+    def write_event(self, line: EventLine) -> None:
+        _write_line(self._events, asdict(line))
+
+    def write_record(self, record: TrialRecord) -> None:
+        write_json(self.folder / "trial.json", asdict(record))
+
+    def close(self) -> None:
+        self._samples.close()
+        self._events.close()
+
+    def seal(self) -> None:
+        """Turn the JSONL into Parquet, and remove it only once that is written."""
+        self.close()
+        for name, read in (("samples", read_sample_lines), ("events", read_event_lines)):
+            source = self.folder / f"{name}.jsonl"
+            sealed = self.folder / f"{name}.parquet"
+            temporary = sealed.with_suffix(".new")
+            read(source).write_parquet(temporary)
+            temporary.replace(sealed)
+            source.unlink()
+
+
+def load_run(folder: Path) -> Run:
+    """Load a stored run, sealed or cut short; RunFolderError says what is wrong with it."""
+    manifest = _load_manifest(folder)
+    trials = [load_trial(path.parent) for path in sorted((folder / "trials").glob("*/trial.json"))]
+    return Run(folder, manifest, sorted(trials, key=lambda t: t.record.order))
+
+
+def load_trial(folder: Path) -> TrialData:
+    """Load one trial's record, schedules, samples and events."""
+    return TrialData(
+        record=_record_from(_read_json(folder / "trial.json")),
+        schedules=_load_schedules(folder / "schedule.json"),
+        samples=_load_frame(folder, "samples"),
+        events=_load_frame(folder, "events"),
+    )
+
+
+def read_sample_lines(path: Path) -> pl.DataFrame:
+    """Read samples.jsonl as the long frame t_s, entity, metric, value; a torn last line is left out.
+
+    The entity "sampler" carries the sampler's own lateness as late_s.
+    """
+    import polars as pl
+
+    rows = [row for line in _read_lines(path) for row in _sample_rows(line)]
+    schema = {"t_s": pl.Float64, "entity": pl.String, "metric": pl.String, "value": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def read_event_lines(path: Path) -> pl.DataFrame:
+    """Read events.jsonl with one column per field of EventLine; a torn last line is left out."""
+    import polars as pl
+
+    types = {
+        "float": pl.Float64,
+        "int": pl.Int64,
+        "str": pl.String,
+        "bool": pl.Boolean,
+        "str | None": pl.String,
+    }
+    schema = {f.name: types[str(f.type)] for f in fields(EventLine)}
+    return pl.DataFrame(list(_read_lines(path)), schema=schema)
+
+
+def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
+    """Give the plan's trials without their schedules, which each trial keeps."""
+    return [
+        {
+            "id": t.id,
+            "experiment": t.experiment.name,
+            "arm": t.arm,
+            "repeat": t.repeat,
+            "duration_s": t.duration_s,
+            "instances": [
+                {"name": i.name, "carrier": i.carrier, "cpus": i.cpus, "vm_memory_bytes": i.vm_memory_bytes}
+                for i in t.instances
+            ],
+        }
+        for t in trials
+    ]
+
+
+def _sample_rows(line: dict[str, Any]) -> Iterator[tuple[float, str, str, float | None]]:
+    yield line["t_s"], SAMPLER, "late_s", line["late_s"]
+    for entity, values in line["values"].items():
+        for metric, value in values.items():
+            yield line["t_s"], entity, metric, value
+
+
+def _write_line(stream: IO[str], content: object) -> None:
+    stream.write(json.dumps(content, allow_nan=False) + "\n")
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for number, text in enumerate(stream, 1):
+            try:
+                yield json.loads(text)
+            except json.JSONDecodeError as error:
+                if text.endswith("\n"):
+                    raise RunFolderError(f"{path}, line {number} is not JSON: {error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{path} is missing", hint="give the folder that `freepage run --out` wrote"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path} is not JSON: {error}") from error
+
+
+def _load_manifest(folder: Path) -> Manifest:
+    content = _read_json(folder / MANIFEST)
+    if content.get("schema") != RUN_SCHEMA:
+        raise RunFolderError(
+            f"{folder} has run schema {content.get('schema')!r}; this freepage reads {RUN_SCHEMA}",
+            hint="use the version of freepage that its manifest.json names",
+        )
+    content |= {"arms": tuple(Arm(a) for a in content["arms"]), "command": tuple(content["command"])}
+    return Manifest(**content)
+
+
+def _load_schedules(path: Path) -> dict[str, list[ProcessSchedule]]:
+    content = _read_json(path) if path.exists() else {}
+    return {name: [_schedule_from(p) for p in processes] for name, processes in content.items()}
+
+
+def _schedule_from(content: dict[str, Any]) -> ProcessSchedule:
+    steps = tuple(Step(**(s | {"action": Action(s["action"])})) for s in content["steps"])
+    return ProcessSchedule(content["process"], steps)
+
+
+def _record_from(content: dict[str, Any]) -> TrialRecord:
+    clocks = {
+        key: {n: ClockOffset(**c) for n, c in content[key].items()} for key in ("clock_start", "clock_end")
+    }
+    words = {"arm": Arm(content["arm"]), "status": TrialStatus(content["status"])}
+    lists = {
+        "console_tail": tuple(content["console_tail"]),
+        "evidence": tuple(Evidence(**e) for e in content["evidence"]),
+    }
+    return TrialRecord(**(content | clocks | words | lists))
+
+
+def _load_frame(folder: Path, name: str) -> pl.DataFrame:
+    import polars as pl
+
+    sealed = folder / f"{name}.parquet"
+    if sealed.exists():
+        return pl.read_parquet(sealed)
+    read = read_sample_lines if name == "samples" else read_event_lines
+    return read(folder / f"{name}.jsonl")
