@@ -1,0 +1,156 @@
+"""A whole run: from what a person asked for to a run folder."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from freepage import __version__
+from freepage.errors import CapacityError
+from freepage.facts import read_host_facts
+from freepage.plan import Trial, check_capacity, fit_scale, plan_trials, planned_duration_s
+from freepage.records import RUN_SCHEMA, Arm, Manifest
+from freepage.store import plan_as_json, prepare_folder, write_json, write_manifest
+from freepage.study import Conditions, Study, read_study, scale_study
+from freepage.trial import run_trial
+from freepage.units import format_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from freepage.progress import Progress
+    from freepage.study_file import StudyFile
+    from freepage.targets.local.target import LocalTarget
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for; None is what the study says."""
+
+    study: str
+    arms: tuple[Arm, ...] | None = None
+    scale: float | None = None
+    repeats: int | None = None
+    seed: int | None = None
+    node_memory_bytes: int | None = None
+    overrides: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that has been checked against the host: what will run, and what it needs."""
+
+    study: Study
+    study_text: str
+    trials: list[Trial]
+    conditions: Conditions
+    available_bytes: int
+
+    @property
+    def planned_duration_s(self) -> float:
+        return planned_duration_s(self.trials, self.conditions.accelerator)
+
+
+def prepare(request: Request, accelerator: str, host: dict[str, object]) -> Prepared:
+    """Read, scale and plan a study for this host.
+
+    Raises StudyError for a wrong study and CapacityError for one that does not fit.
+    """
+    file, text = _read_file(request)
+    total, available_bytes = _find_memory(request, host)
+    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator)
+    scale = request.scale or fit_scale(file, conditions, available_bytes)
+    study = scale_study(file, scale, conditions)
+    check_capacity(file, study, conditions, available_bytes)
+    return Prepared(study, text, plan_trials(study), conditions, available_bytes)
+
+
+async def run_study(
+    request: Request, target: LocalTarget, folder: Path, progress: Progress, *, force: bool = False
+) -> Manifest:
+    """Run every trial of a study on `target` and store it in `folder`.
+
+    The folder is complete and can be reported on whatever ends the run; cancellation is raised again at the end.
+    """
+    host = read_host_facts()
+    prepared = prepare(request, target.accelerator, host)
+    prepare_folder(folder, force=force)
+    manifest = _build_manifest(request, prepared, target, host)
+    write_manifest(folder, manifest)
+    (folder / "study.toml").write_text(prepared.study_text, encoding="utf-8")
+    write_json(folder / "plan.json", plan_as_json(prepared.trials))
+    progress.run_started(prepared.trials, prepared.planned_duration_s)
+    try:
+        await _run_trials(target, prepared, folder, progress)
+    finally:
+        progress.run_ended()
+        manifest = replace(manifest, finished_at=_now())
+        write_manifest(folder, manifest)
+    return manifest
+
+
+async def _run_trials(target: LocalTarget, prepared: Prepared, folder: Path, progress: Progress) -> None:
+    for trial in prepared.trials:
+        progress.trial_started(trial)
+        record = await run_trial(
+            target, trial, folder / "trials" / trial.id, interval_s=prepared.study.interval_s, progress=progress
+        )
+        progress.trial_ended(trial, record)
+
+
+def _read_file(request: Request) -> tuple[StudyFile, str]:
+    file, text = read_study(request.study, request.overrides)
+    changes: dict[str, object] = {}
+    if request.arms is not None:
+        changes["arms"] = request.arms
+    if request.seed is not None:
+        changes["seed"] = request.seed
+    if request.repeats is not None:
+        changes["experiment"] = tuple(e.model_copy(update={"repeats": request.repeats}) for e in file.experiment)
+    return file.model_copy(update=changes), text
+
+
+def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:
+    """Give the node's memory and what of it is available, in bytes."""
+    total, available = int(str(host["memory_total_bytes"])), int(str(host["memory_available_bytes"]))
+    if request.node_memory_bytes is None:
+        return total, available
+    if request.node_memory_bytes > available:
+        raise CapacityError(
+            f"--node-memory {format_bytes(request.node_memory_bytes)} is more than the {format_bytes(available)} available",
+            hint="give less, or leave it out to take the host itself as the node",
+        )
+    return request.node_memory_bytes, request.node_memory_bytes
+
+
+def _build_manifest(request: Request, prepared: Prepared, target: LocalTarget, host: dict[str, object]) -> Manifest:
+    study = prepared.study
+    return Manifest(
+        schema=RUN_SCHEMA,
+        freepage_version=__version__,
+        command=request.command,
+        study=study.name,
+        title=study.title,
+        seed=study.seed,
+        scale=study.scale,
+        repeats=max(e.repeats for e in study.experiments),
+        arms=study.arms,
+        target="local",
+        accelerator=target.accelerator,
+        accelerator_reason=target.accelerator_reason,
+        interval_s=study.interval_s,
+        node=target.node,
+        node_memory_bytes=prepared.conditions.node_memory_bytes,
+        started_at=_now(),
+        finished_at=None,
+        host=host,
+        tools=target.tools | {"python": platform.python_version()},
+        verdict_rule=study.verdict_rule,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,269 @@
+"""What a study file may say, and errors that name the line and what was meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from freepage.errors import StudyError
+from freepage.records import Arm
+from freepage.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+class Share(float):
+    """A size given as a share of the node's memory: 0.25 for "25%"."""
+
+    __slots__ = ()
+
+
+def _read_size(value: object) -> object:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        share = float(value.strip()[:-1]) / 100
+        if not 0 < share <= 1:
+            raise ValueError(f"{value!r} is no share of the node between 0% and 100%")
+        return Share(share)
+    if isinstance(value, str):
+        return parse_size(value)
+    raise ValueError(f"{value!r} is not a size: write it as text with its unit, such as '512MiB' or '25%'")
+
+
+def _read_duration(value: object) -> object:
+    if isinstance(value, str):
+        return parse_duration(value)
+    raise ValueError(f"{value!r} is not a duration: write it as text with its unit, such as '90s'")
+
+
+def _split_range(value: object) -> object:
+    """Take 'min,max,step', a table with those keys, or one value for all three."""
+    if isinstance(value, str):
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) == 1:
+            return {"min": parts[0], "max": parts[0], "step": parts[0]}
+        if len(parts) == 3:
+            return dict(zip(("min", "max", "step"), parts, strict=True))
+        raise ValueError(f"{value!r} is neither one value nor 'min,max,step'")
+    return value
+
+
+Size = Annotated[int | Share, BeforeValidator(_read_size)]
+Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0)]
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+
+
+class SizeRange(BaseModel):
+    model_config = _STRICT
+    min: Size
+    max: Size
+    step: Size
+
+    @model_validator(mode="after")
+    def _check_order(self) -> SizeRange:
+        if isinstance(self.min, Share) == isinstance(self.max, Share) and self.min > self.max:
+            raise ValueError("the range's min is greater than its max")
+        if not min(self.min, self.max, self.step) > 0:
+            raise ValueError("a size must be greater than 0")
+        return self
+
+
+class DurationRange(BaseModel):
+    model_config = _STRICT
+    min: Duration
+    max: Duration
+    step: Duration
+
+    @model_validator(mode="after")
+    def _check_order(self) -> DurationRange:
+        if self.min > self.max:
+            raise ValueError("the range's min is greater than its max")
+        return self
+
+
+SizeRangeText = Annotated[SizeRange, BeforeValidator(_split_range)]
+DurationRangeText = Annotated[DurationRange, BeforeValidator(_split_range)]
+
+
+class ExperimentFile(BaseModel):
+    """One [[experiment]] as a person writes it, at the size of the original."""
+
+    model_config = _STRICT
+    kind: Literal["cycle", "random"]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = ""
+    title: str = ""
+    size: SizeRangeText
+    hold: DurationRangeText
+    idle: DurationRangeText
+    slot: Duration | None = None
+    iterations: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    duration: Duration | None = None
+    repeats: Annotated[int, Field(ge=1, le=1000)] | None = None
+    instances: Annotated[int, Field(ge=1, le=1000)] = 1
+    processes: Annotated[int, Field(ge=1, le=256)] = 1
+    cpus: Annotated[int, Field(ge=1, le=512)] = 1
+    vm_memory: Size | None = None
+    start: Literal["duty-cycle", "held", "idle"] = "duty-cycle"
+    scan: Literal["once", "sequential", "random"] = "once"
+    stride: Size = 4096
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> ExperimentFile:
+        unfit = {"cycle": ("duration", "iterations"), "random": ("iterations", "duration")}[self.kind]
+        if getattr(self, unfit[0]) is not None:
+            raise ValueError(f"kind '{self.kind}' has no '{unfit[0]}'; it is bounded by '{unfit[1]}'")
+        if getattr(self, unfit[1]) is None:
+            raise ValueError(f"kind '{self.kind}' needs '{unfit[1]}'")
+        if self.hold.min + self.idle.min <= 0:
+            raise ValueError("hold and idle cannot both be 0")
+        if self.kind == "cycle" and (self.size.min, self.hold.min, self.idle.min) != (
+            self.size.max,
+            self.hold.max,
+            self.idle.max,
+        ):
+            raise ValueError("kind 'cycle' repeats one size, hold and idle; for ranges use kind 'random'")
+        return self
+
+
+class FitFile(BaseModel):
+    """What the default scale has to fit into: a share of the available memory, and a duration."""
+
+    model_config = _STRICT
+    memory: Size = Share(0.6)
+    duration: Duration = 900.0
+
+
+class StudyFile(BaseModel):
+    """A whole study file."""
+
+    model_config = _STRICT
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+    title: str = ""
+    seed: int = 1
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = (Arm.POD, Arm.VM, Arm.VM_FPR)
+    interval: Annotated[float, BeforeValidator(_read_duration), Field(ge=0.1, le=60)] = 1.0
+    scale: Annotated[float, Field(gt=0, le=100)] | None = None
+    fit: FitFile = FitFile()
+    verdict: dict[str, float] = {}
+    experiment: Annotated[tuple[ExperimentFile, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_names(self) -> StudyFile:
+        names = [name_of(e) for e in self.experiment]
+        twice = next((n for n in names if names.count(n) > 1), None)
+        if twice:
+            raise ValueError(f"two experiments are called {twice!r}; give one of them another name")
+        if len(set(self.arms)) != len(self.arms):
+            raise ValueError("an arm is named twice")
+        return self
+
+
+def name_of(experiment: ExperimentFile) -> str:
+    return experiment.name or experiment.kind
+
+
+def parse_study(text: str, source: str, overrides: tuple[str, ...] = ()) -> StudyFile:
+    """Read a study from TOML text; `overrides` are "key=value" or "experiment.key=value".
+
+    Raises StudyError that names `source`, the line, what is wrong and what was meant.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{source} is not TOML: {error}") from error
+    for override in overrides:
+        _apply_override(content, override)
+    try:
+        return StudyFile.model_validate(content)
+    except ValidationError as error:
+        raise _explain(error.errors()[0], text, source) from error
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals:
+        raise StudyError(
+            f"--set {override} has no '='", hint="write --set key=value, such as --set cycle.hold=30s"
+        )
+    table: dict[str, Any] = content
+    *parents, key = path.strip().split(".")
+    for name in parents:
+        table = _find_table(table, name, override)
+    table[key] = _read_value(value.strip())
+
+
+def _find_table(content: dict[str, Any], name: str, override: str) -> dict[str, Any]:
+    experiments = {e.get("name") or e.get("kind", ""): e for e in content.get("experiment", [])}
+    if name in experiments:
+        return dict_of(experiments[name])
+    if name in {"fit", "verdict"}:
+        return dict_of(content.setdefault(name, {}))
+    known = [*experiments, "fit", "verdict"]
+    raise StudyError(f"--set {override}: there is no {name!r}", hint=f"there are: {', '.join(known)}")
+
+
+def dict_of(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise StudyError(f"{value!r} is not a table")
+    return value
+
+
+def _read_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ErrorDetails, text: str, source: str) -> StudyError:
+    location = [part for part in error["loc"] if part not in {"min", "max", "step"}]
+    where = find_line(text, location)
+    place = f"{source}, line {where}" if where else source
+    key = str(location[-1]) if location else "the study"
+    if error["type"] == "extra_forbidden":
+        return StudyError(f"{place}: unknown key {key!r}", hint=_guess(key, location))
+    if error["type"] == "missing":
+        return StudyError(f"{place}: {key!r} is missing{_table_of(location)}")
+    message = error["msg"].removeprefix("Value error, ")
+    shown = f" = {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
+    return StudyError(f"{place}: {key}{shown}: {message}" if location else f"{place}: {message}")
+
+
+def _table_of(location: list[int | str]) -> str:
+    return (
+        f" in experiment {int(location[1]) + 1}" if location[0] == "experiment" and len(location) > 1 else ""
+    )
+
+
+def _guess(key: str, location: list[int | str]) -> str:
+    model: type[BaseModel] = ExperimentFile if location[0] == "experiment" else StudyFile
+    if location[0] == "fit":
+        model = FitFile
+    known = list(model.model_fields)
+    close = difflib.get_close_matches(key, known, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+
+
+def find_line(text: str, location: list[int | str]) -> int | None:
+    """Find the line (from 1) that an error's location in a TOML text points at; None if it stands nowhere."""
+    lines = text.splitlines()
+    start = 0
+    rest = location
+    if len(location) >= 2 and location[0] == "experiment" and isinstance(location[1], int):
+        tables = [n for n, line in enumerate(lines) if re.match(r"\s*\[\[\s*experiment\s*\]\]", line)]
+        start = tables[location[1]] if location[1] < len(tables) else 0
+        rest = location[2:]
+    elif location and location[0] in {"fit", "verdict"}:
+        start = next((n for n, line in enumerate(lines) if re.match(rf"\s*\[{location[0]}\]", line)), 0)
+        rest = location[1:]
+    if not rest:
+        return start + 1 if start else None
+    pattern = re.compile(rf"\s*[\"']?{re.escape(str(rest[0]))}[\"']?\s*=")
+    return next(
+        (n + 1 for n in range(start, len(lines)) if pattern.match(lines[n])), start + 1 if start else None
+    )
