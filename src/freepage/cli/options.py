@@ -1,0 +1,86 @@
+"""The options that `run` and `plan` share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from freepage.records import Arm
+from freepage.units import parse_size
+
+if TYPE_CHECKING:
+    from freepage.run import Request
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "study", metavar="STUDY", help="a built-in name (see `freepage studies`) or a TOML file"
+    )
+    parser.add_argument(
+        "--arms", type=_arms, metavar="LIST", help="of pod,vm,vm-fpr; the study's own by default"
+    )
+    parser.add_argument(
+        "--scale", type=_scale, metavar="F", help="1 is the study's own size; what fits this host by default"
+    )
+    parser.add_argument("--repeats", type=_count, metavar="N", help="trials of each experiment on each arm")
+    parser.add_argument("--seed", type=int, metavar="S", help="another seed draws other schedules and orders")
+    parser.add_argument(
+        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="how guests are executed"
+    )
+    parser.add_argument("--kernel", metavar="PATH", help="another guest kernel (a bzImage or Image)")
+    parser.add_argument(
+        "--node-memory", type=_size, metavar="SIZE", help="make a memory cgroup of this size the node"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the study: cycle.hold=30s"
+    )
+
+
+def build_request(options: argparse.Namespace) -> Request:
+    from freepage.run import Request
+
+    return Request(
+        study=options.study,
+        arms=options.arms,
+        scale=options.scale,
+        repeats=options.repeats,
+        seed=options.seed,
+        node_memory_bytes=options.node_memory,
+        overrides=tuple(options.set),
+        command=options.command_line,
+    )
+
+
+def _arms(text: str) -> tuple[Arm, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in set(Arm)]
+    if unknown or not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different arms of {', '.join(Arm)}")
+    return tuple(Arm(name) for name in names)
+
+
+def _scale(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a scale: greater than 0, at most 100")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1 to 1000")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
