@@ -96,7 +96,11 @@ async def _run_trials(target: LocalTarget, prepared: Prepared, folder: Path, pro
     for trial in prepared.trials:
         progress.trial_started(trial)
         record = await run_trial(
-            target, trial, folder / "trials" / trial.id, interval_s=prepared.study.interval_s, progress=progress
+            target,
+            trial,
+            folder / "trials" / trial.id,
+            interval_s=prepared.study.interval_s,
+            progress=progress,
         )
         progress.trial_ended(trial, record)
 
@@ -109,7 +113,9 @@ def _read_file(request: Request) -> tuple[StudyFile, str]:
     if request.seed is not None:
         changes["seed"] = request.seed
     if request.repeats is not None:
-        changes["experiment"] = tuple(e.model_copy(update={"repeats": request.repeats}) for e in file.experiment)
+        changes["experiment"] = tuple(
+            e.model_copy(update={"repeats": request.repeats}) for e in file.experiment
+        )
     return file.model_copy(update=changes), text
 
 
@@ -126,7 +132,9 @@ def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:
     return request.node_memory_bytes, request.node_memory_bytes
 
 
-def _build_manifest(request: Request, prepared: Prepared, target: LocalTarget, host: dict[str, object]) -> Manifest:
+def _build_manifest(
+    request: Request, prepared: Prepared, target: LocalTarget, host: dict[str, object]
+) -> Manifest:
     study = prepared.study
     return Manifest(
         schema=RUN_SCHEMA,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from freepage.errors import EvidenceError, InstanceError, TrialError
+from freepage.errors import EvidenceError, TrialError
 from freepage.fpr.evidence import find_contradiction
-from freepage.metrics import in_use_bytes
-from freepage.records import NODE, Arm, SampleLine, TrialRecord, TrialStatus
+from freepage.records import SampleLine, TrialRecord, TrialStatus
 from freepage.sampling.sampler import sample_until_cancelled
 from freepage.store import TrialWriter
 from freepage.units import MIB
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
     from pathlib import Path
 
-    from freepage.plan import InstancePlan, Trial
+    from freepage.plan import Trial
     from freepage.progress import Progress
-    from freepage.records import ClockOffset, EventLine, Evidence
+    from freepage.records import ClockOffset
     from freepage.targets.base import Instance, Target
 
 T = TypeVar("T")
@@ -61,13 +60,16 @@ async def run_trial(
 
 
 class _TrialRunner:
-    def __init__(self, target: Target, trial: Trial, folder: Path, interval_s: float, progress: Progress) -> None:
+    def __init__(
+        self, target: Target, trial: Trial, folder: Path, interval_s: float, progress: Progress
+    ) -> None:
         self._target = target
         self._trial = trial
         self._interval_s = interval_s
         self._progress = progress
         self._writer = TrialWriter(folder)
         self._instances: Sequence[Instance] = ()
+        self._settled = asyncio.Event()
         self._zero_s: float | None = None
         self._waiting: list[SampleLine] = []
         self.record = _planned_record(trial)
@@ -101,9 +103,8 @@ class _TrialRunner:
 
     async def _settle(self) -> None:
         """Wait until the node's memory in use is steady, so that one trial does not leak into the next."""
-        deadline_s = time.monotonic() + SETTLE_DEADLINE_S
-        while not _is_settled(self._waiting) and time.monotonic() < deadline_s:
-            await asyncio.sleep(min(self._interval_s, 0.2))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._settled.wait(), SETTLE_DEADLINE_S)
 
     async def _check_evidence(self) -> None:
         evidence = await _run_together(*(i.read_evidence() for i in self._instances))
@@ -152,6 +153,8 @@ class _TrialRunner:
         """Keep samples until the zero is known, then write them with times since it."""
         if self._zero_s is None:
             self._waiting.append(line)
+            if _is_settled(self._waiting):
+                self._settled.set()
             return
         shifted = replace(line, t_s=line.t_s - self._zero_s)
         self._writer.write_sample(shifted)

@@ -40,8 +40,9 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"freepage {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in COMMANDS.items():
-        doc = (module.__doc__ or "").strip().splitlines()[0]
-        module.add_arguments(commands.add_parser(name, help=doc, description=doc))
+        doc = (module.__doc__ or "").strip()
+        summary = doc[:1].lower() + doc[1:].removesuffix(".")
+        module.add_arguments(commands.add_parser(name, help=summary, description=doc))
     return parser
 
 

@@ -1,4 +1,4 @@
-"""show the trials of a study, their schedules, memory and time; starts nothing"""
+"""Show the trials of a study, their schedules, memory and time; starts nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""make the report of a stored run again, as html, md, json or csv"""
+"""Make the report of a stored run again: html, md, json, csv, svg or png."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run a study and report on it"""
+"""Run a study and report on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""list the built-in studies"""
+"""List the built-in studies, or print one."""
 
 from __future__ import annotations
 
