@@ -42,14 +42,12 @@ def _read_duration(value: object) -> object:
 
 def _split_range(value: object) -> object:
     """Take 'min,max,step', a table with those keys, or one value for all three."""
-    if isinstance(value, str):
-        parts = [part.strip() for part in value.split(",")]
-        if len(parts) == 1:
-            return {"min": parts[0], "max": parts[0], "step": parts[0]}
-        if len(parts) == 3:
-            return dict(zip(("min", "max", "step"), parts, strict=True))
+    if isinstance(value, dict):
+        return value
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+    if len(parts) not in {1, 3}:
         raise ValueError(f"{value!r} is neither one value nor 'min,max,step'")
-    return value
+    return dict(zip(("min", "max", "step"), parts * (3 // len(parts)), strict=True))
 
 
 Size = Annotated[int | Share, BeforeValidator(_read_size)]
