@@ -88,14 +88,20 @@ def test_text_that_is_no_toml_is_refused_with_its_line():
 
 
 def test_set_changes_a_key_of_one_experiment_and_of_the_study():
-    study = parse_study(STUDY, "mine.toml", ("cycle.hold=30s", "seed=7", "verdict.min_given_back_fraction=0.3"))
+    study = parse_study(
+        STUDY, "mine.toml", ("cycle.hold=30s", "seed=7", "verdict.min_given_back_fraction=0.3")
+    )
     assert (study.experiment[0].hold.min, study.seed) == (30, 7)
     assert study.verdict == {"min_given_back_fraction": 0.3}
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
-    [("cycle.hold", "no '='"), ("cycl.hold=3s", "there are: cycle, random"), ("cycle.hodl=3s", "did you mean 'hold'")],
+    [
+        ("cycle.hold", "no '='"),
+        ("cycl.hold=3s", "there are: cycle, random"),
+        ("cycle.hodl=3s", "did you mean 'hold'"),
+    ],
 )
 def test_a_set_that_fits_nothing_is_refused_with_what_there_is(override, words):
     assert words in complaint(STUDY, override)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from freepage.errors import RunFolderError
+from freepage.records import (
+    RUN_SCHEMA,
+    Action,
+    Arm,
+    ClockOffset,
+    EventLine,
+    Evidence,
+    Manifest,
+    SampleLine,
+    TrialRecord,
+    TrialStatus,
+)
+from freepage.schedule import ProcessSchedule, Step
+from freepage.store import TrialWriter, load_run, load_trial, prepare_folder, write_manifest
+
+MANIFEST = Manifest(
+    schema=RUN_SCHEMA,
+    freepage_version="0",
+    command=("freepage", "run"),
+    study="quick",
+    title="t",
+    seed=1,
+    scale=1.0,
+    repeats=1,
+    arms=(Arm.POD, Arm.VM_FPR),
+    target="local",
+    accelerator="tcg",
+    accelerator_reason="r",
+    interval_s=1.0,
+    node="host",
+    node_memory_bytes=1,
+    started_at="2026-01-01T00:00:00+00:00",
+    finished_at=None,
+    host={"cpus_logical": 2},
+    tools={},
+    verdict_rule={},
+)
+RECORD = TrialRecord(
+    id="001-cycle-vm-fpr-1",
+    experiment="cycle",
+    arm=Arm.VM_FPR,
+    repeat=0,
+    order=0,
+    status=TrialStatus.OK,
+    planned_duration_s=10,
+    evidence=(Evidence("cycle-0", configured=True, negotiated=None),),
+    clock_start={"cycle-0": ClockOffset(0.5, 0.001)},
+)
+EVENT = EventLine(0.1, 0.9, "cycle-0", 0, 0, 0, "allocate", 4096, 0.0, 0.1, 0.8, 0.1, 0.7, 10, 0, ok=True)
+SAMPLES = [
+    SampleLine(-1.0, 0.001, {"node": {"mem_free_bytes": 5.0, "pswpin": None}}),
+    SampleLine(0.0, 0.002, {"node": {"mem_free_bytes": 4.0, "pswpin": None}, "cycle-0": {"rss_bytes": 7.0}}),
+]
+SCHEDULES = {
+    "cycle-0": [ProcessSchedule(0, (Step(0.0, Action.ALLOCATE, 4096, 0), Step(1.0, Action.FREE, 4096, 0)))]
+}
+
+
+def write_trial(folder, *, seal):
+    writer = TrialWriter(folder / "trials" / RECORD.id)
+    writer.write_schedules(SCHEDULES)
+    for line in SAMPLES:
+        writer.write_sample(line)
+    writer.write_event(EVENT)
+    writer.write_record(RECORD)
+    writer.seal() if seal else writer.close()
+    return folder / "trials" / RECORD.id
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_what_was_written_comes_back_sealed_or_cut_short(tmp_path, seal):
+    write_manifest(tmp_path, MANIFEST)
+    write_trial(tmp_path, seal=seal)
+    run = load_run(tmp_path)
+    (trial,) = run.trials
+    assert run.manifest == MANIFEST
+    assert trial.record == RECORD
+    assert trial.schedules == SCHEDULES
+    assert trial.events.to_dicts() == [EVENT.__dict__]
+    assert trial.samples.filter(metric="mem_free_bytes")["value"].to_list() == [5.0, 4.0]
+    assert trial.samples.filter(metric="pswpin")["value"].to_list() == [None, None]
+    assert trial.samples.filter(entity="sampler")["value"].to_list() == [0.001, 0.002]
+
+
+def test_sealing_leaves_parquet_and_no_jsonl(tmp_path):
+    folder = write_trial(tmp_path, seal=True)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "events.parquet",
+        "samples.parquet",
+        "schedule.json",
+        "trial.json",
+    ]
+
+
+def test_a_torn_last_line_is_left_out_and_a_torn_line_before_it_is_an_error(tmp_path):
+    folder = write_trial(tmp_path, seal=False)
+    samples = folder / "samples.jsonl"
+    whole = samples.read_text()
+    samples.write_text(whole + '{"t_s": 3, "la')
+    assert load_trial(folder).samples["t_s"].max() == 0.0
+    samples.write_text('{"t_s": 3, "la\n' + whole)
+    with pytest.raises(RunFolderError, match="line 1"):
+        load_trial(folder)
+
+
+def test_a_trial_that_measured_nothing_has_empty_frames_with_their_columns(tmp_path):
+    writer = TrialWriter(tmp_path)
+    writer.write_record(RECORD)
+    writer.seal()
+    trial = load_trial(tmp_path)
+    assert trial.samples.schema == {
+        "t_s": pl.Float64,
+        "entity": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+    }
+    assert trial.events.is_empty()
+    assert "wall_s" in trial.events.columns
+
+
+def test_a_folder_with_anything_in_it_is_refused_without_force(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="not empty"):
+        prepare_folder(tmp_path, force=False)
+
+
+def test_force_replaces_a_run_but_never_anything_else(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    write_trial(tmp_path, seal=True)
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"thesis\.txt"):
+        prepare_folder(tmp_path, force=True)
+    assert (tmp_path / "manifest.json").exists()
+    (tmp_path / "thesis.txt").unlink()
+    prepare_folder(tmp_path, force=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["trials"]
+    assert not list((tmp_path / "trials").iterdir())
+
+
+def test_another_schema_and_a_folder_without_a_run_are_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="missing"):
+        load_run(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema": 99}))
+    with pytest.raises(RunFolderError, match="schema 99"):
+        load_run(tmp_path)
