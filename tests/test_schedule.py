@@ -71,7 +71,7 @@ def test_a_random_schedule_alternates_and_stays_within_its_ranges(seed):
         assert 4 <= free.at_s - allocate.at_s <= 12 or free.at_s == pytest.approx(last_s)
         assert allocate.bytes % (32 * MIB) == 0
         assert 64 * MIB <= allocate.bytes <= 192 * MIB
-    for (_, free), (allocate, _) in zip(pairs, pairs[1:], strict=False):
+    for (_, free), (allocate, _) in itertools.pairwise(pairs):
         assert 4 <= allocate.at_s - free.at_s <= 8
     assert all(s.at_s <= last_s for s in steps)
 
