@@ -1,0 +1,70 @@
+"""Builds the static C programs (the worker, the guest's init) with the system's compiler, cached by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from freepage.cache import cache_folder
+from freepage.errors import HostError
+
+FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror")
+INSTALL_COMPILER = "apt-get install gcc libc6-dev   (Fedora, RHEL: dnf install gcc glibc-static)"
+
+
+def build_worker() -> Path:
+    """Give the path of the worker's static binary, built if the cache lacks it.
+
+    Raises HostError when there is no compiler or no static C library.
+    """
+    return compile_static(Path(__file__).with_name("worker.c"))
+
+
+def compile_static(source: Path) -> Path:
+    """Compile one C file into a static binary, once per source, compiler and flags; HostError if that fails."""
+    compiler = find_compiler()
+    digest = hashlib.sha256()
+    for part in (
+        source.read_text(encoding="utf-8"),
+        _describe_compiler(compiler),
+        *FLAGS,
+        platform.machine(),
+    ):
+        digest.update(part.encode() + b"\0")
+    binary = cache_folder() / f"{source.stem}-{digest.hexdigest()[:16]}" / source.stem
+    if not binary.exists():
+        _compile(compiler, source, binary)
+    return binary
+
+
+def find_compiler() -> str:
+    """Find $CC, cc, gcc or clang; HostError names what installs one."""
+    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    raise HostError("there is no C compiler (looked for $CC, cc, gcc, clang)", hint=INSTALL_COMPILER)
+
+
+def _compile(compiler: str, source: Path, binary: Path) -> None:
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
+        made = Path(scratch) / binary.name
+        outcome = subprocess.run(
+            [compiler, *FLAGS, "-o", str(made), str(source)], capture_output=True, text=True, check=False
+        )
+        if outcome.returncode != 0:
+            raise HostError(
+                f"{compiler} cannot build {source.name}:\n{outcome.stderr[-2000:]}", hint=INSTALL_COMPILER
+            )
+        made.replace(binary)
+
+
+def _describe_compiler(compiler: str) -> str:
+    outcome = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return outcome.stdout

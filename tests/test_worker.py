@@ -1,0 +1,238 @@
+"""The real worker binary, spoken to over pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freepage.errors import InstanceError
+from freepage.records import Action
+from freepage.schedule import ProcessSchedule, Step
+from freepage.units import MIB
+from freepage.worker.build import build_worker
+from freepage.worker.channel import LONGEST_LINE_BYTES, open_process_channel
+from freepage.worker.client import WorkerClient
+
+
+@asynccontextmanager
+async def worker(**options):
+    process = await asyncio.create_subprocess_exec(
+        build_worker(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        limit=LONGEST_LINE_BYTES,
+        **options,
+    )
+    client = WorkerClient(open_process_channel(process), "pod-0")
+    try:
+        yield client, process
+    finally:
+        await client.close()
+        await asyncio.wait_for(process.wait(), 30)
+
+
+def pair(at_s, free_s, size, iteration=0, **changes):
+    return Step(at_s, Action.ALLOCATE, size, iteration, **changes), Step(free_s, Action.FREE, size, iteration)
+
+
+async def replay(client, *schedules):
+    events = []
+    await client.wait_ready(30)
+    await client.ping()
+    await client.load(schedules)
+    await client.start(time.monotonic() + 0.05)
+    await client.wait_done(events.append, 60)
+    return events
+
+
+async def test_a_schedule_is_replayed_in_order_with_what_each_step_cost():
+    schedule = ProcessSchedule(0, pair(0, 0.05, 8 * MIB) + pair(0.1, 0.15, 4 * MIB, 1))
+    async with worker() as (client, _):
+        events = await replay(client, schedule)
+    assert [(e.action, e.bytes, e.iteration, e.index) for e in events] == [
+        ("allocate", 8 * MIB, 0, 0),
+        ("free", 8 * MIB, 0, 1),
+        ("allocate", 4 * MIB, 1, 2),
+        ("free", 4 * MIB, 1, 3),
+    ]
+    assert [round(e.planned_s, 6) for e in events] == [0, 0.05, 0.1, 0.15]
+    assert all(e.ok and e.late_s >= 0 and e.t_s <= e.end_s for e in events)
+    assert events[0].minor_faults >= 4
+    assert events[0].wall_s > 0
+
+
+async def test_a_late_step_starts_at_once_and_shifts_nothing_after_it():
+    steps = (*pair(0, 0.000001, 64 * MIB), *pair(0.4, 0.45, 4 * MIB, 1))
+    async with worker() as (client, _):
+        events = await replay(client, ProcessSchedule(0, steps))
+    assert events[1].late_s > 0
+    assert events[1].t_s >= events[0].end_s - 0.001
+    assert [round(e.planned_s, 6) for e in events[2:]] == [0.4, 0.45]
+    assert events[2].late_s < events[1].t_s + 0.4
+
+
+async def test_processes_run_side_by_side_and_lines_never_mix():
+    schedules = [
+        ProcessSchedule(p, tuple(s for i in range(40) for s in pair(i / 100, i / 100, 65536, i)))
+        for p in range(8)
+    ]
+    async with worker() as (client, _):
+        events = await replay(client, *schedules)
+    assert len(events) == 8 * 80
+    for process in range(8):
+        assert [e.index for e in events if e.process == process] == list(range(80))
+
+
+@pytest.mark.parametrize("scan", ["sequential", "random"])
+async def test_memory_that_is_scanned_while_held_is_freed_on_time(scan):
+    steps = pair(0, 0.2, 4 * MIB, scan=scan, seed=3)
+    async with worker() as (client, _):
+        events = await replay(client, ProcessSchedule(0, steps))
+    assert [e.action for e in events] == ["allocate", "free"]
+    assert events[1].t_s >= 0.2
+
+
+async def test_a_schedule_without_steps_is_done_at_once():
+    async with worker() as (client, _):
+        assert await replay(client, ProcessSchedule(0, ())) == []
+
+
+async def test_memory_that_cannot_be_had_is_an_event_that_says_so_and_the_rest_goes_on():
+    limit = 64 * MIB
+    steps = (*pair(0, 0.01, 1024 * MIB), *pair(0.02, 0.03, 4 * MIB, 1))
+    async with worker(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) as (
+        client,
+        _,
+    ):
+        events = await replay(client, ProcessSchedule(0, steps))
+    assert [(e.action, e.ok) for e in events] == [
+        ("allocate", False),
+        ("free", True),
+        ("allocate", True),
+        ("free", True),
+    ]
+    assert "memory" in events[0].error
+
+
+async def test_a_process_that_is_killed_is_named_with_its_signal():
+    async with worker() as (client, process):
+        await client.wait_ready(30)
+        await client.ping()
+        await client.load(
+            [ProcessSchedule(0, pair(0, 30, 4 * MIB)), ProcessSchedule(1, pair(0, 0.01, 4 * MIB))]
+        )
+        await client.start(time.monotonic())
+        children = await asyncio.to_thread(_children_of, process.pid)
+        os.kill(children[0], 9)
+        with pytest.raises(InstanceError, match="pod-0 had its process 0 ended by SIGKILL") as caught:
+            await client.wait_done(lambda _: None, 30)
+    assert "OOM" in caught.value.hint
+
+
+async def test_files_are_read_while_the_schedule_runs(tmp_path):
+    strange = 'quote " backslash \\ tab \t newline \n bell \x07 umlaut ü emoji \U0001f600'
+    (tmp_path / "text").write_text(strange)
+    async with worker() as (client, _):
+        await client.wait_ready(30)
+        await client.ping()
+        await client.load([ProcessSchedule(0, pair(0, 30, MIB))])
+        await client.start(time.monotonic())
+        assert await client.read_text(str(tmp_path / "text")) == strange
+        assert await client.read_text(str(tmp_path / "nothing")) is None
+        assert await client.read_text(str(tmp_path)) is None
+
+
+async def test_a_file_that_cannot_be_written_is_an_error_with_its_reason(tmp_path):
+    async with worker() as (client, _):
+        await client.wait_ready(30)
+        with pytest.raises(InstanceError, match="No such file"):
+            await client.write_text(str(tmp_path / "no" / "file"), "1")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200))
+def test_any_text_survives_the_way_to_the_worker_and_back(tmp_path, text):
+    target = tmp_path / "target"
+    target.write_text("")
+
+    async def round_trip():
+        async with worker() as (client, _):
+            await client.wait_ready(30)
+            await client.write_text(str(target), text)
+            return await client.read_text(str(target))
+
+    assert asyncio.run(round_trip()) == text
+    assert target.read_bytes().decode() == text
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"hello\n",
+        b"{\n",
+        b'{"op":"step"}\n',
+        b'{"op":"fly"}\n',
+        b"[1]\n",
+        b'{"op":"pi\\q"}\n',
+        b"x" * 100_000 + b"\n",
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_line_the_worker_cannot_read_is_answered_and_survived(garbage):
+    outcome = subprocess.run(
+        [build_worker()],
+        input=garbage + b'{"op":"ping","id":7}\n',
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+    lines = outcome.stdout.splitlines()
+    assert b'"type":"error"' in lines[1]
+    assert b'"type":"pong","id":7' in lines[-1]
+
+
+async def test_the_end_of_its_input_ends_the_worker_and_every_process():
+    async with worker() as (client, process):
+        await client.wait_ready(30)
+        await client.ping()
+        await client.load([ProcessSchedule(p, pair(0, 600, MIB)) for p in range(3)])
+        await client.start(time.monotonic())
+        children = await asyncio.to_thread(_children_of, process.pid)
+        assert len(children) == 3
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert not [pid for pid in children if _is_alive(pid)]
+
+
+async def test_the_workers_clock_is_this_hosts_clock_when_it_runs_here():
+    async with worker() as (client, _):
+        await client.wait_ready(30)
+        offset = await client.ping()
+    assert abs(offset.offset_s) <= offset.uncertainty_s + 1e-6
+
+
+def _children_of(pid):
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with open(f"/proc/{pid}/task/{pid}/children") as stream:
+            children = [int(child) for child in stream.read().split()]
+        if children:
+            return children
+    raise AssertionError("the worker forked nothing")
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as stream:
+        return stream.read().rsplit(")", 1)[1].split()[0] != "Z"
