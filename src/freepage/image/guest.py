@@ -1,0 +1,59 @@
+"""What a VM boots: the distribution's kernel and an initramfs of our own, cached by digest."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from freepage.cache import cache_folder
+from freepage.image import cpio
+from freepage.image.kernel import Kernel, find_kernel, find_modules, read_module
+from freepage.worker.build import build_worker, compile_static
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A kernel and an initramfs that boots it to the worker's ready; `digest` names both."""
+
+    kernel: Path
+    initramfs: Path
+    kernel_version: str
+    digest: str
+
+
+def build_guest(kernel_image: Path | None = None) -> Guest:
+    """Build what VMs boot, or take it from the cache. Raises HostError when a kernel, module or compiler is missing."""
+    kernel = find_kernel(kernel_image)
+    archive = build_initramfs(kernel)
+    digest = hashlib.sha256(archive)
+    digest.update(kernel.image.read_bytes())
+    name = digest.hexdigest()[:16]
+    return Guest(kernel.image, _keep(archive, f"initramfs-{name}"), kernel.version, name)
+
+
+def build_initramfs(kernel: Kernel) -> bytes:
+    """Give the archive: init, the worker, a console, and the modules with the order to load them."""
+    modules = find_modules(kernel)
+    init = compile_static(Path(__file__).with_name("init.c"))
+    names = [path.name.split(".ko")[0] + ".ko" for path in modules]
+    return cpio.build_archive(
+        [
+            *(cpio.folder(path) for path in ("dev", "proc", "sys", "tmp")),
+            cpio.character_device("dev/console", 5, 1),
+            cpio.file("init", init.read_bytes(), executable=True),
+            cpio.file("worker", build_worker().read_bytes(), executable=True),
+            cpio.file("modules/order", "".join(f"/modules/{name}\n" for name in names).encode()),
+            *(cpio.file(f"modules/{n}", read_module(path)) for n, path in zip(names, modules, strict=True)),
+        ]
+    )
+
+
+def _keep(archive: bytes, name: str) -> Path:
+    path = cache_folder() / name
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=cache_folder(), delete=False) as temporary:
+            temporary.write(archive)
+        Path(temporary.name).replace(path)
+    return path
