@@ -1,8 +1,16 @@
-"""Every number freepage samples: its id, unit, kind, source and meaning."""
+"""Every number freepage samples: its id, unit, kind, source and meaning; and the few numbers derived from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GAUGE = "gauge"
+COUNTER = "counter"
+BUDDY_ORDERS = range(11)
 
 
 @dataclass(frozen=True)
@@ -14,3 +22,281 @@ class Metric:
     kind: str
     source: str
     meaning: str
+
+
+def _meminfo(key: str, id_: str, meaning: str) -> Metric:
+    return Metric(id_, "bytes", GAUGE, f"/proc/meminfo {key}", meaning)
+
+
+def _cpu(state: str, meaning: str) -> Metric:
+    return Metric(f"cpu_{state}_s", "s", COUNTER, "/proc/stat cpu", meaning)
+
+
+def _vmstat(key: str, unit: str, meaning: str) -> Metric:
+    return Metric(key, unit, COUNTER, f"/proc/vmstat {key}", meaning)
+
+
+def _pressure(resource: str, share: str) -> Metric:
+    words = "some task was" if share == "some" else "all tasks were"
+    source = f"/proc/pressure/{resource} {share} total"
+    return Metric(
+        f"psi_{resource}_{share}_s", "s", COUNTER, source, f"time in which {words} stalled on {resource}"
+    )
+
+
+NODE_METRICS = (
+    _meminfo("MemTotal", "mem_total_bytes", "memory the node's kernel manages"),
+    _meminfo("MemFree", "mem_free_bytes", "memory nobody uses"),
+    _meminfo(
+        "MemAvailable",
+        "mem_available_bytes",
+        "the kernel's estimate of what new work could have without swapping",
+    ),
+    _meminfo("Buffers", "mem_buffers_bytes", "buffer cache"),
+    _meminfo("Cached", "mem_cached_bytes", "page cache; contains Shmem"),
+    _meminfo("SReclaimable", "mem_sreclaimable_bytes", "slab the kernel can give back"),
+    _meminfo("Shmem", "mem_shmem_bytes", "shared memory and tmpfs; guests on memfd are here"),
+    _meminfo("AnonPages", "mem_anon_bytes", "anonymous memory; guests on private memory are here"),
+    _meminfo("AnonHugePages", "mem_anon_huge_bytes", "anonymous memory in huge pages"),
+    _meminfo("SwapTotal", "swap_total_bytes", "swap space"),
+    _meminfo("SwapFree", "swap_free_bytes", "swap space nobody uses"),
+    Metric("hugepages_total", "pages", GAUGE, "/proc/meminfo HugePages_Total", "reserved huge pages"),
+    Metric(
+        "hugepages_free", "pages", GAUGE, "/proc/meminfo HugePages_Free", "reserved huge pages nobody uses"
+    ),
+    _cpu("user", "CPU time in user space (guests included)"),
+    _cpu("nice", "CPU time in niced user space"),
+    _cpu("system", "CPU time in the kernel"),
+    _cpu("idle", "idle CPU time"),
+    _cpu("iowait", "idle CPU time while input or output was waited for"),
+    _cpu("irq", "CPU time in interrupts"),
+    _cpu("softirq", "CPU time in soft interrupts"),
+    _cpu("steal", "CPU time taken by the node's own hypervisor"),
+    _cpu("guest", "CPU time in guests under KVM (part of user)"),
+    _vmstat("pgfault", "faults", "page faults"),
+    _vmstat("pgmajfault", "faults", "page faults that needed input"),
+    _vmstat("pswpin", "pages", "pages swapped in"),
+    _vmstat("pswpout", "pages", "pages swapped out"),
+    _vmstat("pgscan_direct", "pages", "pages scanned by tasks that had to reclaim themselves"),
+    Metric(
+        "allocstall",
+        "stalls",
+        COUNTER,
+        "/proc/vmstat allocstall_*",
+        "allocations that had to reclaim, all zones",
+    ),
+    _vmstat("thp_fault_alloc", "pages", "huge pages given at a fault"),
+    _vmstat("thp_split_page", "pages", "huge pages split"),
+    _vmstat("thp_deferred_split_page", "pages", "huge pages put on the list of those to split"),
+    _vmstat("oom_kill", "kills", "processes killed for want of memory"),
+    *(_pressure(resource, share) for resource in ("memory", "cpu", "io") for share in ("some", "full")),
+    Metric(
+        "ksm_pages_sharing",
+        "pages",
+        GAUGE,
+        "/sys/kernel/mm/ksm/pages_sharing",
+        "pages saved by same-page merging",
+    ),
+)
+
+NODE_CGROUP_METRICS = (
+    Metric(
+        "node_cgroup_usage_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup memory.current",
+        "memory of the node, cache included",
+    ),
+    Metric(
+        "node_cgroup_anon_bytes", "bytes", GAUGE, "cgroup memory.stat anon", "anonymous memory of the node"
+    ),
+    Metric(
+        "node_cgroup_file_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup memory.stat file",
+        "page cache of the node, shared memory included",
+    ),
+    Metric(
+        "node_cgroup_shmem_bytes", "bytes", GAUGE, "cgroup memory.stat shmem", "shared memory of the node"
+    ),
+    Metric(
+        "node_cgroup_slab_reclaimable_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup memory.stat slab_reclaimable",
+        "slab the kernel can give back",
+    ),
+    Metric("node_cgroup_swap_bytes", "bytes", GAUGE, "cgroup memory.swap.current", "swap of the node"),
+    Metric("node_cgroup_limit_bytes", "bytes", GAUGE, "cgroup memory.max", "memory the node may have"),
+)
+
+INSTANCE_METRICS = (
+    Metric(
+        "rss_bytes", "bytes", GAUGE, "/proc/PID/status VmRSS", "resident memory of the instance's processes"
+    ),
+    Metric("rss_anon_bytes", "bytes", GAUGE, "/proc/PID/status RssAnon", "anonymous part of it"),
+    Metric(
+        "rss_file_bytes",
+        "bytes",
+        GAUGE,
+        "/proc/PID/status RssFile",
+        "file-backed part of it, shared between instances",
+    ),
+    Metric("rss_shmem_bytes", "bytes", GAUGE, "/proc/PID/status RssShmem", "shared-memory part of it"),
+    Metric("swap_bytes", "bytes", GAUGE, "/proc/PID/status VmSwap", "memory of the instance in swap"),
+    Metric(
+        "cgroup_usage_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup memory.current",
+        "memory charged to the instance, cache included",
+    ),
+    Metric("cgroup_anon_bytes", "bytes", GAUGE, "cgroup memory.stat anon", "anonymous part of it"),
+    Metric(
+        "cgroup_file_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup memory.stat file",
+        "page cache part of it, shared memory included",
+    ),
+    Metric(
+        "cgroup_working_set_bytes",
+        "bytes",
+        GAUGE,
+        "cgroup usage - inactive_file",
+        "what Kubernetes calls the working set",
+    ),
+    Metric(
+        "cpu_vcpu_s", "s", COUNTER, "/proc/PID/task/*/stat", "CPU time of the threads that execute the guest"
+    ),
+    Metric(
+        "cpu_main_loop_s",
+        "s",
+        COUNTER,
+        "/proc/PID/task/PID/stat",
+        "CPU time of QEMU's main loop, where reports are handled",
+    ),
+    Metric("cpu_other_s", "s", COUNTER, "/proc/PID/task/*/stat", "CPU time of QEMU's other threads"),
+    Metric("cpu_total_s", "s", COUNTER, "/proc/PID/stat or cgroup", "CPU time of the instance"),
+    Metric("minor_faults", "faults", COUNTER, "/proc/PID/stat minflt", "page faults of QEMU without input"),
+    Metric(
+        "major_faults", "faults", COUNTER, "/proc/PID/stat majflt", "page faults of QEMU that needed input"
+    ),
+)
+
+GUEST_METRICS = (
+    Metric(
+        "guest_total_bytes", "bytes", GAUGE, "balloon stat-total-memory", "memory the guest's kernel manages"
+    ),
+    Metric("guest_free_bytes", "bytes", GAUGE, "balloon stat-free-memory", "memory nobody in the guest uses"),
+    Metric(
+        "guest_available_bytes",
+        "bytes",
+        GAUGE,
+        "balloon stat-available-memory",
+        "what new work in the guest could have",
+    ),
+    Metric("guest_cached_bytes", "bytes", GAUGE, "balloon stat-disk-caches", "the guest's page cache"),
+    Metric("guest_swap_in_bytes", "bytes", COUNTER, "balloon stat-swap-in", "memory the guest swapped in"),
+    Metric("guest_swap_out_bytes", "bytes", COUNTER, "balloon stat-swap-out", "memory the guest swapped out"),
+    Metric(
+        "guest_major_faults",
+        "faults",
+        COUNTER,
+        "balloon stat-major-faults",
+        "page faults in the guest that needed input",
+    ),
+    Metric(
+        "guest_minor_faults",
+        "faults",
+        COUNTER,
+        "balloon stat-minor-faults",
+        "page faults in the guest without input",
+    ),
+    Metric(
+        "guest_stats_age_s",
+        "s",
+        GAUGE,
+        "balloon last-update",
+        "how old the balloon's numbers are; None before the first",
+    ),
+    *(
+        Metric(
+            f"guest_free_order_{order}_blocks",
+            "blocks",
+            GAUGE,
+            "guest /proc/buddyinfo",
+            f"free blocks of 2^{order} pages, all zones",
+        )
+        for order in BUDDY_ORDERS
+    ),
+    Metric(
+        "reports_handled",
+        "reports",
+        COUNTER,
+        "QEMU x-query-virtio-queue-status",
+        "reports of free pages QEMU has handled (16 bits, unwrapped)",
+    ),
+)
+
+SAMPLER_METRICS = (Metric("late_s", "s", GAUGE, "sampler", "how late the tick was"),)
+
+METRICS = {
+    m.id: m
+    for m in (*NODE_METRICS, *NODE_CGROUP_METRICS, *INSTANCE_METRICS, *GUEST_METRICS, *SAMPLER_METRICS)
+}
+
+
+def in_use_bytes(
+    total: float | None,
+    free: float | None,
+    cached: float | None,
+    buffers: float | None,
+    sreclaimable: float | None,
+) -> float | None:
+    """Give the node's memory in use: total - free - cached - buffers - reclaimable (the article's figure 7).
+
+    None when any part is missing. Cached contains Shmem, so guests on shared memory are not counted.
+    """
+    if None in {total, free, cached, buffers, sreclaimable}:
+        return None
+    return float(total or 0) - sum(float(part or 0) for part in (free, cached, buffers, sreclaimable))
+
+
+def node_in_use_bytes(values: Mapping[str, float | None]) -> float | None:
+    """Give the memory in use from one tick's node values: of the cgroup that plays the node, else of the host.
+
+    The cgroup's is usage - page cache - reclaimable slab, with shared memory counted as in use.
+    """
+    if "node_cgroup_usage_bytes" in values:
+        keys = ("node_cgroup_usage_bytes", "node_cgroup_file_bytes", "node_cgroup_slab_reclaimable_bytes")
+        usage, file, slab = (values.get(key) for key in keys)
+        if usage is None or file is None:
+            return None
+        return usage - file + (values.get("node_cgroup_shmem_bytes") or 0) - (slab or 0)
+    keys_of_host = ("total", "free", "cached", "buffers", "sreclaimable")
+    return in_use_bytes(*(values.get(f"mem_{key}_bytes") for key in keys_of_host))
+
+
+def describe_metrics() -> str:
+    """Give docs/metrics.md."""
+    sections = [
+        ("The node", "Entity `node`: the host.", NODE_METRICS),
+        ("The node as a cgroup", "Entity `node`, with `--node-memory`.", NODE_CGROUP_METRICS),
+        ("Instances", "Entity: the instance's name. Read on the host.", INSTANCE_METRICS),
+        ("Guests", "Entity: the instance's name. Said by the guest, or by QEMU of it.", GUEST_METRICS),
+        ("The sampler", "Entity `sampler`.", SAMPLER_METRICS),
+    ]
+    head = (
+        "# Metrics\n\nMade from `src/freepage/metrics.py`. Raw levels (gauge) and totals (counter) are stored; rates, ratios\n"
+        "and what is in use are computed later. A value the kernel lacks is null, never 0.\n"
+    )
+    return head + "".join(_describe_section(*section) for section in sections)
+
+
+def _describe_section(title: str, words: str, metrics: tuple[Metric, ...]) -> str:
+    rows = "".join(f"| `{m.id}` | {m.unit} | {m.kind} | {m.source} | {m.meaning} |\n" for m in metrics)
+    return (
+        f"\n## {title}\n\n{words}\n\n| id | unit | kind | source | meaning |\n|---|---|---|---|---|\n{rows}"
+    )

@@ -7,25 +7,25 @@ import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from freepage.aio import run_together
 from freepage.errors import EvidenceError, TrialError
 from freepage.fpr.evidence import find_contradiction
-from freepage.records import SampleLine, TrialRecord, TrialStatus
-from freepage.sampling.sampler import sample_until_cancelled
+from freepage.metrics import node_in_use_bytes
+from freepage.records import NODE, SampleLine, TrialRecord, TrialStatus
+from freepage.sampling.sampler import SamplerCost, sample_until_cancelled
 from freepage.store import TrialWriter
 from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from freepage.plan import Trial
     from freepage.progress import Progress
     from freepage.records import ClockOffset
     from freepage.targets.base import Instance, Target
-
-T = TypeVar("T")
 
 # The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
 SETTLED_BYTES = 16 * MIB
@@ -107,7 +107,7 @@ class _TrialRunner:
             await asyncio.wait_for(self._settled.wait(), SETTLE_DEADLINE_S)
 
     async def _check_evidence(self) -> None:
-        evidence = await _run_together(*(i.read_evidence() for i in self._instances))
+        evidence = await run_together(*(i.read_evidence() for i in self._instances))
         self._note(evidence=tuple(evidence))
         for plan, seen in zip(self._trial.instances, evidence, strict=True):
             contradiction = find_contradiction(plan.carrier, seen)
@@ -118,29 +118,30 @@ class _TrialRunner:
         """Load all schedules, start them at one common instant, and wait for the trial's whole duration."""
         pairs = list(zip(self._instances, self._trial.instances, strict=True))
         self._note(clock_start=await self._ping())
-        await _run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
+        await run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
         zero_s = time.monotonic() + LEAD_S
-        await _run_together(*(i.worker.start(zero_s) for i in self._instances))
+        await run_together(*(i.worker.start(zero_s) for i in self._instances))
         self._set_zero(zero_s)
         end_s = zero_s + self._trial.duration_s
         left_s = end_s - time.monotonic()
         waits = [i.worker.wait_done(self._writer.write_event, left_s + STUCK_S) for i in self._instances]
-        await _run_together(*waits, asyncio.sleep(left_s))
+        await run_together(*waits, asyncio.sleep(left_s))
 
     async def _ping(self) -> dict[str, ClockOffset]:
-        offsets = await _run_together(*(i.worker.ping() for i in self._instances))
+        offsets = await run_together(*(i.worker.ping() for i in self._instances))
         return {i.name: offset for i, offset in zip(self._instances, offsets, strict=True)}
 
     @asynccontextmanager
     async def _sampling(self) -> AsyncIterator[None]:
+        cost = SamplerCost()
         task = asyncio.create_task(
             sample_until_cancelled(
                 self._target,
                 lambda: self._instances,
                 interval_s=self._interval_s,
                 guest_interval_s=max(self._interval_s, GUEST_INTERVAL_S),
-                clock=time.monotonic,
                 write=self._take_sample,
+                cost=cost,
             )
         )
         try:
@@ -148,6 +149,7 @@ class _TrialRunner:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._note(sampler_cpu_s=cost.cpu_s, sampler_wall_s=cost.ended_s - cost.started_s)
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
@@ -172,24 +174,8 @@ class _TrialRunner:
         self.record = replace(self.record, **changes)
 
 
-async def _run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """Run coroutines side by side; the first TrialError cancels the rest and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(w) for w in work]
-    except BaseExceptionGroup as errors:
-        trial_errors = errors.subgroup(TrialError)
-        raise (_first(trial_errors) if trial_errors else errors) from errors
-    return [t.result() for t in tasks]
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
 def _is_settled(lines: Sequence[SampleLine]) -> bool:
-    latest = [node_in_use_bytes(line) for line in lines[-SETTLED_SAMPLES:]]
+    latest = [node_in_use_bytes(line.values[NODE]) for line in lines[-SETTLED_SAMPLES:]]
     known = [value for value in latest if value is not None]
     return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
 

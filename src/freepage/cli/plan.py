@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from freepage.plan import Trial
     from freepage.run import Prepared
     from freepage.schedule import ProcessSchedule
+    from freepage.targets.local.accelerator import Accelerator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +25,22 @@ def execute(options: argparse.Namespace) -> int:
     from freepage.targets.local.accelerator import guess_accelerator
 
     accelerator = guess_accelerator(options.accel)
-    prepared = prepare(build_request(options), accelerator, read_host_facts())
-    _print_summary(prepared)
+    prepared = prepare(build_request(options), accelerator.name, read_host_facts())
+    _print_summary(prepared, accelerator)
     _print_trials(prepared.trials)
     _print_schedules(prepared.trials)
     return 0
 
 
-def _print_summary(prepared: Prepared) -> None:
+def _print_summary(prepared: Prepared, accelerator: Accelerator) -> None:
     from freepage.units import format_bytes, format_duration
 
     study = prepared.study
     largest = max(prepared.trials, key=lambda t: t.demand_bytes)
     print(f"{study.name}: {study.title}")
-    print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {prepared.conditions.accelerator}")
+    print(
+        f"scale {study.scale:g}, seed {study.seed}, guests executed by {accelerator.name} ({accelerator.reason})"
+    )
     print(
         f"{len(prepared.trials)} trials, about {format_duration(prepared.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(prepared.available_bytes)} available"

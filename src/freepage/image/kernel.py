@@ -190,7 +190,9 @@ def _builtin_modules(kernel: Kernel) -> set[str]:
         return {Path(name).name.split(".ko")[0].replace("-", "_") for name in names}
     config = kernel.image.with_name(f"config-{kernel.version}")
     options = (
-        re.findall(r"^CONFIG_(\w+)=y", config.read_text(encoding="utf-8"), re.MULTILINE) if config.exists() else []
+        re.findall(r"^CONFIG_(\w+)=y", config.read_text(encoding="utf-8"), re.MULTILINE)
+        if config.exists()
+        else []
     )
     return {option.lower() for option in options}
 

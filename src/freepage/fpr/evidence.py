@@ -1,0 +1,61 @@
+"""Is FPR really on? Parsers for what guest and host say of it, and what would contradict an arm."""
+
+from __future__ import annotations
+
+import re
+
+from freepage.records import Arm, Evidence
+
+# Feature bits of the virtio balloon (include/uapi/linux/virtio_balloon.h).
+PAGE_POISON_BIT = 4
+REPORTING_BIT = 5
+# What page_reporting_order says when no driver has registered: -1 since 6.2, MAX_ORDER (11) in 5.14 to 6.1.
+_UNREGISTERED = {-1, 11}
+
+
+def parse_features(text: str | None) -> frozenset[int] | None:
+    """Read /sys/bus/virtio/devices/*/features ("0100010010..."): the bits that were negotiated; None for no text."""
+    digits = (text or "").strip()
+    if not digits or set(digits) - {"0", "1"}:
+        return None
+    return frozenset(bit for bit, digit in enumerate(digits) if digit == "1")
+
+
+def parse_reporting_order(text: str | None) -> int | None:
+    """Read page_reporting_order; None when nothing has registered or the kernel has no page reporting."""
+    word = (text or "").strip()
+    if not re.fullmatch(r"-?\d+", word):
+        return None
+    return None if int(word) in _UNREGISTERED else int(word)
+
+
+def parse_choice(text: str | None) -> str | None:
+    """Read a sysfs choice such as "always [madvise] never": what stands in brackets."""
+    found = re.search(r"\[(\w+)\]", text or "")
+    return found[1] if found else None
+
+
+def find_contradiction(carrier: Arm, evidence: Evidence) -> str | None:
+    """Say in what way the evidence contradicts what the arm stands for; None when it does not.
+
+    A VM of the arm vm-fpr must be seen to have FPR configured and negotiated; one of vm must be seen not to. What is
+    not known decides nothing, except that a level must be known at all.
+    """
+    if carrier is Arm.POD:
+        return None
+    wanted = carrier is Arm.VM_FPR
+    for level, seen in (("configured", evidence.configured), ("negotiated", evidence.negotiated)):
+        if seen is not None and seen is not wanted:
+            return f"{evidence.instance} is in arm {carrier}, but FPR is {'' if seen else 'not '}{level}{_cause(level, seen)}"
+    if evidence.configured is None and evidence.negotiated is None:
+        return f"{evidence.instance} is in arm {carrier}, and nothing shows whether FPR is on"
+    return None
+
+
+def _cause(level: str, seen: bool) -> str:
+    if seen or level == "configured":
+        return ""
+    return (
+        ": its kernel may lack CONFIG_PAGE_REPORTING (Linux 5.7), or it fills freed memory (init_on_free, page_poison) "
+        "and the device does not offer page poisoning"
+    )

@@ -1,0 +1,45 @@
+"""Reads what a guest says of its memory: the balloon's statistics, and its /proc/buddyinfo."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from freepage.metrics import BUDDY_ORDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STATS = {
+    "stat-total-memory": "guest_total_bytes",
+    "stat-free-memory": "guest_free_bytes",
+    "stat-available-memory": "guest_available_bytes",
+    "stat-disk-caches": "guest_cached_bytes",
+    "stat-swap-in": "guest_swap_in_bytes",
+    "stat-swap-out": "guest_swap_out_bytes",
+    "stat-major-faults": "guest_major_faults",
+    "stat-minor-faults": "guest_minor_faults",
+}
+# The balloon says "not known" as all ones.
+_UNKNOWN = 2**64 - 1
+
+
+def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> dict[str, float | None]:
+    """Read QEMU's guest-stats by metric id; all None before the guest's first answer. `wall_s`: seconds since 1970."""
+    last_update_s = int(reply.get("last-update", 0))
+    stats = reply.get("stats", {}) if last_update_s else {}
+    values = {id_: _known(stats.get(name)) for name, id_ in _STATS.items()}
+    return values | {"guest_stats_age_s": max(0.0, wall_s - last_update_s) if last_update_s else None}
+
+
+def parse_buddyinfo(text: str) -> dict[str, float | None]:
+    """Read /proc/buddyinfo: free blocks of each order, all zones together, by metric id; None for orders it lacks."""
+    totals: dict[int, float] = {}
+    for counts in re.findall(r"^Node +\d+, zone +\w+ +([\d ]+)$", text, re.MULTILINE):
+        for order, count in enumerate(counts.split()):
+            totals[order] = totals.get(order, 0.0) + float(count)
+    return {f"guest_free_order_{order}_blocks": totals.get(order) for order in BUDDY_ORDERS}
+
+
+def _known(value: int | None) -> float | None:
+    return None if value is None or value in {_UNKNOWN, -1} else float(value)

@@ -1,0 +1,76 @@
+"""Reads a memory cgroup, version 1 or 2, into the same metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.sampling.procfs import Values, read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What both versions know, by the name version 2 gives it, and version 1's name for the whole subtree.
+_STAT = {
+    "anon": "total_rss",
+    "file": "total_cache",
+    "shmem": "total_shmem",
+    "inactive_file": "total_inactive_file",
+    "slab_reclaimable": None,
+}
+# Version 1 prints this number for "no limit" (the largest signed page count, in bytes).
+_NO_LIMIT_V1 = 0x7FFFFFFFFFFFF000
+
+
+def parse_memory_stat(text: str, version: int) -> Values:
+    """Read memory.stat: bytes by version 2's names, of the whole subtree; None for what this version lacks."""
+    found = {w[0]: float(w[1]) for w in (line.split() for line in text.splitlines()) if len(w) == 2}
+    return {name: found.get(name if version == 2 else str(v1)) for name, v1 in _STAT.items()}
+
+
+def parse_amount(text: str) -> float | None:
+    """Read one number of a cgroup file; None for "max", for version 1's no limit, and for nothing."""
+    word = text.strip()
+    return float(word) if word.isdigit() and int(word) < _NO_LIMIT_V1 else None
+
+
+def read_cgroup_memory(folder: Path, version: int) -> Values:
+    """Read a cgroup's memory by plain names: usage, limit, swap, anon, file, shmem, inactive_file, slab_reclaimable."""
+    current, limit = (
+        ("memory.current", "memory.max")
+        if version == 2
+        else ("memory.usage_in_bytes", "memory.limit_in_bytes")
+    )
+    stat_text = read_text(folder / "memory.stat")
+    usage = parse_amount(read_text(folder / current))
+    values = parse_memory_stat(stat_text, version)
+    return values | {
+        "usage": usage,
+        "limit": parse_amount(read_text(folder / limit)),
+        "swap": _read_swap(folder, version, usage),
+    }
+
+
+def read_instance_cgroup(folder: Path, version: int) -> Values:
+    """Read an instance's cgroup by metric id; all None when it is gone."""
+    values = read_cgroup_memory(folder, version)
+    usage, inactive = values["usage"], values["inactive_file"]
+    return {
+        "cgroup_usage_bytes": usage,
+        "cgroup_anon_bytes": values["anon"],
+        "cgroup_file_bytes": values["file"],
+        "cgroup_working_set_bytes": None if usage is None or inactive is None else max(0.0, usage - inactive),
+    }
+
+
+def read_node_cgroup(folder: Path, version: int) -> Values:
+    """Read the cgroup that plays the node, by metric id."""
+    values = read_cgroup_memory(folder, version)
+    names = ("usage", "anon", "file", "shmem", "slab_reclaimable", "swap", "limit")
+    return {f"node_cgroup_{name}_bytes": values[name] for name in names}
+
+
+def _read_swap(folder: Path, version: int, usage: float | None) -> float | None:
+    if version == 2:
+        return parse_amount(read_text(folder / "memory.swap.current"))
+    both = parse_amount(read_text(folder / "memory.memsw.usage_in_bytes"))
+    return None if both is None or usage is None else max(0.0, both - usage)

@@ -1,0 +1,160 @@
+"""Reads the kernel's texts in /proc: pure parsers, and thin readers that open the files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+PROC = Path("/proc")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_KIB = 1024
+
+_MEMINFO = {
+    "MemTotal": "mem_total_bytes",
+    "MemFree": "mem_free_bytes",
+    "MemAvailable": "mem_available_bytes",
+    "Buffers": "mem_buffers_bytes",
+    "Cached": "mem_cached_bytes",
+    "SReclaimable": "mem_sreclaimable_bytes",
+    "Shmem": "mem_shmem_bytes",
+    "AnonPages": "mem_anon_bytes",
+    "AnonHugePages": "mem_anon_huge_bytes",
+    "SwapTotal": "swap_total_bytes",
+    "SwapFree": "swap_free_bytes",
+    "HugePages_Total": "hugepages_total",
+    "HugePages_Free": "hugepages_free",
+}
+_CPU_STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest")
+_VMSTAT = (
+    "pgfault",
+    "pgmajfault",
+    "pswpin",
+    "pswpout",
+    "pgscan_direct",
+    "thp_fault_alloc",
+    "thp_split_page",
+    "thp_deferred_split_page",
+    "oom_kill",
+)
+_STATUS = {
+    "VmRSS": "rss_bytes",
+    "RssAnon": "rss_anon_bytes",
+    "RssFile": "rss_file_bytes",
+    "RssShmem": "rss_shmem_bytes",
+    "VmSwap": "swap_bytes",
+}
+
+Values = dict[str, float | None]
+
+
+def parse_meminfo(text: str) -> Values:
+    """Read /proc/meminfo: bytes (huge pages: pages) by metric id; None for what the kernel lacks."""
+    return _pick(_parse_colons(text), _MEMINFO)
+
+
+def parse_stat_cpu(text: str) -> Values:
+    """Read the first line of /proc/stat: seconds since boot by metric id, all CPUs together."""
+    found = re.search(r"^cpu +(.*)$", text, re.MULTILINE)
+    ticks = [float(word) for word in found[1].split()] if found else []
+    return {
+        f"cpu_{s}_s": ticks[n] / _TICKS_PER_S if n < len(ticks) else None for n, s in enumerate(_CPU_STATES)
+    }
+
+
+def parse_vmstat(text: str) -> Values:
+    """Read /proc/vmstat: counts by metric id; allocation stalls of all zones together."""
+    counts = {
+        words[0]: float(words[1]) for words in (line.split() for line in text.splitlines()) if len(words) == 2
+    }
+    stalls = [count for name, count in counts.items() if name.startswith("allocstall")]
+    return {key: counts.get(key) for key in _VMSTAT} | {"allocstall": sum(stalls) if stalls else None}
+
+
+def parse_pressure(text: str, resource: str) -> Values:
+    """Read one file of /proc/pressure: stalled seconds since boot by metric id."""
+    totals = dict(re.findall(r"^(some|full) .*total=(\d+)", text, re.MULTILINE))
+    return {f"psi_{resource}_{s}_s": int(totals[s]) / 1e6 if s in totals else None for s in ("some", "full")}
+
+
+def parse_status(text: str) -> Values:
+    """Read /proc/PID/status: resident and swapped bytes by metric id."""
+    return _pick(_parse_colons(text), _STATUS)
+
+
+def parse_task_stat(text: str) -> tuple[float, float, float]:
+    """Read /proc/PID/stat or a task's: CPU seconds (user and system), minor faults, major faults."""
+    words = text.rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / _TICKS_PER_S, float(words[7]), float(words[9])
+
+
+def parse_family_cpu_s(text: str) -> float | None:
+    """Read /proc/PID/stat: CPU seconds of a process and of its children that were waited for; None for no text."""
+    words = text.rpartition(")")[2].split()
+    return sum(int(word) for word in words[11:15]) / _TICKS_PER_S if words else None
+
+
+def read_host() -> Values:
+    """Read every counter of the host."""
+    values = parse_meminfo(_read("meminfo")) | parse_stat_cpu(_read("stat")) | parse_vmstat(_read("vmstat"))
+    for resource in ("memory", "cpu", "io"):
+        values |= parse_pressure(_read(f"pressure/{resource}"), resource)
+    sharing = read_text(Path("/sys/kernel/mm/ksm/pages_sharing"))
+    return values | {"ksm_pages_sharing": float(sharing) if sharing else None}
+
+
+def read_process_memory(pid: int) -> Values:
+    """Read what memory a process has; all None when it is gone."""
+    return parse_status(_read(f"{pid}/status"))
+
+
+def read_process_cpu(pid: int, vcpu_threads: frozenset[int]) -> Values:
+    """Read the CPU seconds of a QEMU by kind of thread, and its faults; all None when it is gone."""
+    times = {tid: _thread_cpu_s(pid, tid) for tid in _threads(pid)}
+    text = _read(f"{pid}/stat")
+    if not times or not text:
+        return dict.fromkeys(
+            ("cpu_vcpu_s", "cpu_main_loop_s", "cpu_other_s", "cpu_total_s", "minor_faults", "major_faults")
+        )
+    total_s, minor, major = parse_task_stat(text)
+    return {
+        "cpu_vcpu_s": sum(s for tid, s in times.items() if tid in vcpu_threads),
+        "cpu_main_loop_s": times.get(pid),
+        "cpu_other_s": sum(s for tid, s in times.items() if tid not in vcpu_threads and tid != pid),
+        "cpu_total_s": total_s,
+        "minor_faults": minor,
+        "major_faults": major,
+    }
+
+
+def read_text(path: Path) -> str:
+    """Read a small file of the kernel; "" when it is not there or may not be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _read(name: str) -> str:
+    return read_text(PROC / name)
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(PROC / str(pid) / "task")]  # noqa: PTH208 - names, at every tick
+    except OSError:
+        return []
+
+
+def _thread_cpu_s(pid: int, tid: int) -> float:
+    text = _read(f"{pid}/task/{tid}/stat")
+    return parse_task_stat(text)[0] if text else 0.0
+
+
+def _parse_colons(text: str) -> dict[str, float]:
+    found = re.findall(r"^([\w()]+):\s+(\d+)( kB)?", text, re.MULTILINE)
+    return {name: float(number) * (_KIB if unit else 1) for name, number, unit in found}
+
+
+def _pick(found: dict[str, float], ids: dict[str, str]) -> Values:
+    return {id_: found.get(name) for name, id_ in ids.items()}

@@ -1,0 +1,156 @@
+"""One container on this host, run by crun or runc from a bundle that holds the worker and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freepage.errors import InstanceError
+from freepage.records import Evidence
+from freepage.sampling.cgroupfs import read_instance_cgroup
+from freepage.sampling.procfs import parse_family_cpu_s, read_process_memory, read_text
+from freepage.targets.local.process import end_process, read_tail, start_process
+from freepage.worker.build import build_worker
+from freepage.worker.channel import open_process_channel
+from freepage.worker.client import WorkerClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from freepage.targets.local.cgroup import Cgroup
+
+Values = dict[str, float | None]
+READY_DEADLINE_S = 30.0
+
+
+@dataclass
+class Container:
+    """A container whose worker is ready (targets.base.Instance)."""
+
+    name: str
+    worker: WorkerClient
+    pid: int
+    cgroup: Cgroup | None
+
+    def read_usage(self) -> Values:
+        pids = _family(self.pid)
+        memory = [read_process_memory(pid) for pid in pids]
+        values: Values = {
+            key: _sum([m[key] for m in memory])
+            for key in ("rss_bytes", "rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes", "swap_bytes")
+        }
+        values["cpu_total_s"] = _sum(
+            [parse_family_cpu_s(read_text(Path(f"/proc/{pid}/stat"))) for pid in pids]
+        )
+        if self.cgroup is not None:
+            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
+        return values
+
+    async def read_guest(self) -> Values:
+        return {}
+
+    async def read_evidence(self) -> Evidence:
+        return Evidence(self.name, memory_backend="anonymous")
+
+
+@asynccontextmanager
+async def open_container(
+    name: str, runtime: str, folder: Path, cgroup: Cgroup | None
+) -> AsyncIterator[Container]:
+    """Start a container to its worker's ready and remove it at the end; what the runtime says goes to folder."""
+    errors = folder / f"console-{name}.log"
+    identity = f"freepage-{os.getpid()}-{name}"
+    async with contextlib.AsyncExitStack() as stack:
+        bundle = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freepage-bundle-")))
+        write_bundle(bundle, name, cgroup)
+        pid_file = bundle / "pid"
+        stack.push_async_callback(_delete, runtime, identity, bundle)
+        command = [runtime, *_runtime_options(runtime, bundle), "run", "--bundle", str(bundle)]
+        process = await start_process(
+            [*command, "--pid-file", str(pid_file), identity], cgroup, errors=errors, pipes=True
+        )
+        stack.push_async_callback(end_process, process)
+        client = WorkerClient(open_process_channel(process), name)
+        stack.push_async_callback(client.close)
+        try:
+            await client.wait_ready(READY_DEADLINE_S)
+            pid = int(pid_file.read_text(encoding="ascii"))
+        except (InstanceError, OSError, ValueError) as error:
+            raise InstanceError(
+                f"{name}: {Path(runtime).name} did not start the container",
+                hint=read_tail(errors) or str(error),
+            ) from error
+        yield Container(name, client, pid, cgroup)
+
+
+def write_bundle(bundle: Path, name: str, cgroup: Cgroup | None) -> None:
+    """Write an OCI bundle: a root file system with the worker, and config.json."""
+    root = bundle / "rootfs"
+    for path in ("proc", "dev", "sys", "tmp"):
+        (root / path).mkdir(parents=True)
+    shutil.copy(build_worker(), root / "worker")
+    (bundle / "config.json").write_text(json.dumps(build_config(name, cgroup), indent=1), encoding="utf-8")
+
+
+def build_config(name: str, cgroup: Cgroup | None) -> dict[str, object]:
+    """Give the OCI runtime configuration: no capabilities, no network, nothing writable, one program."""
+    namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]
+    linux: dict[str, object] = {"namespaces": namespaces}
+    if cgroup is not None:
+        linux["cgroupsPath"] = f"/{cgroup.folder.parent.name}/{cgroup.folder.name}"
+    return {
+        "ociVersion": "1.0.2",
+        "hostname": name,
+        "root": {"path": "rootfs", "readonly": True},
+        "process": {
+            "terminal": False,
+            "user": {"uid": 0, "gid": 0},
+            "args": ["/worker"],
+            "env": ["PATH=/"],
+            "cwd": "/",
+            "noNewPrivileges": True,
+        },
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": linux,
+    }
+
+
+def _runtime_options(runtime: str, bundle: Path) -> list[str]:
+    """Keep the runtime's state in the bundle; crun stays in the cgroup it is started in."""
+    state = ["--root", str(bundle / "state")]
+    return [*state, "--cgroup-manager=disabled"] if Path(runtime).name == "crun" else state
+
+
+async def _delete(runtime: str, identity: str, bundle: Path) -> None:
+    """Remove what the runtime keeps of a container that may have ended already."""
+    options = _runtime_options(runtime, bundle)
+    process = await asyncio.create_subprocess_exec(
+        runtime,
+        *options,
+        "delete",
+        "--force",
+        identity,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    await end_process(process)
+
+
+def _family(pid: int) -> list[int]:
+    """Give a process and its children (the worker's processes have none of their own)."""
+    children = read_text(Path(f"/proc/{pid}/task/{pid}/children")).split()
+    return [pid, *(int(child) for child in children)]
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

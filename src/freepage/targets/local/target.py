@@ -1,0 +1,152 @@
+"""The host as a target: VMs by QEMU, pods by an OCI runtime, all in one memory cgroup."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import re
+import shutil
+import subprocess
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.aio import run_together
+from freepage.errors import HostError
+from freepage.image.guest import Guest, build_guest
+from freepage.records import Arm
+from freepage.sampling.cgroupfs import read_node_cgroup
+from freepage.sampling.procfs import read_host
+from freepage.targets.local.accelerator import Accelerator, find_accelerator
+from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup, open_run_cgroup
+from freepage.targets.local.container import open_container
+from freepage.targets.local.qemu_command import VmShape, find_architecture
+from freepage.targets.local.vm import open_vm
+from freepage.worker.build import find_compiler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from freepage.plan import InstancePlan, Trial
+    from freepage.targets.base import Instance
+
+RUNTIMES = ("crun", "runc")
+_PACKAGES_DEBIAN = "apt-get install qemu-system-x86 crun gcc libc6-dev util-linux"
+_PACKAGES_FEDORA = "dnf install qemu-system-x86-core crun gcc glibc-static util-linux"
+
+
+@dataclass
+class LocalTarget:
+    """The host that freepage runs on (targets.base.Target)."""
+
+    guest: Guest
+    accelerator: str
+    accelerator_reason: str
+    runtime: str | None
+    cgroup: Cgroup | None
+    node: str
+    tools: dict[str, str]
+
+    @asynccontextmanager
+    async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
+        """Start every instance of the trial, as many at once as there are CPUs, and end them all at the end."""
+        places = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0))))
+        stacks = [AsyncExitStack() for _ in trial.instances]
+
+        async def start(plan: InstancePlan, stack: AsyncExitStack) -> Instance:
+            async with places:
+                return await stack.enter_async_context(self._open(plan, folder))
+
+        try:
+            yield await run_together(*map(start, trial.instances, stacks))
+        finally:
+            ends = await asyncio.gather(*(stack.aclose() for stack in stacks), return_exceptions=True)
+            for error in filter(None, ends):
+                raise error
+
+    def read_node(self) -> dict[str, float | None]:
+        values = read_host()
+        if self.node == "cgroup" and self.cgroup is not None:
+            values |= read_node_cgroup(self.cgroup.folder, self.cgroup.version)
+        return values
+
+    @asynccontextmanager
+    async def _open(self, plan: InstancePlan, folder: Path) -> AsyncIterator[Instance]:
+        with open_instance_cgroup(self.cgroup, plan.name) as cgroup:
+            if plan.carrier is Arm.POD:
+                runtime = self.runtime or find_runtime()
+                async with open_container(plan.name, runtime, folder, cgroup) as container:
+                    yield container
+                return
+            reporting = plan.carrier is Arm.VM_FPR
+            shape = VmShape(plan.name, plan.vm_memory_bytes, plan.cpus, reporting, self.accelerator)
+            async with open_vm(shape, self.guest, folder, cgroup) as vm:
+                yield vm
+
+
+@asynccontextmanager
+async def open_local_target(
+    choice: str, kernel: Path | None, node_memory_bytes: int | None
+) -> AsyncIterator[LocalTarget]:
+    """Make this host ready: programs, guest image, accelerator, cgroup. Raises HostError for what is missing."""
+    check_programs()
+    guest = await asyncio.to_thread(build_guest, kernel)
+    tools = await asyncio.to_thread(read_tool_versions, guest)
+    accelerator: Accelerator = await find_accelerator(choice, guest, tools["qemu"])
+    with open_run_cgroup(node_memory_bytes) as cgroup:
+        yield LocalTarget(
+            guest=guest,
+            accelerator=accelerator.name,
+            accelerator_reason=accelerator.reason,
+            runtime=_find_first(RUNTIMES),
+            cgroup=cgroup,
+            node="host" if node_memory_bytes is None else "cgroup",
+            tools=tools,
+        )
+
+
+def check_programs() -> None:
+    """Raise one HostError that names every program that is missing, and the command that installs them all."""
+    missing = [
+        name
+        for name in (find_architecture(platform.machine()).program, "setpriv")
+        if shutil.which(name) is None
+    ]
+    if _find_first(RUNTIMES) is None:
+        missing.append(" or ".join(RUNTIMES))
+    try:
+        find_compiler()
+    except HostError:
+        missing.append("a C compiler")
+    if missing:
+        raise HostError(
+            f"this host lacks {', '.join(missing)}",
+            hint=f"{_PACKAGES_DEBIAN}\n        or: {_PACKAGES_FEDORA}",
+        )
+
+
+def find_runtime() -> str:
+    """Find an OCI runtime; HostError names what installs one."""
+    found = _find_first(RUNTIMES)
+    if found is None:
+        raise HostError(f"there is no OCI runtime ({' or '.join(RUNTIMES)})", hint="apt-get install crun")
+    return found
+
+
+def read_tool_versions(guest: Guest) -> dict[str, str]:
+    """Read the versions of what takes part in a run."""
+    programs = {"qemu": find_architecture(platform.machine()).program, "oci_runtime": _find_first(RUNTIMES)}
+    versions = {name: _version_of(program) for name, program in programs.items() if program}
+    return versions | {"guest_kernel": guest.kernel_version, "guest_digest": guest.digest}
+
+
+def _version_of(program: str) -> str:
+    outcome = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    first = next(iter(outcome.stdout.splitlines()), "unknown")
+    return re.sub(r"\s+", " ", first).strip()
+
+
+def _find_first(names: tuple[str, ...]) -> str | None:
+    return next((found for found in map(shutil.which, names) if found), None)

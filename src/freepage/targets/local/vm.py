@@ -1,0 +1,231 @@
+"""One VM on this host: started, watched, read, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import signal
+import socket
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freepage.errors import InstanceError
+from freepage.fpr.evidence import parse_choice, parse_features, parse_reporting_order
+from freepage.records import Evidence
+from freepage.sampling.balloon import parse_buddyinfo, parse_guest_stats
+from freepage.sampling.cgroupfs import read_instance_cgroup
+from freepage.sampling.procfs import read_process_cpu, read_process_memory, read_text
+from freepage.targets.local.process import end_process, read_tail, start_process
+from freepage.targets.local.qemu_command import BALLOON_ID, VmPipes, VmShape, build_command, find_architecture
+from freepage.worker.channel import open_socket_channel
+from freepage.worker.client import WorkerClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from qemu.qmp import QMPClient
+
+    from freepage.image.guest import Guest
+    from freepage.targets.local.cgroup import Cgroup
+
+Values = dict[str, float | None]
+
+READY_DEADLINE_S = {"kvm": 30.0, "tcg": 90.0}
+STATS_INTERVAL_S = 2
+_BALLOON = f"/machine/peripheral/{BALLOON_ID}"
+# The reporting queue comes after inflate, deflate and stats (no free page hinting here).
+_REPORTING_QUEUE = 3
+_BALLOON_DEVICE_ID = "0x0005"
+_GUEST_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+_GUEST_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+
+
+@dataclass
+class Vm:
+    """A VM whose worker is ready (targets.base.Instance)."""
+
+    name: str
+    worker: WorkerClient
+    shape: VmShape
+    qmp: QMPClient
+    pid: int
+    cgroup: Cgroup | None
+    vcpu_threads: frozenset[int] = frozenset()
+    reports_seen: int = 0
+    reports_total: int | None = None
+
+    def read_usage(self) -> Values:
+        values = read_process_memory(self.pid) | read_process_cpu(self.pid, self.vcpu_threads)
+        if self.cgroup is not None:
+            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
+        return values
+
+    async def read_guest(self) -> Values:
+        stats = await self._ask("qom-get", path=_BALLOON, property="guest-stats")
+        buddyinfo = await self.worker.read_text("/proc/buddyinfo")
+        reports = await self._count_reports()
+        values = parse_guest_stats(stats or {}, time.time()) | parse_buddyinfo(buddyinfo or "")
+        return values | {"reports_handled": reports}
+
+    async def read_evidence(self) -> Evidence:
+        features = parse_features(await self._read_features())
+        reports = await self._count_reports() if self.shape.reporting else None
+        kernel = await self.worker.read_text("/proc/sys/kernel/osrelease")
+        return Evidence(
+            instance=self.name,
+            configured=await self._ask("qom-get", path=_BALLOON, property="free-page-reporting"),
+            negotiated=None if features is None else 5 in features,
+            active=None if reports is None else reports > 0,
+            report_count=reports,
+            reporting_order=parse_reporting_order(await self.worker.read_text(_GUEST_ORDER)),
+            guest_kernel=kernel.strip() if kernel else None,
+            guest_thp=parse_choice(await self.worker.read_text(_GUEST_THP)),
+            host_thp=parse_choice(read_text(Path(_GUEST_THP))),
+            memory_backend="anonymous",
+            accelerator=self.shape.accelerator,
+        )
+
+    async def prepare(self) -> None:
+        """Learn which threads execute the guest, and have the balloon ask the guest for its numbers."""
+        cpus = await self._ask("query-cpus-fast") or []
+        self.vcpu_threads = frozenset(int(cpu["thread-id"]) for cpu in cpus)
+        await self._ask(
+            "qom-set", path=_BALLOON, property="guest-stats-polling-interval", value=STATS_INTERVAL_S
+        )
+
+    async def _count_reports(self) -> int | None:
+        """Count the reports QEMU has handled: the reporting queue's 16-bit used index, unwrapped."""
+        if not self.shape.reporting:
+            return None
+        path = f"{_BALLOON}/virtio-backend"
+        status = await self._ask("x-query-virtio-queue-status", path=path, queue=_REPORTING_QUEUE)
+        if status is None:
+            return None
+        seen = int(status["used-idx"])
+        self.reports_total = (self.reports_total or 0) + (seen - self.reports_seen) % 65536
+        self.reports_seen = seen
+        return self.reports_total
+
+    async def _read_features(self) -> str | None:
+        for number in range(8):
+            device = f"/sys/bus/virtio/devices/virtio{number}"
+            kind = await self.worker.read_text(f"{device}/device")
+            if kind is not None and kind.strip() == _BALLOON_DEVICE_ID:
+                return await self.worker.read_text(f"{device}/features")
+        return None
+
+    async def _ask(self, command: str, **arguments: object) -> Any:
+        """Ask QEMU; None when it does not know the command or is gone."""
+        from qemu.qmp import QMPError
+
+        try:
+            return await asyncio.wait_for(self.qmp.execute(command, arguments), 10)
+        except (QMPError, OSError, TimeoutError):
+            return None
+
+
+@asynccontextmanager
+async def open_vm(
+    shape: VmShape,
+    guest: Guest,
+    folder: Path,
+    cgroup: Cgroup | None,
+    *,
+    ready_deadline_s: float | None = None,
+) -> AsyncIterator[Vm]:
+    """Boot a VM to its worker's ready and end it at the end; its console goes to folder/console-NAME.log.
+
+    Raises InstanceError with the console's last lines when it does not get there; when it dies later, every wait of
+    its worker ends with such an error.
+    """
+    from qemu.qmp import QMPClient
+
+    console = folder / f"console-{shape.name}.log"
+    async with contextlib.AsyncExitStack() as stack:
+        ours, theirs = zip(*(socket.socketpair() for _ in range(2)), strict=True)
+        for end in (*ours, *theirs):
+            stack.callback(end.close)
+        pipes = VmPipes(theirs[0].fileno(), theirs[1].fileno(), console)
+        command = build_command(find_architecture(platform.machine()), shape, guest, pipes)
+        fds = (pipes.qmp_fd, pipes.worker_fd)
+        process = await start_process(command, cgroup, errors=console, pass_fds=fds)
+        stack.push_async_callback(end_process, process)
+        for end in theirs:
+            end.close()
+        client = WorkerClient(await open_socket_channel(ours[1]), shape.name)
+        stack.push_async_callback(client.close)
+        watcher = asyncio.create_task(_watch(process, client, shape.name, console))
+        stack.push_async_callback(_stop, watcher)
+        qmp = QMPClient(shape.name)
+        await _connect(qmp, ours[0], watcher, client)
+        stack.push_async_callback(_quit, qmp)
+        deadline_s = ready_deadline_s or READY_DEADLINE_S[shape.accelerator]
+        await _wait_ready(client, deadline_s, console)
+        vm = Vm(shape.name, client, shape, qmp, process.pid, cgroup)
+        await vm.prepare()
+        yield vm
+
+
+async def _connect(
+    qmp: QMPClient, end: socket.socket, watcher: asyncio.Task[None], client: WorkerClient
+) -> None:
+    """Open QMP; when QEMU ended instead, raise what its watcher says of that."""
+    from qemu.qmp import QMPError
+
+    try:
+        await asyncio.wait_for(qmp.connect(end), 30)
+    except (QMPError, OSError, TimeoutError):
+        await asyncio.wait({watcher}, timeout=5)
+        await client.wait_ready(0)
+        raise
+
+
+async def _wait_ready(client: WorkerClient, deadline_s: float, console: Path) -> None:
+    try:
+        await client.wait_ready(deadline_s)
+    except InstanceError as error:
+        if error.hint is not None:
+            raise
+        tail = read_tail(console)
+        raise InstanceError(error.message, hint=_console_hint(tail)) from error
+
+
+async def _watch(process: asyncio.subprocess.Process, client: WorkerClient, name: str, console: Path) -> None:
+    """Tell the worker's client why, when QEMU ends before it was asked to."""
+    status = await process.wait()
+    tail = read_tail(console)
+    client.fail(InstanceError(f"{name}: {_describe_death(status, tail)}", hint=_console_hint(tail)))
+
+
+def _describe_death(status: int, tail: str) -> str:
+    if "Kernel panic" in tail:
+        return "the guest's kernel panicked"
+    if "freepage-init:" in tail:
+        return "the guest's init gave up"
+    if "Out of memory" in tail or "oom-kill" in tail:
+        return "the guest ran out of memory"
+    if status == -signal.SIGKILL:
+        return "QEMU was killed, most likely by the host's OOM killer"
+    return "the guest powered off" if status == 0 else f"QEMU ended with status {status}"
+
+
+def _console_hint(tail: str) -> str:
+    return f"the console's last lines:\n{tail}" if tail else "its console is empty"
+
+
+async def _quit(qmp: QMPClient) -> None:
+    from qemu.qmp import QMPError
+
+    with contextlib.suppress(QMPError, OSError, TimeoutError):
+        await asyncio.wait_for(qmp.execute("quit"), 5)
+    with contextlib.suppress(QMPError, OSError, TimeoutError, EOFError):
+        await asyncio.wait_for(qmp.disconnect(), 5)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
