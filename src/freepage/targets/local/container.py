@@ -74,16 +74,17 @@ async def open_container(
         pid_file = bundle / "pid"
         stack.push_async_callback(_delete, runtime, identity, bundle)
         command = [runtime, *_runtime_options(runtime, bundle), "run", "--bundle", str(bundle)]
+        entered = cgroup if Path(runtime).name == "crun" else None
         process = await start_process(
-            [*command, "--pid-file", str(pid_file), identity], cgroup, errors=errors, pipes=True
+            [*command, "--pid-file", str(pid_file), identity], entered, errors=errors, pipes=True
         )
         stack.push_async_callback(end_process, process)
         client = WorkerClient(open_process_channel(process), name)
         stack.push_async_callback(client.close)
         try:
             await client.wait_ready(READY_DEADLINE_S)
-            pid = int(pid_file.read_text(encoding="ascii"))
-        except (InstanceError, OSError, ValueError) as error:
+            pid = await asyncio.wait_for(_read_pid(pid_file), READY_DEADLINE_S)
+        except (InstanceError, TimeoutError) as error:
             raise InstanceError(
                 f"{name}: {Path(runtime).name} did not start the container",
                 hint=read_tail(errors) or str(error),
@@ -124,7 +125,7 @@ def build_config(name: str, cgroup: Cgroup | None) -> dict[str, object]:
 
 
 def _runtime_options(runtime: str, bundle: Path) -> list[str]:
-    """Keep the runtime's state in the bundle; crun stays in the cgroup it is started in."""
+    """Keep the runtime's state in the bundle; crun stays in the cgroup it is started in, runc enters it itself."""
     state = ["--root", str(bundle / "state")]
     return [*state, "--cgroup-manager=disabled"] if Path(runtime).name == "crun" else state
 
@@ -143,6 +144,13 @@ async def _delete(runtime: str, identity: str, bundle: Path) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     await end_process(process)
+
+
+async def _read_pid(path: Path) -> int:
+    """Read the container's process id, which the runtime writes at about the time the worker greets."""
+    while not (text := read_text(path).strip()).isdigit():
+        await asyncio.sleep(0.005)
+    return int(text)
 
 
 def _family(pid: int) -> list[int]:

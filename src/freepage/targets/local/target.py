@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from freepage.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
 
-RUNTIMES = ("crun", "runc")
-_PACKAGES_DEBIAN = "apt-get install qemu-system-x86 crun gcc libc6-dev util-linux"
-_PACKAGES_FEDORA = "dnf install qemu-system-x86-core crun gcc glibc-static util-linux"
+# runc first: crun refuses hosts that have controllers in both cgroup versions.
+RUNTIMES = ("runc", "crun")
+_PACKAGES_DEBIAN = "apt-get install qemu-system-x86 runc gcc libc6-dev util-linux"
+_PACKAGES_FEDORA = "dnf install qemu-system-x86-core runc gcc glibc-static util-linux"
 
 
 @dataclass
@@ -131,7 +132,7 @@ def find_runtime() -> str:
     """Find an OCI runtime; HostError names what installs one."""
     found = _find_first(RUNTIMES)
     if found is None:
-        raise HostError(f"there is no OCI runtime ({' or '.join(RUNTIMES)})", hint="apt-get install crun")
+        raise HostError(f"there is no OCI runtime ({' or '.join(RUNTIMES)})", hint="apt-get install runc")
     return found
 
 

@@ -1,0 +1,245 @@
+"""Named reasons not to trust a result, each with its remedy; only what was seen in this run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from freepage.analysis.series import metric_series
+from freepage.records import NODE, SAMPLER, Arm, TrialStatus
+from freepage.units import GIB, format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from freepage.analysis.stats import Estimate
+    from freepage.store import Run, TrialData
+
+LATE_FRACTION = 0.25
+LATE_STEP_S = 0.25
+STEAL_FRACTION = 0.02
+BASELINE_DRIFT_BYTES = 0.25 * GIB
+LEAST_TRIALS = 3
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason not to trust part of a result. touches: memory, time, cpu, or all."""
+
+    id: str
+    text: str
+    remedy: str
+    touches: str
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What doubts are found in: the run, each trial's numbers, and the estimates by experiment, arm and name."""
+
+    run: Run
+    values: Mapping[str, Mapping[str, float | None]]
+    estimates: Mapping[str, Mapping[str, Mapping[str, Estimate | None]]]
+
+    def ok_trials(self) -> list[TrialData]:
+        return [t for t in self.run.trials if t.record.status is TrialStatus.OK]
+
+
+def find_doubts(findings: Findings) -> list[Doubt]:
+    """Give every doubt this run gives reason for."""
+    found = [check(findings) for check in CHECKS]
+    return [doubt for doubt in found if doubt is not None]
+
+
+def _emulation(findings: Findings) -> Doubt | None:
+    manifest = findings.run.manifest
+    if manifest.accelerator != "tcg" or not {Arm.VM, Arm.VM_FPR} & set(manifest.arms):
+        return None
+    return Doubt(
+        "emulated",
+        f"Guests ran under emulation (TCG): {manifest.accelerator_reason}. Memory behaves as on real hardware; "
+        "times and CPU do not, so they do not decide the verdict.",
+        "Run where KVM works to measure times and CPU.",
+        "time",
+    )
+
+
+def _failed_trials(findings: Findings) -> Doubt | None:
+    failed = [t.record for t in findings.run.trials if t.record.status is not TrialStatus.OK]
+    if not failed:
+        return None
+    names = ", ".join(r.id for r in failed[:4]) + (", ..." if len(failed) > 4 else "")
+    return Doubt(
+        "failed-trials",
+        f"{len(failed)} of {len(findings.run.trials)} trials did not end well: {names}.",
+        "Their errors are in the table of trials; run again once they are understood.",
+        "all",
+    )
+
+
+def _few_trials(findings: Findings) -> Doubt | None:
+    counts = {name: _fewest_trials(arms) for name, arms in findings.estimates.items()}
+    few = [f"{name} ({n})" for name, n in counts.items() if n < LEAST_TRIALS]
+    if not few:
+        return None
+    return Doubt(
+        "few-trials",
+        f"Fewer than {LEAST_TRIALS} trials an arm for {', '.join(few)}: one trial gives no interval, two a very wide one.",
+        "Run again with --repeats 5.",
+        "all",
+    )
+
+
+def _missing_evidence(findings: Findings) -> Doubt | None:
+    evidence = [e for t in findings.ok_trials() if t.record.arm is Arm.VM_FPR for e in t.record.evidence]
+    if not evidence or all(e.active for e in evidence):
+        return None
+    text = "In some FPR trials no report was seen to arrive at QEMU"
+    if any(e.active is None for e in evidence):
+        text = "QEMU did not say how many reports it handled in some FPR trials"
+    return Doubt(
+        "not-seen-active", f"{text}.", "Look at the evidence table; QEMU 7.2 or newer can tell.", "memory"
+    )
+
+
+def _inhibited(findings: Findings) -> Doubt | None:
+    for experiment, arms in findings.estimates.items():
+        given = arms.get(Arm.VM_FPR, {}).get("given_back_fraction")
+        active = any(
+            e.active
+            for t in findings.ok_trials()
+            if t.record.experiment == experiment
+            for e in t.record.evidence
+        )
+        if given is not None and given.value < 0.1 and active:
+            return Doubt(
+                "inhibited",
+                f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
+                "Likely causes: VFIO devices, locked memory (mem-lock), page poisoning in the guest, 1 GiB huge pages.",
+                "memory",
+            )
+    return None
+
+
+def _swap(findings: Findings) -> Doubt | None:
+    moved = sum(_growth(t, NODE, "pswpout") for t in findings.run.trials)
+    if moved <= 0:
+        return None
+    return Doubt(
+        "swapped",
+        f"The host swapped out {moved:.0f} pages during the run, which also lowers resident memory.",
+        "Use a smaller --scale, or switch swap off.",
+        "memory",
+    )
+
+
+def _same_page_merging(findings: Findings) -> Doubt | None:
+    if findings.run.manifest.host.get("ksm_run") != 1:
+        return None
+    return Doubt(
+        "ksm",
+        "Kernel same-page merging runs on this host and merges equal pages of guests.",
+        "echo 0 > /sys/kernel/mm/ksm/run",
+        "memory",
+    )
+
+
+def _steal(findings: Findings) -> Doubt | None:
+    stolen = sum(_growth(t, NODE, "cpu_steal_s") for t in findings.run.trials)
+    cpus = float(str(findings.run.manifest.host.get("cpus_logical") or 1))
+    capacity_s = cpus * sum(t.record.planned_duration_s for t in findings.run.trials)
+    if capacity_s <= 0 or stolen / capacity_s < STEAL_FRACTION:
+        return None
+    return Doubt(
+        "steal",
+        f"This host is a virtual machine that lost {stolen / capacity_s:.0%} of its CPU time to others.",
+        "Use a host of your own, or more repeats.",
+        "time",
+    )
+
+
+def _sampler_late(findings: Findings) -> Doubt | None:
+    late = [
+        value
+        for t in findings.run.trials
+        for value in metric_series(t, SAMPLER, "late_s").values
+        if value > LATE_FRACTION * findings.run.manifest.interval_s
+    ]
+    ticks = sum(len(metric_series(t, SAMPLER, "late_s").values) for t in findings.run.trials)
+    if not ticks or len(late) / ticks < 0.02:
+        return None
+    return Doubt(
+        "sampler-late",
+        f"{len(late)} of {ticks} samples came late by more than {LATE_FRACTION:.0%} of their interval (at most {max(late):.2f} s).",
+        "Use a longer interval, or fewer instances on this host.",
+        "time",
+    )
+
+
+def _steps_late(findings: Findings) -> Doubt | None:
+    lateness = [s for t in findings.ok_trials() for s in t.events["late_s"].to_list()]
+    late = [s for s in lateness if s > LATE_STEP_S]
+    if not late:
+        return None
+    return Doubt(
+        "steps-late",
+        f"{len(late)} of {len(lateness)} steps started more than {LATE_STEP_S} s late (at most {max(late):.1f} s): the host could not keep up with "
+        "the schedule. Later steps were not shifted.",
+        "Use a smaller --scale, or give the experiment a longer slot.",
+        "time",
+    )
+
+
+def _window_too_short(findings: Findings) -> Doubt | None:
+    for experiment, arms in findings.estimates.items():
+        fpr = arms.get(Arm.VM_FPR, {})
+        given = fpr.get("given_back_fraction")
+        if given is not None and given.value > 0.3 and fpr.get("release_t90_s") is None:
+            return Doubt(
+                "window-too-short",
+                f"In {experiment} not every release got 90 % back before memory was allocated again.",
+                f"Give it more time: --set {experiment}.idle=40s",
+                "memory",
+            )
+    return None
+
+
+def _baseline_drift(findings: Findings) -> Doubt | None:
+    baselines = [b for v in findings.values.values() if (b := v.get("baseline_bytes")) is not None]
+    if len(baselines) < 2 or max(baselines) - min(baselines) < BASELINE_DRIFT_BYTES:
+        return None
+    return Doubt(
+        "baseline-drift",
+        f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} before "
+        "trials started.",
+        "Stop other work on the host, or use --node-memory, which counts nothing else.",
+        "memory",
+    )
+
+
+def _fewest_trials(arms: Mapping[str, Mapping[str, Estimate | None]]) -> int:
+    measured = [estimates.get("node_in_use_mean_bytes") for estimates in arms.values()]
+    return min((e.n if e is not None else 0 for e in measured), default=0)
+
+
+def _growth(trial: TrialData, entity: str, metric: str) -> float:
+    known = metric_series(trial, entity, metric).known().values
+    return float(known[-1] - known[0]) if len(known) > 1 else 0.0
+
+
+CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
+    _failed_trials,
+    _inhibited,
+    _missing_evidence,
+    _emulation,
+    _few_trials,
+    _window_too_short,
+    _swap,
+    _same_page_merging,
+    _steal,
+    _steps_late,
+    _sampler_late,
+    _baseline_drift,
+)

@@ -1,0 +1,159 @@
+"""Time series of one trial: memory in use, resident memory, demand; times in seconds since its zero, bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from freepage.metrics import node_in_use_bytes
+from freepage.records import NODE, SAMPLER, Action
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from freepage.schedule import ProcessSchedule
+    from freepage.store import TrialData
+
+# Two samples further apart than this many intervals have a gap between them.
+GAP_INTERVALS = 2.5
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values at times; a missing value is NaN here, and a gap wherever it is shown."""
+
+    t_s: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def known(self) -> Series:
+        keep = ~np.isnan(self.values)
+        return Series(self.t_s[keep], self.values[keep])
+
+    def between(self, start_s: float, end_s: float) -> Series:
+        keep = (self.t_s >= start_s) & (self.t_s <= end_s)
+        return Series(self.t_s[keep], self.values[keep])
+
+    def last_before(self, t_s: float) -> float | None:
+        """Give the last known value at or before a time."""
+        known = self.known()
+        index = int(np.searchsorted(known.t_s, t_s, side="right")) - 1
+        return float(known.values[index]) if index >= 0 else None
+
+    def mean(self) -> float | None:
+        return float(np.nanmean(self.values)) if len(self.known().values) else None
+
+    def maximum(self) -> float | None:
+        return float(np.nanmax(self.values)) if len(self.known().values) else None
+
+    def integral(self) -> float | None:
+        """Integrate over the known values (trapezoids), in value x seconds."""
+        known = self.known()
+        return float(np.trapezoid(known.values, known.t_s)) if len(known.values) > 1 else None
+
+
+def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
+    """Give one metric of one entity, missing values as NaN."""
+    import polars as pl
+
+    rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == metric)).sort("t_s")
+    values = rows["value"].fill_null(float("nan")).to_numpy()
+    return Series(rows["t_s"].to_numpy().astype(float), values.astype(float))
+
+
+def node_in_use_series(trial: TrialData) -> Series:
+    """Give the node's memory in use (metrics.node_in_use_bytes) at every tick."""
+    return _node_series(trial, node_in_use_bytes)
+
+
+def node_not_available_series(trial: TrialData) -> Series:
+    """Give total - MemAvailable, which counts shared memory that the article's formula does not see."""
+    return _node_series(trial, _not_available)
+
+
+def _node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
+    import polars as pl
+
+    rows = trial.samples.filter(pl.col("entity") == NODE)
+    if rows.is_empty():
+        return Series(np.array([]), np.array([]))
+    ticks = rows.pivot(on="metric", index="t_s", values="value").sort("t_s")
+    values = [formula(tick) for tick in ticks.iter_rows(named=True)]
+    return Series(
+        ticks["t_s"].to_numpy(), np.array([np.nan if v is None else v for v in values], dtype=float)
+    )
+
+
+def _not_available(tick: Mapping[str, float | None]) -> float | None:
+    total, available = tick.get("mem_total_bytes"), tick.get("mem_available_bytes")
+    return None if total is None or available is None else total - available
+
+
+def baseline_bytes(trial: TrialData, node: Series) -> float | None:
+    """Give the node's memory in use before the trial's instances started: the mean of those ticks."""
+    import polars as pl
+
+    first_s = trial.samples.filter(~pl.col("entity").is_in([NODE, SAMPLER]))["t_s"].min()
+    ready_s = float(first_s) if isinstance(first_s, float) else 0.0
+    return node.between(-1e9, ready_s - (trial.record.ready_s or 0.0) - 1e-3).mean()
+
+
+def resident_series(trial: TrialData, instance: str) -> Series:
+    """Give an instance's resident memory on the host: RSS and swap of its processes."""
+    rss, swap = metric_series(trial, instance, "rss_bytes"), metric_series(trial, instance, "swap_bytes")
+    if len(swap.t_s) != len(rss.t_s):
+        return rss
+    return Series(rss.t_s, rss.values + np.nan_to_num(swap.values))
+
+
+def instances_of(trial: TrialData) -> list[str]:
+    return sorted(trial.schedules)
+
+
+def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, float]]:
+    """Give the schedule's own demand as a staircase: (time, bytes held from then on)."""
+    steps = (step for schedule in schedules for step in schedule.steps)
+    return _accumulate([(s.at_s, float(s.bytes if s.action is Action.ALLOCATE else -s.bytes)) for s in steps])
+
+
+def held_steps(trial: TrialData, instance: str) -> list[tuple[float, float]]:
+    """Give what an instance's processes really held, from their events: (time, bytes held from then on)."""
+    import polars as pl
+
+    rows = trial.events.filter((pl.col("instance") == instance) & pl.col("ok"))
+    changes: list[tuple[float, float]] = []
+    for action, start_s, end_s, size in rows.select("action", "t_s", "end_s", "bytes").iter_rows():
+        changes.append((end_s, size) if action == Action.ALLOCATE else (start_s, -size))
+    return _accumulate(changes)
+
+
+def _accumulate(changes: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    total = 0.0
+    steps: list[tuple[float, float]] = []
+    for at_s, change in sorted(changes):
+        total += change
+        if steps and steps[-1][0] == at_s:
+            steps.pop()
+        steps.append((at_s, total))
+    return steps
+
+
+def sample_steps(steps: Sequence[tuple[float, float]], grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evaluate a staircase on a grid of times."""
+    times = np.array([s[0] for s in steps])
+    values = np.array([0.0, *(s[1] for s in steps)])
+    return values[np.searchsorted(times, grid, side="right")]
+
+
+def resample(series: Series, grid: NDArray[np.float64], interval_s: float) -> NDArray[np.float64]:
+    """Interpolate a series on a grid; NaN inside gaps and outside of what was measured."""
+    known = series.known()
+    if len(known.t_s) < 2:
+        return np.full(len(grid), np.nan)
+    values = np.interp(grid, known.t_s, known.values, left=np.nan, right=np.nan)
+    after = np.clip(np.searchsorted(known.t_s, grid), 1, len(known.t_s) - 1)
+    values[known.t_s[after] - known.t_s[after - 1] > GAP_INTERVALS * interval_s] = np.nan
+    return values

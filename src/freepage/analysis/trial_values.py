@@ -1,0 +1,198 @@
+"""The numbers of one trial, from its samples and events alone. docs/method.md says how each is defined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from freepage.analysis.series import (
+    Series,
+    baseline_bytes,
+    held_steps,
+    instances_of,
+    metric_series,
+    node_in_use_series,
+    resident_series,
+    sample_steps,
+)
+from freepage.records import NODE, Action
+from freepage.units import GIB
+
+if TYPE_CHECKING:
+    from freepage.store import TrialData
+
+# An instance that holds nothing for less than this is no release to measure: FPR's first pass comes after 2 s.
+LEAST_WINDOW_S = 3.5
+SHARES = (0.5, 0.9, 0.99)
+BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One time at which an instance freed all it held, and what came of it until it allocated again.
+
+    before_bytes, end_bytes: resident memory just before the free and at the end of the window. curve: (seconds since
+    the free, share of the freed bytes that has left the host).
+    """
+
+    instance: str
+    freed_bytes: float
+    window_s: float
+    before_bytes: float
+    end_bytes: float
+    curve: tuple[tuple[float, float], ...]
+
+    @property
+    def given_back_fraction(self) -> float:
+        return (self.before_bytes - self.end_bytes) / self.freed_bytes
+
+    def time_to_share_s(self, share: float) -> float | None:
+        """Give the seconds until `share` of what was freed is back, between samples; None when it never was."""
+        previous = (0.0, 0.0)
+        for point in self.curve:
+            if point[1] >= share:
+                rise = point[1] - previous[1]
+                return (
+                    point[0] - (point[0] - previous[0]) * (point[1] - share) / rise if rise > 0 else point[0]
+                )
+            previous = point
+        return None
+
+
+def find_releases(trial: TrialData) -> list[Release]:
+    """Find every release of the trial: an instance's last block freed, and nothing held for a while after it."""
+    releases: list[Release] = []
+    for instance in instances_of(trial):
+        steps = held_steps(trial, instance)
+        resident = resident_series(trial, instance)
+        ends = [*(at_s for at_s, _ in steps[1:]), trial.record.planned_duration_s]
+        for (at_s, held), (_, before), end_s in zip(steps[1:], steps, ends[1:], strict=False):
+            release = _measure_release(instance, resident, before - held, at_s, end_s) if held <= 0 else None
+            if release is not None:
+                releases.append(release)
+    return releases
+
+
+def _measure_release(
+    instance: str, resident: Series, freed: float, at_s: float, end_s: float
+) -> Release | None:
+    before, end = resident.last_before(at_s), resident.last_before(end_s)
+    after = resident.known().between(at_s, end_s)
+    if end_s - at_s < LEAST_WINDOW_S or freed <= 0 or before is None or end is None or len(after.t_s) < 2:
+        return None
+    curve = tuple(
+        (float(t - at_s), float((before - v) / freed)) for t, v in zip(after.t_s, after.values, strict=True)
+    )
+    return Release(instance, freed, end_s - at_s, before, end, curve)
+
+
+def measure_trial(trial: TrialData) -> dict[str, float | None]:
+    """Give every number of a trial by its name in results.json; None where the trial cannot tell."""
+    releases = find_releases(trial)
+    node = node_in_use_series(trial)
+    return (
+        _measure_node(trial, node)
+        | _measure_releases(releases)
+        | _measure_allocations(trial)
+        | _measure_excess(trial)
+        | _measure_cpu(trial, releases)
+    )
+
+
+def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:
+    baseline = baseline_bytes(trial, node)
+    during = node.between(0, trial.record.planned_duration_s)
+    idle = node.between(-1.2, 0).mean()
+    count = len(instances_of(trial))
+    return {
+        "baseline_bytes": baseline,
+        "node_in_use_mean_bytes": _minus(during.mean(), baseline),
+        "node_in_use_max_bytes": _minus(during.maximum(), baseline),
+        "node_in_use_absolute_mean_bytes": during.mean(),
+        "node_in_use_absolute_max_bytes": during.maximum(),
+        "idle_overhead_bytes": None
+        if idle is None or baseline is None or not count
+        else (idle - baseline) / count,
+    }
+
+
+def _measure_releases(releases: list[Release]) -> dict[str, float | None]:
+    freed = sum(r.freed_bytes for r in releases)
+    back = sum(r.before_bytes - r.end_bytes for r in releases)
+    values: dict[str, float | None] = {"given_back_fraction": back / freed if freed else None}
+    for share in SHARES:
+        times = [r.time_to_share_s(share) for r in releases]
+        known = [t for t in times if t is not None]
+        values[f"release_t{share * 100:.0f}_s"] = fmean(known) if known and len(known) == len(times) else None
+    return values
+
+
+def _measure_allocations(trial: TrialData) -> dict[str, float | None]:
+    import polars as pl
+
+    rows = trial.events.filter((pl.col("action") == Action.ALLOCATE) & pl.col("ok"))
+    gib = float(sum(rows["bytes"].to_list())) / GIB
+    values: dict[str, float | None] = {
+        "alloc_s_per_gib": float(sum(rows["wall_s"].to_list())) / gib if gib else None
+    }
+    same_size = rows["bytes"].n_unique() == 1
+    for kind in ("wall", "system", "user"):
+        first = rows.filter(pl.col("iteration") == 0)[f"{kind}_s"].to_list() if same_size else []
+        rest = rows.filter(pl.col("iteration") > 0)[f"{kind}_s"].to_list() if same_size else []
+        prefix = "alloc" if kind == "wall" else f"alloc_{kind}"
+        values[f"{prefix}_first_s"] = fmean(first) if first else None
+        values[f"{prefix}_rest_s"] = fmean(rest) if rest else None
+        if kind == "wall":
+            values["alloc_rest_sd_s"] = stdev(rest) if len(rest) > 1 else None
+    return values
+
+
+def _measure_excess(trial: TrialData) -> dict[str, float | None]:
+    """Memory kept though nobody asked for it: resident - idle footprint - held, integrated over the trial."""
+    total: float | None = None
+    for instance in instances_of(trial):
+        resident = resident_series(trial, instance).known()
+        floor = resident.between(-1e9, 0).values
+        during = resident.between(0, trial.record.planned_duration_s)
+        if not len(floor) or len(during.t_s) < 2:
+            continue
+        held = sample_steps(held_steps(trial, instance), during.t_s)
+        excess = np.maximum(during.values - floor[-1] - held, 0.0)
+        total = (total or 0.0) + (Series(during.t_s, excess).integral() or 0.0) / GIB
+    return {"held_needlessly_gib_s": total}
+
+
+def _measure_cpu(trial: TrialData, releases: list[Release]) -> dict[str, float | None]:
+    duration_s = trial.record.planned_duration_s
+    busy = [_growth(trial, NODE, f"cpu_{state}_s") for state in BUSY_STATES]
+    known_busy = [value for value in busy if value is not None]
+    totals = [_growth(trial, i, "cpu_total_s") for i in instances_of(trial)]
+    main = [_growth(trial, i, "cpu_main_loop_s") for i in instances_of(trial)]
+    back_gib = sum(r.before_bytes - r.end_bytes for r in releases) / GIB
+    main_s = _sum(main)
+    return {
+        "node_cpu_cores": sum(known_busy) / duration_s if known_busy else None,
+        "instance_cpu_cores": None if _sum(totals) is None else (_sum(totals) or 0.0) / duration_s,
+        "main_loop_cpu_s": main_s,
+        "main_loop_cpu_s_per_gib": main_s / back_gib if main_s is not None and back_gib > 0.05 else None,
+    }
+
+
+def _growth(trial: TrialData, entity: str, metric: str) -> float | None:
+    """Give how much a counter grew over the trial."""
+    known = metric_series(trial, entity, metric).known()
+    start = known.last_before(0)
+    end = known.last_before(trial.record.planned_duration_s + 0.5)
+    return None if start is None or end is None else end - start
+
+
+def _minus(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,226 @@
+"""The report's figures, drawn from a stored run: node memory over time, and how freed memory comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from freepage.analysis.series import (
+    Series,
+    baseline_bytes,
+    demand_steps,
+    node_in_use_series,
+    resample,
+    sample_steps,
+)
+from freepage.analysis.trial_values import find_releases
+from freepage.records import Arm, TrialStatus
+from freepage.units import GIB, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from freepage.store import Run, TrialData
+
+MOST_POINTS = 400
+ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4"}
+ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0]}
+ARM_WORDS = {Arm.POD: "pod", Arm.VM: "vm (FPR off)", Arm.VM_FPR: "vm-fpr (FPR on)"}
+DEMAND = "held by the workload"
+DEMAND_COLOUR = "#8a8f98"
+RELEASE_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative."""
+
+    id: str
+    title: str
+    caption: str
+    alternative: str
+    spec: dict[str, Any]
+
+
+def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
+    """Draw every figure the run has data for, in the order of the page."""
+    figures = [draw_node_memory(run, results, name) for name in results["experiments"]]
+    figures += [draw_release(run, results, name) for name in results["experiments"]]
+    return [figure for figure in figures if figure is not None]
+
+
+def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
+    """Draw node memory in use above its baseline over time: one line per arm, the range over repeats, the demand."""
+    trials = _ok_trials(run, experiment)
+    if not trials:
+        return None
+    duration_s = trials[0].record.planned_duration_s
+    grid = np.linspace(0, duration_s, min(MOST_POINTS, max(2, int(duration_s / run.manifest.interval_s) + 1)))
+    rows = [row for arm in run.manifest.arms for row in _node_rows(run, trials, arm, grid)]
+    demand = sample_steps(demand_steps(s for p in trials[0].schedules.values() for s in p), _fine(grid)) / GIB
+    rows += [
+        {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
+    ]
+    title, alternative = _node_words(results["experiments"][experiment]["arms"], experiment)
+    spec = _lines(
+        rows, run.manifest.arms, x="seconds since the schedules started", y="node memory in use (GiB)"
+    )
+    return Figure(f"node-memory-{experiment}", title, _node_caption(experiment, trials), alternative, spec)
+
+
+def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
+    """Draw which share of freed memory has left the host, against the seconds since the free."""
+    trials = _ok_trials(run, experiment)
+    rows = [row for arm in run.manifest.arms for row in _release_rows(run, trials, arm)]
+    if not any(row["arm"] == Arm.VM_FPR for row in rows):
+        return None
+    estimates = results["experiments"][experiment]["arms"].get(Arm.VM_FPR, {})
+    t90 = estimates.get("release_t90_s")
+    title = (
+        f"90 % of what a VM frees is back on the host after {format_duration(round(t90['value'], 1))}"
+        if t90
+        else "Not all of what a VM freed came back within its window"
+    )
+    caption = (
+        f"Experiment {experiment}: mean over all releases that were followed by at least {4} s with nothing held. The guest "
+        "reports free memory in passes 2 s apart, so memory comes back in steps."
+    )
+    spec = _lines(
+        rows, run.manifest.arms, x="seconds since the memory was freed", y="share back on the host (%)"
+    )
+    return Figure(f"release-{experiment}", title, caption, f"{title}. {caption}", spec)
+
+
+def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
+    return [t for t in run.trials if t.record.experiment == experiment and t.record.status is TrialStatus.OK]
+
+
+def _node_rows(
+    run: Run, trials: list[TrialData], arm: Arm, grid: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    curves = [_above_baseline(t, grid, run.manifest.interval_s) for t in trials if t.record.arm is arm]
+    known = [c for c in curves if c is not None]
+    return _band_rows(known, arm, grid, 1 / GIB)
+
+
+def _above_baseline(
+    trial: TrialData, grid: NDArray[np.float64], interval_s: float
+) -> NDArray[np.float64] | None:
+    node = node_in_use_series(trial)
+    baseline = baseline_bytes(trial, node)
+    return None if baseline is None else resample(Series(node.t_s, node.values - baseline), grid, interval_s)
+
+
+def _release_rows(run: Run, trials: list[TrialData], arm: Arm) -> list[dict[str, Any]]:
+    releases = [r for t in trials if t.record.arm is arm for r in find_releases(t)]
+    if not releases:
+        return []
+    window_s = min(RELEASE_SECONDS, *(r.window_s for r in releases))
+    grid = np.linspace(0, window_s, 80)
+    curves = [_release_curve(r.curve, grid, run.manifest.interval_s) for r in releases]
+    return _band_rows(curves, arm, grid, 100.0)
+
+
+def _release_curve(
+    curve: Sequence[tuple[float, float]], grid: NDArray[np.float64], interval_s: float
+) -> NDArray[np.float64]:
+    points = [(0.0, 0.0), *curve]
+    series = Series(np.array([p[0] for p in points]), np.array([p[1] for p in points]))
+    return resample(series, np.minimum(grid, points[-1][0]), interval_s)
+
+
+def _band_rows(
+    curves: list[NDArray[np.float64]], arm: Arm, grid: NDArray[np.float64], factor: float
+) -> list[dict[str, Any]]:
+    """Give a row per grid point: mean, least and greatest over the curves; null in gaps."""
+    if not curves:
+        return []
+    rows: list[dict[str, Any]] = []
+    stacked = np.vstack(curves) * factor
+    for t, column in zip(grid, stacked.T, strict=True):
+        known = column[~np.isnan(column)]
+        row = {"t": _round(t), "arm": str(arm), "y": None, "low": None, "high": None}
+        if len(known):
+            row |= {"y": _round(known.mean()), "low": _round(known.min()), "high": _round(known.max())}
+        rows.append(row)
+    return rows
+
+
+def _lines(rows: list[dict[str, Any]], arms: Sequence[Arm], *, x: str, y: str) -> dict[str, Any]:
+    import altair as alt
+
+    shown = [str(a) for a in arms if any(r["arm"] == a for r in rows)]
+    has_demand = any(r["arm"] == DEMAND for r in rows)
+    domain = shown + ([DEMAND] if has_demand else [])
+    colours = [ARM_COLOURS[Arm(a)] for a in shown] + ([DEMAND_COLOUR] if has_demand else [])
+    dashes = [ARM_DASHES[Arm(a)] for a in shown] + ([[1, 0]] if has_demand else [])
+    colour = alt.Color("arm:N", title=None, scale=alt.Scale(domain=domain, range=colours))
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("t:Q", title=x, scale=alt.Scale(nice=False, zero=True)), color=colour
+    )
+    band = base.mark_area(opacity=0.16).encode(
+        y=alt.Y("low:Q", title=y), y2="high:Q", strokeWidth=alt.value(0)
+    )
+    demand = (
+        base.transform_filter(alt.datum.arm == DEMAND)
+        .mark_line(interpolate="step-after", strokeWidth=1)
+        .encode(y=alt.Y("y:Q", title=y))
+    )
+    line = (
+        base.transform_filter(alt.datum.arm != DEMAND)
+        .mark_line(strokeWidth=2.25)
+        .encode(
+            y=alt.Y("y:Q", title=y),
+            strokeDash=alt.StrokeDash("arm:N", title=None, scale=alt.Scale(domain=domain, range=dashes)),
+            tooltip=[
+                alt.Tooltip("arm:N"),
+                alt.Tooltip("t:Q", title=x, format=".1f"),
+                alt.Tooltip("y:Q", title=y, format=".2f"),
+            ],
+        )
+    )
+    layers = [band.transform_filter(alt.datum.arm != DEMAND), *([demand] if has_demand else []), line]
+    chart: dict[str, Any] = alt.layer(*layers).properties(width="container", height=300).to_dict()
+    chart.pop("config", None)
+    return chart
+
+
+def _node_words(arms: dict[str, Any], experiment: str) -> tuple[str, str]:
+    """Say what the figure shows, from its estimates: a title, and the text alternative."""
+    given = {arm: (e or {}).get("given_back_fraction") for arm, e in arms.items()}
+    means = {arm: (e or {}).get("node_in_use_mean_bytes") for arm, e in arms.items()}
+    fpr, vm = given.get(Arm.VM_FPR), given.get(Arm.VM)
+    title = f"Node memory in use while {experiment} runs"
+    if fpr and vm:
+        if vm["value"] < 0.1 <= fpr["value"]:
+            title = "Without FPR the host never gets it back; with FPR it does"
+        elif fpr["value"] < 0.1:
+            title = "The host gets nothing back, with FPR or without"
+    mean_words = ", ".join(f"{arm} {m['value'] / GIB:.2f} GiB" for arm, m in means.items() if m)
+    with_fpr, without = means.get(Arm.VM_FPR), means.get(Arm.VM)
+    if experiment != "cycle" and with_fpr and without:
+        saved = 1 - with_fpr["value"] / without["value"]
+        if saved > 0.02:
+            title = f"VMs with FPR take {saved:.0%} less of the node on average".replace("%", " %")
+    return title, f"{title}. Mean node memory in use above the baseline: {mean_words}."
+
+
+def _node_caption(experiment: str, trials: list[TrialData]) -> str:
+    repeats = len({t.record.repeat for t in trials})
+    range_words = " The band spans the repeats." if repeats > 1 else ""
+    return (
+        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable, "
+        f"above what was in use before the trial.{range_words} The thin grey line is what the schedules hold."
+    )
+
+
+def _fine(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.linspace(float(grid[0]), float(grid[-1]), MOST_POINTS)
+
+
+def _round(value: float) -> float:
+    return round(float(value), 4)

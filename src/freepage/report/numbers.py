@@ -1,0 +1,58 @@
+"""How numbers are shown: people's units, as many digits as the number carries, and the interval beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from freepage.units import GIB
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MISSING = "–"
+NO_INTERVAL = "one trial, no interval"
+
+# Unit in results.json: (factor, decimals, what stands behind the number).
+_SHOWN = {
+    "fraction": (100.0, 1, " %"),
+    "bytes": (1 / GIB, 2, " GiB"),
+    "s": (1.0, 2, " s"),
+    "s/GiB": (1.0, 2, " s/GiB"),
+    "cores": (1.0, 2, " cores"),
+    "ratio": (1.0, 2, "×"),
+    "GiB x s": (1.0, 1, " GiB·s"),
+}
+
+EstimateJson = "Mapping[str, Any] | None"
+
+
+def show_value(estimate: Mapping[str, Any] | None) -> str:
+    """Show an estimate's value with its unit: "95.3 %", "1.20 GiB"."""
+    if estimate is None:
+        return MISSING
+    factor, decimals, unit = _SHOWN[estimate["unit"]]
+    return f"{_number(estimate['value'] * factor, decimals)}{unit}"
+
+
+def show_interval(estimate: Mapping[str, Any] | None) -> str:
+    """Show an estimate's interval: "94.1 to 96.4"; "" without one."""
+    if estimate is None or estimate["low"] is None:
+        return ""
+    factor, decimals, _ = _SHOWN[estimate["unit"]]
+    return f"{_number(estimate['low'] * factor, decimals)} to {_number(estimate['high'] * factor, decimals)}"
+
+
+def show_with_interval(estimate: Mapping[str, Any] | None) -> str:
+    """Show value and interval in one cell: "95.3 % (94.1 to 96.4)"."""
+    interval = show_interval(estimate)
+    return f"{show_value(estimate)} ({interval})" if interval else show_value(estimate)
+
+
+def show_raw(estimate: Mapping[str, Any] | None) -> str:
+    """Show the value alone, unrounded and in its base unit, for CSV."""
+    return "" if estimate is None else repr(float(estimate["value"]))
+
+
+def _number(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return "0" + text[2:] if text.startswith("-0") and float(text) == 0 else text.replace("-", "−")
