@@ -14,6 +14,7 @@ from freepage.plan import Trial, check_capacity, fit_scale, plan_trials, planned
 from freepage.records import RUN_SCHEMA, Arm, Manifest
 from freepage.store import plan_as_json, prepare_folder, write_json, write_manifest
 from freepage.study import Conditions, Study, read_study, scale_study
+from freepage.targets.local.warmup import warm_up
 from freepage.trial import run_trial
 from freepage.units import format_bytes
 
@@ -82,6 +83,7 @@ async def run_study(
     write_manifest(folder, manifest)
     (folder / "study.toml").write_text(prepared.study_text, encoding="utf-8")
     write_json(folder / "plan.json", plan_as_json(prepared.trials))
+    await warm_up(max(t.demand_bytes for t in prepared.trials))
     progress.run_started(prepared.trials, prepared.planned_duration_s)
     try:
         await _run_trials(target, prepared, folder, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,13 @@ BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 class Release:
     """One time at which an instance freed all it held, and what came of it until it allocated again.
 
-    before_bytes, end_bytes: resident memory just before the free and at the end of the window. curve: (seconds since
-    the free, share of the freed bytes that has left the host).
+    owed_bytes: what should come back, the greater of what was just freed and what the instance had resident above its
+    idle footprint (earlier frees may still be on their way). before_bytes, end_bytes: resident memory just before the
+    free and at the end of the window. curve: (seconds since the free, share of what is owed that has left the host).
     """
 
     instance: str
-    freed_bytes: float
+    owed_bytes: float
     window_s: float
     before_bytes: float
     end_bytes: float
@@ -47,7 +49,7 @@ class Release:
 
     @property
     def given_back_fraction(self) -> float:
-        return (self.before_bytes - self.end_bytes) / self.freed_bytes
+        return (self.before_bytes - self.end_bytes) / self.owed_bytes
 
     def time_to_share_s(self, share: float) -> float | None:
         """Give the seconds until `share` of what was freed is back, between samples; None when it never was."""
@@ -63,30 +65,37 @@ class Release:
 
 
 def find_releases(trial: TrialData) -> list[Release]:
-    """Find every release of the trial: an instance's last block freed, and nothing held for a while after it."""
-    releases: list[Release] = []
-    for instance in instances_of(trial):
-        steps = held_steps(trial, instance)
-        resident = resident_series(trial, instance)
-        ends = [*(at_s for at_s, _ in steps[1:]), trial.record.planned_duration_s]
-        for (at_s, held), (_, before), end_s in zip(steps[1:], steps, ends[1:], strict=False):
-            release = _measure_release(instance, resident, before - held, at_s, end_s) if held <= 0 else None
-            if release is not None:
-                releases.append(release)
-    return releases
+    """Find every release of the trial: an instance's last block freed, and nothing allocated for a while after it."""
+    found = [
+        _measure_release(trial, instance, before, at_s)
+        for instance in instances_of(trial)
+        for (_, before), (at_s, held) in pairwise(held_steps(trial, instance))
+        if held <= 0 < before
+    ]
+    return [release for release in found if release is not None]
 
 
-def _measure_release(
-    instance: str, resident: Series, freed: float, at_s: float, end_s: float
-) -> Release | None:
-    before, end = resident.last_before(at_s), resident.last_before(end_s)
+def _measure_release(trial: TrialData, instance: str, freed: float, at_s: float) -> Release | None:
+    resident = resident_series(trial, instance)
+    end_s = _next_allocation_s(trial, instance, at_s)
+    floor, before, end = (resident.last_before(t) for t in (0.0, at_s, end_s))
     after = resident.known().between(at_s, end_s)
-    if end_s - at_s < LEAST_WINDOW_S or freed <= 0 or before is None or end is None or len(after.t_s) < 2:
+    if end_s - at_s < LEAST_WINDOW_S or before is None or end is None or len(after.t_s) < 2:
         return None
+    owed = max(freed, before - (before if floor is None else floor))
     curve = tuple(
-        (float(t - at_s), float((before - v) / freed)) for t, v in zip(after.t_s, after.values, strict=True)
+        (float(t - at_s), float((before - v) / owed)) for t, v in zip(after.t_s, after.values, strict=True)
     )
-    return Release(instance, freed, end_s - at_s, before, end, curve)
+    return Release(instance, owed, end_s - at_s, before, end, curve)
+
+
+def _next_allocation_s(trial: TrialData, instance: str, after_s: float) -> float:
+    """Give when the instance's next allocation started, or the trial's end."""
+    import polars as pl
+
+    rows = trial.events.filter((pl.col("instance") == instance) & (pl.col("action") == Action.ALLOCATE))
+    later = [t for t in rows["t_s"].to_list() if t > after_s]
+    return min([*later, trial.record.planned_duration_s])
 
 
 def measure_trial(trial: TrialData) -> dict[str, float | None]:
@@ -120,9 +129,9 @@ def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:
 
 
 def _measure_releases(releases: list[Release]) -> dict[str, float | None]:
-    freed = sum(r.freed_bytes for r in releases)
+    owed = sum(r.owed_bytes for r in releases)
     back = sum(r.before_bytes - r.end_bytes for r in releases)
-    values: dict[str, float | None] = {"given_back_fraction": back / freed if freed else None}
+    values: dict[str, float | None] = {"given_back_fraction": back / owed if owed else None}
     for share in SHARES:
         times = [r.time_to_share_s(share) for r in releases]
         known = [t for t in times if t is not None]

@@ -148,13 +148,13 @@ def _lower(text: str) -> str:
 
 
 def _percent(estimate: Estimate) -> str:
-    return f"{max(estimate.value, 0):.0%}".replace("%", " %")
+    return f"{max(estimate.value, 0):.0%}".replace("%", "\u00a0%")
 
 
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return _percent(estimate)
-    return f"{estimate.low:.0%} to {estimate.high:.0%}".replace("%", " %")
+    return f"{estimate.low:.0%} to {estimate.high:.0%}".replace("%", "\u00a0%")
 
 
 __all__ = ["ENABLE", "INCONCLUSIVE", "NO_BENEFIT", "Arm", "Verdict", "Weights", "decide"]

@@ -205,7 +205,7 @@ def _node_words(arms: dict[str, Any], experiment: str) -> tuple[str, str]:
     if experiment != "cycle" and with_fpr and without:
         saved = 1 - with_fpr["value"] / without["value"]
         if saved > 0.02:
-            title = f"VMs with FPR take {saved:.0%} less of the node on average".replace("%", " %")
+            title = f"VMs with FPR take {saved:.0%} less of the node on average".replace("%", "\u00a0%")
     return title, f"{title}. Mean node memory in use above the baseline: {mean_words}."
 
 

@@ -60,7 +60,7 @@ def render_page(run: Run, results: dict[str, Any]) -> str:
             results=results,
             verdict=results["verdict"],
             decision=DECISION_WORDS[results["verdict"]["decision"]],
-            headlines=_headlines(results),
+            headlines=find_headlines(results),
             doubts=results["doubts"],
             figures=figures,
             tables=tables,
@@ -91,7 +91,8 @@ def table_csv(table: Table) -> str:
     return stream.getvalue()
 
 
-def _headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
+def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the four numbers that stand on top: label, value and interval as text, trials, words, doubts."""
     name = headline_experiment({n: e["arms"] for n, e in results["experiments"].items()})
     experiment = results["experiments"].get(name or "", {})
     return [

@@ -148,7 +148,7 @@ async def _delete(runtime: str, identity: str, bundle: Path) -> None:
 
 async def _read_pid(path: Path) -> int:
     """Read the container's process id, which the runtime writes at about the time the worker greets."""
-    while not (text := read_text(path).strip()).isdigit():
+    while not (text := read_text(path).strip()).isdigit():  # noqa: ASYNC110 - another program writes it
         await asyncio.sleep(0.005)
     return int(text)
 
