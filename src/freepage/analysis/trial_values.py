@@ -36,7 +36,8 @@ class Release:
     """One time at which an instance freed all it held, and what came of it until it allocated again.
 
     owed_bytes: what should come back, the greater of what was just freed and what the instance had resident above its
-    idle footprint (earlier frees may still be on their way). before_bytes, end_bytes: resident memory just before the
+    idle footprint (earlier frees may still be on their way); that is the lesser of its resident memory before the
+    schedule and at the window's end. before_bytes, end_bytes: resident memory just before the
     free and at the end of the window. curve: (seconds since the free, share of what is owed that has left the host).
     """
 
@@ -82,10 +83,9 @@ def _measure_release(trial: TrialData, instance: str, freed: float, at_s: float)
     after = resident.known().between(at_s, end_s)
     if end_s - at_s < LEAST_WINDOW_S or before is None or end is None or len(after.t_s) < 2:
         return None
-    owed = max(freed, before - (before if floor is None else floor))
-    curve = tuple(
-        (float(t - at_s), float((before - v) / owed)) for t, v in zip(after.t_s, after.values, strict=True)
-    )
+    owed = max(freed, before - min(end, before if floor is None else floor))
+    shares = (before - after.values) / owed
+    curve = tuple(zip((after.t_s - at_s).tolist(), shares.tolist(), strict=True))
     return Release(instance, owed, end_s - at_s, before, end, curve)
 
 
@@ -94,8 +94,8 @@ def _next_allocation_s(trial: TrialData, instance: str, after_s: float) -> float
     import polars as pl
 
     rows = trial.events.filter((pl.col("instance") == instance) & (pl.col("action") == Action.ALLOCATE))
-    later = [t for t in rows["t_s"].to_list() if t > after_s]
-    return min([*later, trial.record.planned_duration_s])
+    later: list[float] = [t for t in rows["t_s"].to_list() if t > after_s]
+    return min(later, default=trial.record.planned_duration_s)
 
 
 def measure_trial(trial: TrialData) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.report.tables import Cell, Table
+    from freepage.report.tables import Table
 
 DECISION_STYLES = {
     "enable": "bold black on green",
@@ -18,7 +18,14 @@ DECISION_STYLES = {
     "inconclusive": "bold reverse",
 }
 ARM_STYLES = {"pod": "green", "vm": "red", "vm-fpr": "blue"}
-SHOWN_TABLES = ("memory", "release", "allocation", "evidence")
+COLUMNS = {
+    "given back": "given_back_fraction",
+    "90 % back": "release_t90_s",
+    "node mean": "node_in_use_mean_bytes",
+    "node peak": "node_in_use_max_bytes",
+    "first alloc": "alloc_first_s",
+    "later": "alloc_rest_s",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +51,9 @@ def show_run(folder: Path) -> None:
     _print_verdict(console, results)
     _print_headlines(console, results)
     _print_doubts(console, results["doubts"])
-    for table in build_tables(results, run.manifest):
-        if table.id in SHOWN_TABLES:
-            _print_table(console, table)
+    for name, experiment in results["experiments"].items():
+        _print_experiment(console, name, experiment["arms"])
+    _print_evidence(console, build_tables(results, run.manifest))
     _print_failures(console, results["trials"])
 
 
@@ -67,11 +74,9 @@ def _print_headlines(console: Console, results: dict[str, Any]) -> None:
     from freepage.report.page import find_headlines
 
     for number in find_headlines(results):
-        interval = f"  95 %: {number['interval']}, {number['n']} trials" if number["interval"] else ""
-        one = "  one trial, no interval" if number["n"] == 1 else ""
-        console.print(
-            f"  {number['label']:<20}[bold]{number['value']:>12}[/bold]  [dim]{number['words']}{interval}{one}[/dim]"
-        )
+        one = "one trial, no interval" if number["n"] == 1 else "not measured"
+        words = f"95 %: {number['interval']}, {number['n']} trials" if number["interval"] else one
+        console.print(f"  {number['label']:<20}[bold]{number['value']:>12}[/bold]   [dim]{words}[/dim]")
     console.print()
 
 
@@ -86,24 +91,31 @@ def _print_doubts(console: Console, doubts: list[dict[str, str]]) -> None:
         console.print()
 
 
-def _print_table(console: Console, table: Table) -> None:
+def _print_experiment(console: Console, name: str, arms: dict[str, dict[str, Any]]) -> None:
     from rich import box
     from rich.table import Table as RichTable
 
-    shown = RichTable(
-        title=table.title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
+    from freepage.report.numbers import show_value
+
+    table = RichTable(
+        title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
     )
-    for name, cell in zip(table.columns, table.rows[0], strict=True):
-        shown.add_column(name, justify="right" if cell.numeric else "left", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*(_style_cell(cell) for cell in row))
-    console.print(shown)
+    table.add_column("arm")
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for arm, estimates in arms.items():
+        table.add_row(
+            f"[{ARM_STYLES[arm]}]{arm}[/]", *(show_value(estimates[key]) for key in COLUMNS.values())
+        )
+    console.print(table)
 
 
-def _style_cell(cell: Cell) -> str:
-    style = ARM_STYLES.get(cell.text)
-    text = f"[{style}]{cell.text}[/{style}]" if style else cell.text.replace("[", "\\[")
-    return f"{text}\n[dim]{cell.interval}[/dim]" if cell.interval else text
+def _print_evidence(console: Console, tables: list[Table]) -> None:
+    for table in (t for t in tables if t.id == "evidence"):
+        for arm, *cells in table.rows:
+            levels = ", ".join(f"{c} {cell.text}" for c, cell in zip(table.columns[1:6], cells, strict=False))
+            console.print(f"  FPR on [{ARM_STYLES[arm.text]}]{arm.text}[/]: {levels}")
+    console.print()
 
 
 def _print_failures(console: Console, trials: list[dict[str, Any]]) -> None:

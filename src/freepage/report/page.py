@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from freepage.report.figures import Figure
 
+# What the script on the page calls by name.
+_VEGA_GLOBALS = "window.vegaEmbed = vegaEmbed;"
+
 DECISION_WORDS = {"enable": "Enable", "no-benefit": "No benefit", "inconclusive": "Inconclusive"}
 
 # The four numbers on top: (label, where in results.json, which doubts touch it, what is said below it).
@@ -142,7 +145,7 @@ def _vega_bundle(figures: list[Figure]) -> str:
         return ""
     import vl_convert
 
-    return vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
+    return vl_convert.javascript_bundle(_VEGA_GLOBALS).replace("</script", "<\\/script")
 
 
 def _commands(run: Run) -> list[str]:
