@@ -46,6 +46,9 @@ class Series:
     def mean(self) -> float | None:
         return float(np.nanmean(self.values)) if len(self.known().values) else None
 
+    def median(self) -> float | None:
+        return float(np.nanmedian(self.values)) if len(self.known().values) else None
+
     def maximum(self) -> float | None:
         return float(np.nanmax(self.values)) if len(self.known().values) else None
 
@@ -93,12 +96,17 @@ def _not_available(tick: Mapping[str, float | None]) -> float | None:
 
 
 def baseline_bytes(trial: TrialData, node: Series) -> float | None:
-    """Give the node's memory in use before the trial's instances started: the mean of those ticks."""
+    """Give the node's memory in use before the trial's instances started: the median of those ticks.
+
+    The first sample of an instance comes up to one tick after it was ready; that tick is left out, since it may show
+    an instance that is starting.
+    """
     import polars as pl
 
     first_s = trial.samples.filter(~pl.col("entity").is_in([NODE, SAMPLER]))["t_s"].min()
     ready_s = float(first_s) if isinstance(first_s, float) else 0.0
-    return node.between(-1e9, ready_s - (trial.record.ready_s or 0.0) - 1e-3).mean()
+    tick_s = float(np.median(np.diff(node.t_s))) if len(node.t_s) > 1 else 0.0
+    return node.between(-1e9, ready_s - (trial.record.ready_s or 0.0) - tick_s - 1e-3).median()
 
 
 def resident_series(trial: TrialData, instance: str) -> Series:
@@ -120,14 +128,16 @@ def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, floa
 
 
 def held_steps(trial: TrialData, instance: str) -> list[tuple[float, float]]:
-    """Give what an instance's processes really held, from their events: (time, bytes held from then on)."""
+    """Give what an instance's processes really held, from their events: (time, bytes held from then on).
+
+    A block counts from the start of its allocation to the start of its free, so that memory on its way to being used
+    is never taken for memory kept without need.
+    """
     import polars as pl
 
     rows = trial.events.filter((pl.col("instance") == instance) & pl.col("ok"))
-    changes: list[tuple[float, float]] = []
-    for action, start_s, end_s, size in rows.select("action", "t_s", "end_s", "bytes").iter_rows():
-        changes.append((end_s, size) if action == Action.ALLOCATE else (start_s, -size))
-    return _accumulate(changes)
+    steps = rows.select("action", "t_s", "bytes").iter_rows()
+    return _accumulate([(t_s, size if action == Action.ALLOCATE else -size) for action, t_s, size in steps])
 
 
 def _accumulate(changes: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 # An instance that holds nothing for less than this is no release to measure: FPR's first pass comes after 2 s.
 LEAST_WINDOW_S = 3.5
+# A sample is read a little after its time, and an instance's clock is known to a few milliseconds: what is to be seen
+# before a step is read from a sample at least this much older.
+SKEW_S = 0.05
+# Falls of resident memory from one sample to the next that are smaller than this are noise.
+LEAST_FALL_BYTES = 1024.0**2
 SHARES = (0.5, 0.9, 0.99)
 BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
@@ -79,7 +84,7 @@ def find_releases(trial: TrialData) -> list[Release]:
 def _measure_release(trial: TrialData, instance: str, freed: float, at_s: float) -> Release | None:
     resident = resident_series(trial, instance)
     end_s = _next_allocation_s(trial, instance, at_s)
-    floor, before, end = (resident.last_before(t) for t in (0.0, at_s, end_s))
+    floor, before, end = (resident.last_before(t - SKEW_S) for t in (0.0, at_s, end_s))
     after = resident.known().between(at_s, end_s)
     if end_s - at_s < LEAST_WINDOW_S or before is None or end is None or len(after.t_s) < 2:
         return None
@@ -107,14 +112,14 @@ def measure_trial(trial: TrialData) -> dict[str, float | None]:
         | _measure_releases(releases)
         | _measure_allocations(trial)
         | _measure_excess(trial)
-        | _measure_cpu(trial, releases)
+        | _measure_cpu(trial)
     )
 
 
 def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:
     baseline = baseline_bytes(trial, node)
     during = node.between(0, trial.record.planned_duration_s)
-    idle = node.between(-1.2, 0).mean()
+    idle = node.last_before(-SKEW_S)
     count = len(instances_of(trial))
     return {
         "baseline_bytes": baseline,
@@ -131,11 +136,17 @@ def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:
 def _measure_releases(releases: list[Release]) -> dict[str, float | None]:
     owed = sum(r.owed_bytes for r in releases)
     back = sum(r.before_bytes - r.end_bytes for r in releases)
-    values: dict[str, float | None] = {"given_back_fraction": back / owed if owed else None}
+    values: dict[str, float | None] = {
+        "given_back_fraction": back / owed if owed else None,
+        "releases": float(len(releases)),
+    }
     for share in SHARES:
-        times = [r.time_to_share_s(share) for r in releases]
-        known = [t for t in times if t is not None]
-        values[f"release_t{share * 100:.0f}_s"] = fmean(known) if known and len(known) == len(times) else None
+        name = f"release_t{share * 100:.0f}"
+        times = [t for t in (r.time_to_share_s(share) for r in releases) if t is not None]
+        values[f"{name}_s"] = fmean(times) if times and len(times) == len(releases) else None
+        values[f"{name}_count"] = float(len(times))
+    t90_s = values["release_t90_s"]
+    values["release_rate_gib_s"] = 0.9 * owed / len(releases) / GIB / t90_s if t90_s and releases else None
     return values
 
 
@@ -164,23 +175,22 @@ def _measure_excess(trial: TrialData) -> dict[str, float | None]:
     total: float | None = None
     for instance in instances_of(trial):
         resident = resident_series(trial, instance).known()
-        floor = resident.between(-1e9, 0).values
         during = resident.between(0, trial.record.planned_duration_s)
-        if not len(floor) or len(during.t_s) < 2:
+        if len(during.t_s) < 2:
             continue
-        held = sample_steps(held_steps(trial, instance), during.t_s)
-        excess = np.maximum(during.values - floor[-1] - held, 0.0)
+        held = sample_steps(held_steps(trial, instance), during.t_s + SKEW_S)
+        excess = np.maximum(during.values - resident.values.min() - held, 0.0)
         total = (total or 0.0) + (Series(during.t_s, excess).integral() or 0.0) / GIB
     return {"held_needlessly_gib_s": total}
 
 
-def _measure_cpu(trial: TrialData, releases: list[Release]) -> dict[str, float | None]:
+def _measure_cpu(trial: TrialData) -> dict[str, float | None]:
     duration_s = trial.record.planned_duration_s
     busy = [_growth(trial, NODE, f"cpu_{state}_s") for state in BUSY_STATES]
     known_busy = [value for value in busy if value is not None]
     totals = [_growth(trial, i, "cpu_total_s") for i in instances_of(trial)]
     main = [_growth(trial, i, "cpu_main_loop_s") for i in instances_of(trial)]
-    back_gib = sum(r.before_bytes - r.end_bytes for r in releases) / GIB
+    back_gib = sum(_fallen_bytes(trial, i) for i in instances_of(trial)) / GIB
     main_s = _sum(main)
     return {
         "node_cpu_cores": sum(known_busy) / duration_s if known_busy else None,
@@ -188,6 +198,14 @@ def _measure_cpu(trial: TrialData, releases: list[Release]) -> dict[str, float |
         "main_loop_cpu_s": main_s,
         "main_loop_cpu_s_per_gib": main_s / back_gib if main_s is not None and back_gib > 0.05 else None,
     }
+
+
+def _fallen_bytes(trial: TrialData, instance: str) -> float:
+    """Give all that an instance's resident memory fell by, from one sample to the next."""
+    steps = np.diff(
+        resident_series(trial, instance).known().between(0, trial.record.planned_duration_s).values
+    )
+    return -float(steps[steps < -LEAST_FALL_BYTES].sum())
 
 
 def _growth(trial: TrialData, entity: str, metric: str) -> float | None:
