@@ -86,7 +86,7 @@ def test_times_are_never_scaled_below_what_a_block_needs_to_come_back():
         assert experiment.idle.maximum == pytest.approx(60 * scale_time(scale, experiment.size.maximum, 60))
         assert experiment.idle.maximum >= min(60, 4)
         assert experiment.hold.maximum == pytest.approx(experiment.idle.maximum)
-    assert scale_time(0.01, 8 * GIB, 60) == pytest.approx(34 / 60)
+    assert scale_time(0.01, 60 * GIB, 60) == pytest.approx(34 / 60)
     assert scale_time(2.0, 8 * GIB, 60) == 1.0
 
 

@@ -148,7 +148,8 @@ async def test_an_instance_that_never_starts_fails_the_trial_and_keeps_the_basel
 
 
 async def test_evidence_that_contradicts_the_arm_fails_the_trial_before_it_starts(tmp_path):
-    target = FakeTarget(evidence={"cycle-1": Evidence("cycle-1", configured=True, negotiated=False)})
+    on, off = (Evidence(f"cycle-{n}", configured=True, negotiated=n == 0) for n in range(2))
+    target = FakeTarget(evidence={"cycle-0": on, "cycle-1": off})
     record = await run(target, tmp_path, Arm.VM_FPR)
     assert record.status is TrialStatus.FAILED
     assert "cycle-1" in record.error

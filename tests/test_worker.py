@@ -8,6 +8,7 @@ import resource
 import subprocess
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -222,8 +223,7 @@ async def test_the_workers_clock_is_this_hosts_clock_when_it_runs_here():
 def _children_of(pid):
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with open(f"/proc/{pid}/task/{pid}/children") as stream:
-            children = [int(child) for child in stream.read().split()]
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         if children:
             return children
     raise AssertionError("the worker forked nothing")
@@ -234,5 +234,4 @@ def _is_alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as stream:
-        return stream.read().rsplit(")", 1)[1].split()[0] != "Z"
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
