@@ -12,7 +12,7 @@ from freepage.analysis.trial_values import find_releases
 from freepage.records import Arm, TrialStatus
 from freepage.store import load_run, load_trial
 from freepage.units import GIB, MIB
-from synthetic import Truth, find_trial_ids, write_run
+from modelled_run import Truth, find_trial_ids, write_run
 
 MINIMUM = (
     "given_back_fraction",
@@ -158,13 +158,6 @@ def test_the_main_loops_time_is_shared_out_over_all_that_came_back(measured, exp
     assert estimate(results, experiment, Arm.VM, "main_loop_cpu_s_per_gib") is None
 
 
-def test_a_single_trial_gives_values_without_intervals(tmp_path):
-    _, results = build(tmp_path / "run", Truth(repeats=1))
-    found = estimate(results, "cycle", Arm.VM_FPR, "given_back_fraction")
-    assert found["value"] == pytest.approx(0.96, abs=0.005)
-    assert (found["low"], found["high"], found["n"]) == (None, None, 1)
-
-
 def test_a_failed_trial_is_left_out_of_every_estimate(tmp_path):
     write_run(tmp_path / "whole")
     broken = find_trial_ids(tmp_path / "whole", "cycle", Arm.VM_FPR)[0]
@@ -174,14 +167,6 @@ def test_a_failed_trial_is_left_out_of_every_estimate(tmp_path):
     record = next(t for t in results["trials"] if t["id"] == broken)
     assert (record["status"], record["error"]) == ("failed", "cycle-0: the guest panicked")
     assert record["values"] is None
-
-
-def test_a_run_without_one_good_trial_has_results_all_the_same(tmp_path):
-    write_run(tmp_path / "whole", Truth(repeats=1))
-    every = {p.name: "no luck" for p in (tmp_path / "whole/trials").iterdir()}
-    _, results = build(tmp_path / "run", Truth(repeats=1), failed=every)
-    assert results["verdict"]["decision"] == "inconclusive"
-    assert all(e is None for arm in results["experiments"]["cycle"]["arms"].values() for e in arm.values())
 
 
 def test_an_arm_that_was_not_asked_for_is_missing_and_harms_nothing(tmp_path):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import polars as pl
 import pytest
@@ -16,13 +14,12 @@ from freepage.analysis.series import (
     node_not_available_series,
     resample,
     resident_series,
-    sample_steps,
 )
 from freepage.records import Action, Arm
 from freepage.schedule import ProcessSchedule, Step
 from freepage.store import load_trial
 from freepage.units import GIB, MIB
-from synthetic import find_trial_ids, write_run
+from modelled_run import find_trial_ids, write_run
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +42,10 @@ def test_demand_is_the_sum_of_what_all_processes_hold():
     assert demand_steps([first, second]) == [(0.0, 10), (2.0, 15), (4.0, 0)]
 
 
-def test_a_staircase_holds_its_value_until_the_next_step():
-    grid = np.array([-1.0, 0.0, 1.9, 2.0, 9.0])
-    assert sample_steps([(0.0, 10), (2.0, 15)], grid).tolist() == [0, 10, 10, 15, 15]
-
-
 def test_a_missing_value_stays_missing(run):
     trial = trial_of(run[0], Arm.VM)
     assert np.isnan(metric_series(trial, "node", "cpu_irq_s").values).all()
     assert len(metric_series(trial, "node", "no_such_metric").values) == 0
-
-
-def test_a_gap_is_not_bridged():
-    series = Series(np.array([0.0, 1.0, 5.0, 6.0]), np.array([1.0, 1.0, 3.0, 3.0]))
-    assert [math.isnan(v) for v in resample(series, np.array([0.5, 3.0, 5.5]), 1.0)] == [False, True, False]
 
 
 def test_nothing_is_made_up_outside_of_what_was_measured():
