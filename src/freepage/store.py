@@ -69,11 +69,8 @@ class Run:
     trials: list[TrialData]
 
 
-def prepare_folder(folder: Path, *, force: bool) -> None:
-    """Make `folder` an empty place for a run.
-
-    Raises RunFolderError when it holds anything, unless `force`; even then only an earlier run is removed.
-    """
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise RunFolderError when `folder` holds anything; with `force`, when it holds what is no part of a run."""
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is not a folder", hint="choose another --out")
     entries = sorted(folder.iterdir()) if folder.exists() else []
@@ -88,7 +85,12 @@ def prepare_folder(folder: Path, *, force: bool) -> None:
             f"{folder} holds {foreign[0]}, which is no part of a run",
             hint="--force replaces nothing but a run; choose another --out",
         )
-    for entry in entries:
+
+
+def prepare_folder(folder: Path, *, force: bool) -> None:
+    """Make `folder` an empty place for a run; an earlier run in it is removed. Raises what check_folder raises."""
+    check_folder(folder, force=force)
+    for entry in folder.iterdir() if folder.exists() else ():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     (folder / "trials").mkdir(parents=True, exist_ok=True)
 

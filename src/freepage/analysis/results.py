@@ -36,6 +36,7 @@ ESTIMATED = {
     "release_t50_s": "s",
     "release_t90_s": "s",
     "release_t99_s": "s",
+    "release_rate_gib_s": "GiB/s",
     "node_cpu_cores": "cores",
     "instance_cpu_cores": "cores",
     "main_loop_cpu_s": "s",
@@ -108,6 +109,9 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
         "saved_mean_bytes": difference("node_in_use_mean_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
         "saved_max_bytes": difference("node_in_use_max_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
         "above_pod_mean_bytes": difference("node_in_use_mean_bytes", Arm.VM_FPR, Arm.POD, "bytes"),
+        "overhead_per_vm_bytes": difference(
+            "node_in_use_mean_per_instance_bytes", Arm.VM_FPR, Arm.POD, "bytes"
+        ),
     }
 
 

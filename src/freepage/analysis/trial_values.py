@@ -125,11 +125,10 @@ def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:
         "baseline_bytes": baseline,
         "node_in_use_mean_bytes": _minus(during.mean(), baseline),
         "node_in_use_max_bytes": _minus(during.maximum(), baseline),
+        "node_in_use_mean_per_instance_bytes": _share(_minus(during.mean(), baseline), count),
         "node_in_use_absolute_mean_bytes": during.mean(),
         "node_in_use_absolute_max_bytes": during.maximum(),
-        "idle_overhead_bytes": None
-        if idle is None or baseline is None or not count
-        else (idle - baseline) / count,
+        "idle_overhead_bytes": _share(_minus(idle, baseline), count),
     }
 
 
@@ -218,6 +217,10 @@ def _growth(trial: TrialData, entity: str, metric: str) -> float | None:
 
 def _minus(value: float | None, other: float | None) -> float | None:
     return None if value is None or other is None else value - other
+
+
+def _share(value: float | None, count: int) -> float | None:
+    return None if value is None or not count else value / count
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -32,8 +32,20 @@ def execute(options: argparse.Namespace) -> int:
 
         return plan.execute(options)
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
+    _refuse_early(options, folder)
     interrupted = _run(options, folder)
     return _report(folder, interrupted=interrupted)
+
+
+def _refuse_early(options: argparse.Namespace, folder: Path) -> None:
+    """Refuse what can be seen to be wrong before anything is started, fetched or removed."""
+    from freepage.facts import read_host_facts
+    from freepage.run import prepare
+    from freepage.store import check_folder
+    from freepage.targets.local.accelerator import guess_accelerator
+
+    check_folder(folder, force=options.force)
+    prepare(build_request(options), guess_accelerator(options.accel).name, read_host_facts())
 
 
 def _run(options: argparse.Namespace, folder: Path) -> bool:

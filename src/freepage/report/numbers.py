@@ -18,6 +18,7 @@ _SHOWN = {
     "bytes": (1 / GIB, 2, " GiB"),
     "s": (1.0, 2, " s"),
     "s/GiB": (1.0, 2, " s/GiB"),
+    "GiB/s": (1.0, 2, " GiB/s"),
     "cores": (1.0, 2, " cores"),
     "ratio": (1.0, 2, "×"),
     "GiB x s": (1.0, 1, " GiB·s"),
