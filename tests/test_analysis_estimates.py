@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -210,3 +212,32 @@ def test_a_window_too_short_to_see_a_release_is_no_release(tmp_path):
     cut = replace(trial.record, planned_duration_s=36.0)  # one second after the last free
     assert len(find_releases(trial)) == 3
     assert len(find_releases(replace(trial, record=cut))) == 2
+
+
+def test_the_schema_page_names_every_key_of_the_results_and_no_other_estimate(measured):
+    _, results = measured
+    page = (Path(__file__).parent.parent / "docs/results-schema.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_0-9]+)`", page))
+    trial = results["trials"][0]
+    comparisons = results["experiments"]["cycle"]["comparisons"]
+    estimates = set(results["experiments"]["cycle"]["arms"]["vm"]) | set(comparisons)
+    keys = {*results, *results["verdict"], *trial, *trial["evidence"][0], *trial["values"], *estimates}
+    assert keys <= named | {"evidence"}
+    tables = page.split("## `experiments.NAME.arms.ARM`")[1]
+    rows = [line.split("|")[1] for line in tables.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)} == estimates
+
+
+def test_the_overhead_of_a_vm_is_what_it_takes_beyond_a_pod(measured):
+    truth, results = measured
+    apart = comparison(results, "random", "above_pod_mean_bytes")["value"]
+    assert comparison(results, "random", "overhead_per_vm_bytes")["value"] == pytest.approx(apart / 2)
+    assert apart / 2 > truth.vm_idle_bytes - truth.pod_idle_bytes
+
+
+def test_the_pace_of_a_release_is_that_of_its_first_nine_tenths(measured):
+    _, results = measured
+    t90 = estimate(results, "cycle", Arm.VM_FPR, "release_t90_s")["value"]
+    assert estimate(results, "cycle", Arm.VM_FPR, "release_rate_gib_s")["value"] == pytest.approx(
+        0.9 * 0.5 / t90, rel=0.01
+    )

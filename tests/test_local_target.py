@@ -15,7 +15,7 @@ from freepage.targets.local import cgroup as cgroups
 from freepage.targets.local import target as local
 from freepage.targets.local.accelerator import Accelerator, guess_accelerator
 from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup
-from freepage.targets.local.container import build_config
+from freepage.targets.local.container import build_config, is_root_mounted
 from freepage.targets.local.process import read_tail
 from freepage.targets.local.qemu_command import (
     ARCHITECTURES,
@@ -98,6 +98,12 @@ def test_a_container_has_no_rights_and_no_network():
 )
 def test_the_ways_a_vm_dies_are_told_apart(status, tail, words):
     assert words in _describe_death(status, tail)
+
+
+def test_a_chroot_into_a_plain_folder_has_no_mounted_root():
+    mounted = "21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n22 21 0:20 / /proc rw - proc proc rw\n"
+    assert is_root_mounted(mounted)
+    assert not is_root_mounted(mounted.splitlines()[1])
 
 
 def test_the_last_lines_of_a_console_are_shown_without_blank_ones(tmp_path):

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +23,13 @@ from freepage.worker.channel import open_process_channel
 from freepage.worker.client import WorkerClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from freepage.targets.local.cgroup import Cgroup
 
 Values = dict[str, float | None]
 READY_DEADLINE_S = 30.0
+_MOUNT_ROOT = 'mount --rbind / "$1" && d=$1 && shift && chroot "$d" "$@"; s=$?; umount -l "$d"; exit $s'
 
 
 @dataclass
@@ -75,8 +76,9 @@ async def open_container(
         stack.push_async_callback(_delete, runtime, identity, bundle)
         command = [runtime, *_runtime_options(runtime, bundle), "run", "--bundle", str(bundle)]
         entered = cgroup if Path(runtime).name == "crun" else None
+        root = stack.enter_context(open_mounted_root())
         process = await start_process(
-            [*command, "--pid-file", str(pid_file), identity], entered, errors=errors, pipes=True
+            [*root, *command, "--pid-file", str(pid_file), identity], entered, errors=errors, pipes=True
         )
         stack.push_async_callback(end_process, process)
         client = WorkerClient(open_process_channel(process), name)
@@ -90,6 +92,40 @@ async def open_container(
                 hint=read_tail(errors) or str(error),
             ) from error
         yield Container(name, client, pid, cgroup)
+
+
+@contextmanager
+def open_mounted_root() -> Iterator[list[str]]:
+    """Give what to put before a runtime's command so that its "/" is a mount point, as runc needs.
+
+    In a chroot it may not be; then the runtime gets a mount namespace of its own with "/" mounted once more.
+    """
+    if is_root_mounted(read_text(Path("/proc/self/mountinfo"))):
+        yield []
+        return
+    place = tempfile.mkdtemp(prefix="freepage-root-")
+    try:
+        yield [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "unchanged",
+            "--",
+            "/bin/sh",
+            "-c",
+            _MOUNT_ROOT,
+            "sh",
+            place,
+        ]
+    finally:
+        # Never a recursive removal: what may be mounted here is everything.
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()
+
+
+def is_root_mounted(mountinfo: str) -> bool:
+    """Say whether "/" is a mount point, from /proc/self/mountinfo (a chroot into a plain folder is not listed)."""
+    return any(line.split()[4:5] == ["/"] for line in mountinfo.splitlines())
 
 
 def write_bundle(bundle: Path, name: str, cgroup: Cgroup | None) -> None:
