@@ -15,7 +15,8 @@ from freepage.analysis.series import (
     resample,
     sample_steps,
 )
-from freepage.analysis.trial_values import find_releases
+from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
+from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
 from freepage.records import Arm, TrialStatus
 from freepage.units import GIB, format_duration
 
@@ -31,19 +32,24 @@ ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4"}
 ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0]}
 ARM_WORDS = {Arm.POD: "pod", Arm.VM: "vm (FPR off)", Arm.VM_FPR: "vm-fpr (FPR on)"}
 DEMAND = "held by the workload"
-DEMAND_COLOUR = "#8a8f98"
+PREDICTED = "predicted from the kernel's pace"
+REFERENCE_COLOUR = "#8a8f98"
 RELEASE_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative."""
+    """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative.
+
+    reference: what its thin grey line stands for; "" without one.
+    """
 
     id: str
     title: str
     caption: str
     alternative: str
     spec: dict[str, Any]
+    reference: str = ""
 
 
 def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
@@ -59,7 +65,7 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
     if not trials:
         return None
     duration_s = trials[0].record.planned_duration_s
-    grid = np.linspace(0, duration_s, min(MOST_POINTS, max(2, int(duration_s / run.manifest.interval_s) + 1)))
+    grid = np.linspace(0, duration_s, min(MOST_POINTS, 2 * int(duration_s / run.manifest.interval_s) + 2))
     rows = [row for arm in run.manifest.arms for row in _node_rows(run, trials, arm, grid)]
     demand = sample_steps(demand_steps(s for p in trials[0].schedules.values() for s in p), _fine(grid)) / GIB
     rows += [
@@ -67,9 +73,11 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
     ]
     title, alternative = _node_words(results["experiments"][experiment]["arms"], experiment)
     spec = _lines(
-        rows, run.manifest.arms, x="seconds since the schedules started", y="node memory in use (GiB)"
+        rows, run.manifest.arms, DEMAND, x="seconds since the schedules started", y="node memory in use (GiB)"
     )
-    return Figure(f"node-memory-{experiment}", title, _node_caption(experiment, trials), alternative, spec)
+    return Figure(
+        f"node-memory-{experiment}", title, _node_caption(experiment, trials), alternative, spec, DEMAND
+    )
 
 
 def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
@@ -85,14 +93,16 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
         if t90
         else "Not all of what a VM freed came back within its window"
     )
+    predicted = _predicted_rows(trials, max(row["t"] for row in rows))
     caption = (
-        f"Experiment {experiment}: mean over all releases that were followed by at least {4} s with nothing held. The guest "
-        "reports free memory in passes 2 s apart, so memory comes back in steps."
+        f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
+        f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
+        f"steps; samples {run.manifest.interval_s:g} s apart make them slopes."
     )
-    spec = _lines(
-        rows, run.manifest.arms, x="seconds since the memory was freed", y="share back on the host (%)"
-    )
-    return Figure(f"release-{experiment}", title, caption, f"{title}. {caption}", spec)
+    reference = PREDICTED if predicted else ""
+    words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
+    spec = _lines(rows + predicted, run.manifest.arms, reference, **words)
+    return Figure(f"release-{experiment}", title, caption, f"{title}. {caption}", spec, reference)
 
 
 def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
@@ -125,6 +135,19 @@ def _release_rows(run: Run, trials: list[TrialData], arm: Arm) -> list[dict[str,
     return _band_rows(curves, arm, grid, 100.0)
 
 
+def _predicted_rows(trials: list[TrialData], end_s: float) -> list[dict[str, Any]]:
+    """Give the staircase that the kernel's pace predicts, where every release with FPR is one block of one size."""
+    if any(len(processes) > 1 for t in trials for processes in t.schedules.values()):
+        return []
+    owed = [r.owed_bytes for t in trials if t.record.arm is Arm.VM_FPR for r in find_releases(t)]
+    if not owed or max(owed) > 1.05 * min(owed):
+        return []
+    steps = [(0.0, 0.0), *predicted_release(round(min(owed)))]
+    shown = [(t, share) for t, share in steps if t <= end_s]
+    shown.append((end_s, shown[-1][1]))
+    return [{"t": _round(t), "y": _round(share * 100), "arm": PREDICTED} for t, share in shown]
+
+
 def _release_curve(
     curve: Sequence[tuple[float, float]], grid: NDArray[np.float64], interval_s: float
 ) -> NDArray[np.float64]:
@@ -136,7 +159,10 @@ def _release_curve(
 def _band_rows(
     curves: list[NDArray[np.float64]], arm: Arm, grid: NDArray[np.float64], factor: float
 ) -> list[dict[str, Any]]:
-    """Give a row per grid point: mean, least and greatest over the curves; null in gaps."""
+    """Give a row per grid point: mean, least and greatest over the curves; null where one has a gap.
+
+    A mean over those that go on would jump where another ends.
+    """
     if not curves:
         return []
     rows: list[dict[str, Any]] = []
@@ -144,20 +170,21 @@ def _band_rows(
     for t, column in zip(grid, stacked.T, strict=True):
         known = column[~np.isnan(column)]
         row = {"t": _round(t), "arm": str(arm), "y": None, "low": None, "high": None}
-        if len(known):
+        if len(known) == len(column):
             row |= {"y": _round(known.mean()), "low": _round(known.min()), "high": _round(known.max())}
         rows.append(row)
     return rows
 
 
-def _lines(rows: list[dict[str, Any]], arms: Sequence[Arm], *, x: str, y: str) -> dict[str, Any]:
+def _lines(
+    rows: list[dict[str, Any]], arms: Sequence[Arm], reference: str, *, x: str, y: str
+) -> dict[str, Any]:
     import altair as alt
 
     shown = [str(a) for a in arms if any(r["arm"] == a for r in rows)]
-    has_demand = any(r["arm"] == DEMAND for r in rows)
-    domain = shown + ([DEMAND] if has_demand else [])
-    colours = [ARM_COLOURS[Arm(a)] for a in shown] + ([DEMAND_COLOUR] if has_demand else [])
-    dashes = [ARM_DASHES[Arm(a)] for a in shown] + ([[1, 0]] if has_demand else [])
+    domain = shown + ([reference] if reference else [])
+    colours = [ARM_COLOURS[Arm(a)] for a in shown] + ([REFERENCE_COLOUR] if reference else [])
+    dashes = [ARM_DASHES[Arm(a)] for a in shown] + ([[1, 0]] if reference else [])
     colour = alt.Color("arm:N", title=None, scale=alt.Scale(domain=domain, range=colours))
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("t:Q", title=x, scale=alt.Scale(nice=False, zero=True)), color=colour
@@ -165,13 +192,13 @@ def _lines(rows: list[dict[str, Any]], arms: Sequence[Arm], *, x: str, y: str) -
     band = base.mark_area(opacity=0.16).encode(
         y=alt.Y("low:Q", title=y), y2="high:Q", strokeWidth=alt.value(0)
     )
-    demand = (
-        base.transform_filter(alt.datum.arm == DEMAND)
+    thin = (
+        base.transform_filter(alt.datum.arm == reference)
         .mark_line(interpolate="step-after", strokeWidth=1)
         .encode(y=alt.Y("y:Q", title=y))
     )
     line = (
-        base.transform_filter(alt.datum.arm != DEMAND)
+        base.transform_filter(alt.datum.arm != reference)
         .mark_line(strokeWidth=2.25)
         .encode(
             y=alt.Y("y:Q", title=y),
@@ -183,7 +210,7 @@ def _lines(rows: list[dict[str, Any]], arms: Sequence[Arm], *, x: str, y: str) -
             ],
         )
     )
-    layers = [band.transform_filter(alt.datum.arm != DEMAND), *([demand] if has_demand else []), line]
+    layers = [band.transform_filter(alt.datum.arm != reference), *([thin] if reference else []), line]
     chart: dict[str, Any] = alt.layer(*layers).properties(width="container", height=300).to_dict()
     chart.pop("config", None)
     return chart

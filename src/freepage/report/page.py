@@ -105,11 +105,25 @@ def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
             "interval": show_interval(found),
             "n": found["n"] if found else 0,
             "words": words,
+            "missing": _why_missing(results, name, path[-1]),
             "doubts": [d for d in results["doubts"] if d["touches"] == touched and d["id"] != "few-trials"],
             "experiment": name,
         }
         for label, path, touched, words in _HEADLINES
     ]
+
+
+def _why_missing(results: dict[str, Any], experiment: str | None, key: str) -> str:
+    """Say why a number on top may be missing: a release time is, unless every release got that far."""
+    values = [
+        t["values"]
+        for t in results["trials"]
+        if t["experiment"] == experiment and t["arm"] == Arm.VM_FPR and t["values"]
+    ]
+    releases = sum(v["releases"] for v in values)
+    if key != "release_t90_s" or not releases:
+        return "not measured"
+    return f"reached in {sum(v['release_t90_count'] for v in values):.0f} of {releases:.0f} releases"
 
 
 def _dig(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
