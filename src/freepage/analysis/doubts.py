@@ -24,7 +24,10 @@ LEAST_TRIALS = 3
 
 @dataclass(frozen=True)
 class Doubt:
-    """A reason not to trust part of a result. touches: memory, time, cpu, or all."""
+    """A reason not to trust part of a result.
+
+    touches: memory (given back), node (the node's memory in use), time (and CPU), or all.
+    """
 
     id: str
     text: str
@@ -37,11 +40,15 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Findings:
-    """What doubts are found in: the run, each trial's numbers, and the estimates by experiment, arm and name."""
+    """What doubts are found in.
+
+    The run, each trial's numbers, estimates by experiment, arm and name, and comparisons by experiment and name.
+    """
 
     run: Run
     values: Mapping[str, Mapping[str, float | None]]
     estimates: Mapping[str, Mapping[str, Mapping[str, Estimate | None]]]
+    comparisons: Mapping[str, Mapping[str, Estimate | None]]
 
     def ok_trials(self) -> list[TrialData]:
         return [t for t in self.run.trials if t.record.status is TrialStatus.OK]
@@ -197,13 +204,65 @@ def _window_too_short(findings: Findings) -> Doubt | None:
         fpr = arms.get(Arm.VM_FPR, {})
         given = fpr.get("given_back_fraction")
         if given is not None and given.value > 0.3 and fpr.get("release_t90_s") is None:
+            reached, all_ = (_total(findings, experiment, key) for key in ("release_t90_count", "releases"))
             return Doubt(
                 "window-too-short",
-                f"In {experiment} not every release got 90 % back before memory was allocated again.",
-                f"Give it more time: --set {experiment}.idle=40s",
+                f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again, so "
+                "there is no time for it.",
+                f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
+                "example in fragments too small to report.",
                 "memory",
             )
     return None
+
+
+def _noisy_node(findings: Findings) -> Doubt | None:
+    for experiment, comparisons in findings.comparisons.items():
+        saved = comparisons.get("saved_mean_bytes")
+        if saved is None or saved.low is None or saved.high is None or not saved.low < 0 < saved.high:
+            continue
+        if saved.value > 0:
+            return Doubt(
+                "noisy-node",
+                f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
+                f"{format_bytes(saved.value)}, but between {format_bytes(saved.low)} and {format_bytes(saved.high)}. Resident memory "
+                "of the instances, from which memory given back is computed, has no such noise.",
+                "Stop other work on the host, use --node-memory, or more --repeats.",
+                "node",
+            )
+    return None
+
+
+def _different_schedules(findings: Findings) -> Doubt | None:
+    for experiment in findings.estimates:
+        mine = [t.schedules for t in findings.ok_trials() if t.record.experiment == experiment]
+        if any(schedules != mine[0] for schedules in mine):
+            return Doubt(
+                "schedules-differ",
+                f"Not all trials of {experiment} followed the same schedules, so its arms cannot be compared.",
+                "Run the study again as a whole.",
+                "all",
+            )
+    return None
+
+
+def _different_thp(findings: Findings) -> Doubt | None:
+    """Huge pages change both what a fault costs and what can be given back."""
+    seen = {
+        (e.guest_thp, e.host_thp)
+        for t in findings.ok_trials()
+        if t.record.arm is not Arm.POD
+        for e in t.record.evidence
+    }
+    if len(seen) < 2:
+        return None
+    words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
+    return Doubt(
+        "thp-differs",
+        f"Transparent huge pages were not set alike in all VMs: {words}.",
+        "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
+        "all",
+    )
 
 
 def _baseline_drift(findings: Findings) -> Doubt | None:
@@ -217,6 +276,16 @@ def _baseline_drift(findings: Findings) -> Doubt | None:
         "Stop other work on the host, or use --node-memory, which counts nothing else.",
         "memory",
     )
+
+
+def _total(findings: Findings, experiment: str, key: str) -> float:
+    """Add up a count over the FPR trials of an experiment."""
+    mine = [
+        t.record.id
+        for t in findings.ok_trials()
+        if t.record.experiment == experiment and t.record.arm is Arm.VM_FPR
+    ]
+    return sum(findings.values[i].get(key) or 0.0 for i in mine)
 
 
 def _fewest_trials(arms: Mapping[str, Mapping[str, Estimate | None]]) -> int:
@@ -235,7 +304,10 @@ CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
     _missing_evidence,
     _emulation,
     _few_trials,
+    _different_schedules,
+    _different_thp,
     _window_too_short,
+    _noisy_node,
     _swap,
     _same_page_merging,
     _steal,

@@ -51,8 +51,8 @@ def build_results(run: Run) -> dict[str, Any]:
     ok = [t for t in run.trials if t.record.status is TrialStatus.OK]
     values = {t.record.id: measure_trial(t) for t in ok}
     estimates = _estimate_all(run, ok, values)
-    doubts = find_doubts(Findings(run, values, estimates))
     comparisons = {name: _compare(name, ok, values) for name in estimates}
+    doubts = find_doubts(Findings(run, values, estimates, comparisons))
     verdict = decide(_weights(run, estimates, comparisons), run.manifest.verdict_rule)
     return {
         "schema": RESULTS_SCHEMA,

@@ -129,17 +129,22 @@ def _sentence(decision: str, weights: Weights, reasons: list[str]) -> str:
         return "This run does not decide. " + " ".join(reasons[-1:])
     if decision == NO_BENEFIT:
         return "Leave it off: " + _lower(reasons[-2] if len(reasons) > 1 else reasons[-1])
-    within = f" within {format_duration(weights.release_t90.value)}" if weights.release_t90 else ""
-    without = weights.given_back_without
-    comparison = (
-        f" Without it, {_percent(without) if without and without.value >= 0.005 else 'nothing'} came back."
+    return " ".join(filter(None, _findings(weights, weights.given_back)))
+
+
+def _findings(weights: Weights, given: Estimate) -> tuple[str, ...]:
+    """Give what an enabled verdict says, one sentence each; times only where they are those of hardware."""
+    t90, without, penalty = weights.release_t90, weights.given_back_without, weights.penalty
+    within = f", 90\u00a0% within {format_duration(round(t90.value, 1))}" if t90 else ""
+    other = _percent(without) if without and without.value >= 0.005 else "nothing"
+    again = (
+        f"Allocating again took {penalty.value:.2g} times as long." if penalty and weights.times_count else ""
     )
     return (
-        f"Turn it on: FPR gave back {_percent(weights.given_back)} of the memory that VMs freed, 90 %{within}.{comparison}"
-        if within
-        else (
-            f"Turn it on: FPR gave back {_percent(weights.given_back)} of the memory that VMs freed.{comparison}"
-        )
+        f"Turn it on: FPR gave back {_percent(given)} of the memory that VMs freed{within}.",
+        f"Without it, {other} came back.",
+        again,
+        "That is one trial: repeat it before you rely on it." if given.n == 1 else "",
     )
 
 
