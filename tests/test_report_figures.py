@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.export import export_run
-from freepage.report.figures import DEMAND, MOST_POINTS, PREDICTED, draw_figures
+from freepage.report.figures import DEMAND, MOST_POINTS, PREDICTED, _node_words, draw_figures
 from freepage.report.page import find_headlines
 from freepage.store import load_run
 from freepage.units import GIB, MIB
@@ -111,6 +112,21 @@ def test_titles_say_what_was_found(drawn, tmp_path):
     idle = draw(tmp_path / "run", Truth(given_back=0.0))[2]
     assert idle["node-memory-cycle"].title == "The host gets nothing back, with FPR or without"
     assert idle["release-cycle"].title == "Not all of what a VM freed came back within its window"
+
+
+def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
+    _, results, _ = drawn
+    found = copy.deepcopy(results["experiments"]["random"])
+    assert "less of the node" in _node_words(found, "random")[0]
+    found["comparisons"]["saved_mean_bytes"]["low"] = -1.0
+    assert "less of the node" not in _node_words(found, "random")[0]
+
+
+def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
+    _, results, figures = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
+    assert [d["id"] for d in results["doubts"]] == ["window-too-short"]
+    assert figures["release-cycle"].doubts == ("window-too-short",)
+    assert figures["node-memory-cycle"].doubts == ()
 
 
 def test_a_release_time_that_was_not_reached_says_how_often_it_was(tmp_path):

@@ -225,7 +225,7 @@ def _noisy_node(findings: Findings) -> Doubt | None:
             return Doubt(
                 "noisy-node",
                 f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
-                f"{format_bytes(saved.value)}, but between {format_bytes(saved.low)} and {format_bytes(saved.high)}. Resident memory "
+                f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
                 "of the instances, from which memory given back is computed, has no such noise.",
                 "Stop other work on the host, use --node-memory, or more --repeats.",
                 "node",

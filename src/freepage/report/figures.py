@@ -41,7 +41,7 @@ RELEASE_SECONDS = 40.0
 class Figure:
     """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative.
 
-    reference: what its thin grey line stands for; "" without one.
+    reference: what its thin grey line stands for; "" without one. doubts: ids of those that touch what it shows.
     """
 
     id: str
@@ -50,6 +50,7 @@ class Figure:
     alternative: str
     spec: dict[str, Any]
     reference: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
@@ -71,12 +72,18 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
     rows += [
         {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
     ]
-    title, alternative = _node_words(results["experiments"][experiment]["arms"], experiment)
+    title, alternative = _node_words(results["experiments"][experiment], experiment)
     spec = _lines(
         rows, run.manifest.arms, DEMAND, x="seconds since the schedules started", y="node memory in use (GiB)"
     )
     return Figure(
-        f"node-memory-{experiment}", title, _node_caption(experiment, trials), alternative, spec, DEMAND
+        f"node-memory-{experiment}",
+        title,
+        _node_caption(experiment, trials),
+        alternative,
+        spec,
+        DEMAND,
+        _touching(results, "node"),
     )
 
 
@@ -102,7 +109,15 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
     reference = PREDICTED if predicted else ""
     words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
     spec = _lines(rows + predicted, run.manifest.arms, reference, **words)
-    return Figure(f"release-{experiment}", title, caption, f"{title}. {caption}", spec, reference)
+    return Figure(
+        f"release-{experiment}",
+        title,
+        caption,
+        f"{title}. {caption}",
+        spec,
+        reference,
+        _touching(results, "memory"),
+    )
 
 
 def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
@@ -216,8 +231,13 @@ def _lines(
     return chart
 
 
-def _node_words(arms: dict[str, Any], experiment: str) -> tuple[str, str]:
+def _touching(results: dict[str, Any], what: str) -> tuple[str, ...]:
+    return tuple(d["id"] for d in results["doubts"] if d["touches"] == what)
+
+
+def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:
     """Say what the figure shows, from its estimates: a title, and the text alternative."""
+    arms, saved_bytes = found["arms"], found["comparisons"]["saved_mean_bytes"]
     given = {arm: (e or {}).get("given_back_fraction") for arm, e in arms.items()}
     means = {arm: (e or {}).get("node_in_use_mean_bytes") for arm, e in arms.items()}
     fpr, vm = given.get(Arm.VM_FPR), given.get(Arm.VM)
@@ -228,9 +248,9 @@ def _node_words(arms: dict[str, Any], experiment: str) -> tuple[str, str]:
         elif fpr["value"] < 0.1:
             title = "The host gets nothing back, with FPR or without"
     mean_words = ", ".join(f"{arm} {m['value'] / GIB:.2f} GiB" for arm, m in means.items() if m)
-    with_fpr, without = means.get(Arm.VM_FPR), means.get(Arm.VM)
-    if experiment != "cycle" and with_fpr and without:
-        saved = 1 - with_fpr["value"] / without["value"]
+    without = means.get(Arm.VM)
+    if experiment != "cycle" and without and saved_bytes and (saved_bytes["low"] or saved_bytes["value"]) > 0:
+        saved = saved_bytes["value"] / without["value"]
         if saved > 0.02:
             title = f"VMs with FPR take {saved:.0%} less of the node on average".replace("%", "\u00a0%")
     return title, f"{title}. Mean node memory in use above the baseline: {mean_words}."
