@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
-from freepage.errors import EvidenceError, TrialError
+from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, SampleLine, TrialRecord, TrialStatus
 from freepage.sampling.sampler import SamplerCost, sample_until_cancelled
 from freepage.store import TrialWriter
-from freepage.units import MIB
+from freepage.units import MIB, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from freepage.plan import Trial
     from freepage.progress import Progress
-    from freepage.records import ClockOffset
+    from freepage.records import ClockOffset, EventLine
     from freepage.targets.base import Instance, Target
 
 # The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
@@ -70,6 +70,7 @@ class _TrialRunner:
         self._writer = TrialWriter(folder)
         self._instances: Sequence[Instance] = ()
         self._settled = asyncio.Event()
+        self._failed_step: EventLine | None = None
         self._zero_s: float | None = None
         self._waiting: list[SampleLine] = []
         self.record = _planned_record(trial)
@@ -124,8 +125,10 @@ class _TrialRunner:
         self._set_zero(zero_s)
         end_s = zero_s + self._trial.duration_s
         left_s = end_s - time.monotonic()
-        waits = [i.worker.wait_done(self._writer.write_event, left_s + STUCK_S) for i in self._instances]
+        waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
         await run_together(*waits, asyncio.sleep(left_s))
+        if self._failed_step is not None:
+            raise _describe_failed_step(self._failed_step)
 
     async def _ping(self) -> dict[str, ClockOffset]:
         offsets = await run_together(*(i.worker.ping() for i in self._instances))
@@ -150,6 +153,11 @@ class _TrialRunner:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             self._note(sampler_cpu_s=cost.cpu_s, sampler_wall_s=cost.ended_s - cost.started_s)
+
+    def _take_event(self, event: EventLine) -> None:
+        self._writer.write_event(event)
+        if not event.ok and self._failed_step is None:
+            self._failed_step = event
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
@@ -178,6 +186,13 @@ def _is_settled(lines: Sequence[SampleLine]) -> bool:
     latest = [node_in_use_bytes(line.values[NODE]) for line in lines[-SETTLED_SAMPLES:]]
     known = [value for value in latest if value is not None]
     return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
+
+
+def _describe_failed_step(event: EventLine) -> InstanceError:
+    return InstanceError(
+        f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
+        hint="give it more memory (vm_memory), or use a smaller --scale",
+    )
 
 
 def _planned_record(trial: Trial) -> TrialRecord:

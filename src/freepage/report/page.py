@@ -11,7 +11,7 @@ from freepage.analysis.results import build_results, headline_experiment
 from freepage.records import Arm
 from freepage.report.figures import ARM_COLOURS, ARM_WORDS, draw_figures
 from freepage.report.numbers import show_interval, show_value
-from freepage.report.tables import Table, build_tables
+from freepage.report.tables import Cell, Table, build_tables
 from freepage.store import REPORT, RESULTS, Run, load_run, write_json
 
 if TYPE_CHECKING:
@@ -78,20 +78,27 @@ def render_page(run: Run, results: dict[str, Any]) -> str:
 
 
 def table_csv(table: Table) -> str:
-    """Give a table as CSV; an interval stands in its own two columns' place as text."""
+    """Give a table as CSV for programs: an estimate as value, low, high and unit, unrounded and in its base unit."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    numeric = [any(r[n].interval for r in table.rows) for n in range(len(table.columns))]
-    header = [
-        part for n, c in enumerate(table.columns) for part in ([c, f"{c} (95 %)"] if numeric[n] else [c])
-    ]
-    writer.writerow(header)
+    estimated = [any(row[n].estimate for row in table.rows) for n in range(len(table.columns))]
+    names = zip(table.columns, estimated, strict=True)
+    writer.writerow([part for name, wide in names for part in _csv_heads(name, wide=wide)])
     for row in table.rows:
-        cells = [
-            part for n, c in enumerate(row) for part in ([c.text, c.interval] if numeric[n] else [c.text])
-        ]
-        writer.writerow(cells)
+        cells = zip(row, estimated, strict=True)
+        writer.writerow([part for cell, wide in cells for part in _csv_parts(cell, wide=wide)])
     return stream.getvalue()
+
+
+def _csv_heads(name: str, *, wide: bool) -> list[str]:
+    return [name, f"{name} low", f"{name} high", f"{name} unit"] if wide else [name]
+
+
+def _csv_parts(cell: Cell, *, wide: bool) -> list[object]:
+    if not wide:
+        return [cell.text]
+    estimate = cell.estimate or {}
+    return [estimate.get(key) for key in ("value", "low", "high", "unit")]
 
 
 def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:

@@ -18,11 +18,12 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is shown, its interval below it, and whether it is a number."""
+    """One cell: what is shown, its interval below it, whether it is a number, and the estimate behind it (JSON)."""
 
     text: str
     interval: str = ""
     numeric: bool = False
+    estimate: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def _conditions(manifest: Manifest) -> Table:
 
 
 def estimate_cell(estimate: Mapping[str, Any] | None) -> Cell:
-    return Cell(show_value(estimate), show_interval(estimate), numeric=True)
+    return Cell(show_value(estimate), show_interval(estimate), numeric=True, estimate=estimate)
 
 
 def _all(seen: list[Mapping[str, Any]], key: str) -> Cell:

@@ -42,8 +42,10 @@ class Hello:
 class WorkerClient:
     """One worker, by the name of its instance. Every wait has a deadline; every failure is an InstanceError."""
 
-    def __init__(self, channel: Channel, instance: str) -> None:
+    def __init__(self, channel: Channel, instance: str, *, closing_grace_s: float = 0.0) -> None:
+        """Start reading. When the channel closes, wait `closing_grace_s` for fail() to say why before saying only that."""
         self.instance = instance
+        self._closing_grace_s = closing_grace_s
         self._channel = channel
         self._ids = itertools.count(1)
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -183,6 +185,7 @@ class WorkerClient:
         try:
             while line := await self._channel.read_line():
                 self._take(_parse(line))
+            await asyncio.sleep(self._closing_grace_s)
             self.fail(self._error("closed its channel"))
         except (ValueError, KeyError, TypeError) as error:
             self.fail(self._error(f"wrote what is not the protocol: {error}"))

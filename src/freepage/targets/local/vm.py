@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import platform
 import signal
 import socket
@@ -36,6 +37,10 @@ Values = dict[str, float | None]
 
 READY_DEADLINE_S = {"kvm": 30.0, "tcg": 90.0}
 STATS_INTERVAL_S = 2
+# QEMU closes its sockets a moment before it is gone and its watcher can tell why.
+CLOSING_GRACE_S = 3.0
+# How much of a console is searched for the cause of a death; a panic prints a long trace after it.
+CAUSE_LINES = 100
 _BALLOON = f"/machine/peripheral/{BALLOON_ID}"
 # The reporting queue comes after inflate, deflate and stats (no free page hinting here).
 _REPORTING_QUEUE = 3
@@ -144,6 +149,8 @@ async def open_vm(
     """
     from qemu.qmp import QMPClient
 
+    # What it logs of a QEMU that is gone, the watcher says in our words.
+    logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
     console = folder / f"console-{shape.name}.log"
     async with contextlib.AsyncExitStack() as stack:
         ours, theirs = zip(*(socket.socketpair() for _ in range(2)), strict=True)
@@ -156,7 +163,7 @@ async def open_vm(
         stack.push_async_callback(end_process, process)
         for end in theirs:
             end.close()
-        client = WorkerClient(await open_socket_channel(ours[1]), shape.name)
+        client = WorkerClient(await open_socket_channel(ours[1]), shape.name, closing_grace_s=CLOSING_GRACE_S)
         stack.push_async_callback(client.close)
         watcher = asyncio.create_task(_watch(process, client, shape.name, console))
         stack.push_async_callback(_stop, watcher)
@@ -197,8 +204,8 @@ async def _wait_ready(client: WorkerClient, deadline_s: float, console: Path) ->
 async def _watch(process: asyncio.subprocess.Process, client: WorkerClient, name: str, console: Path) -> None:
     """Tell the worker's client why, when QEMU ends before it was asked to."""
     status = await process.wait()
-    tail = read_tail(console)
-    client.fail(InstanceError(f"{name}: {_describe_death(status, tail)}", hint=_console_hint(tail)))
+    cause = _describe_death(status, read_tail(console, CAUSE_LINES))
+    client.fail(InstanceError(f"{name}: {cause}", hint=_console_hint(read_tail(console))))
 
 
 def _describe_death(status: int, tail: str) -> str:
