@@ -256,9 +256,11 @@ async def test_reports_that_the_host_ignores_are_seen_to_be_ineffective(tmp_path
 
 async def wait_for_reports(vm, more_than, seconds=20):
     deadline = time.monotonic() + seconds
-    while (evidence := await vm.read_evidence()).report_count <= more_than and time.monotonic() < deadline:
+    while True:
+        evidence = await vm.read_evidence()
+        if evidence.report_count > more_than or time.monotonic() > deadline:
+            return evidence
         await asyncio.sleep(0.2)
-    return evidence
 
 
 async def test_cancellation_in_the_middle_leaves_nothing(tmp_path, no_leftovers):
