@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MISSING = "–"
-NO_INTERVAL = "one trial, no interval"
 
 # Unit in results.json: (factor, decimals, what stands behind the number).
 _SHOWN = {
@@ -23,8 +22,6 @@ _SHOWN = {
     "ratio": (1.0, 2, "×"),
     "GiB x s": (1.0, 1, " GiB·s"),
 }
-
-EstimateJson = "Mapping[str, Any] | None"
 
 
 def show_value(estimate: Mapping[str, Any] | None) -> str:
@@ -41,17 +38,6 @@ def show_interval(estimate: Mapping[str, Any] | None) -> str:
         return ""
     factor, decimals, _ = _SHOWN[estimate["unit"]]
     return f"{_number(estimate['low'] * factor, decimals)} to {_number(estimate['high'] * factor, decimals)}"
-
-
-def show_with_interval(estimate: Mapping[str, Any] | None) -> str:
-    """Show value and interval in one cell: "95.3 % (94.1 to 96.4)"."""
-    interval = show_interval(estimate)
-    return f"{show_value(estimate)} ({interval})" if interval else show_value(estimate)
-
-
-def show_raw(estimate: Mapping[str, Any] | None) -> str:
-    """Show the value alone, unrounded and in its base unit, for CSV."""
-    return "" if estimate is None else repr(float(estimate["value"]))
 
 
 def _number(value: float, decimals: int) -> str:
