@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 # A file the worker reads is at most 256 KiB, six characters a byte once escaped.
 LONGEST_LINE_BYTES = 2 * 1024 * 1024
+CLOSE_DEADLINE_S = 1.0
 
 
 class Channel(Protocol):
@@ -19,7 +20,9 @@ class Channel(Protocol):
         """Read one line with its newline; b"" at the end. Raises ValueError for a line too long."""
         ...
 
-    async def write_line(self, line: bytes) -> None: ...
+    async def write_line(self, line: bytes) -> None:
+        """Write one line, given without its newline; OSError when nobody can read it any more."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -42,7 +45,15 @@ class StreamChannel:
         await self._writer.drain()
 
     async def close(self) -> None:
+        """Send what is still to be sent, for at most a second, and close."""
         self._writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._writer.wait_closed()
+        except TimeoutError:
+            self._writer.transport.abort()
+        except OSError:
+            pass  # it was broken before, and is closed
 
 
 async def open_socket_channel(connected: socket.socket) -> StreamChannel:

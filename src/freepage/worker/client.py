@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from freepage.errors import InstanceError
 from freepage.records import ClockOffset, EventLine
+from freepage.worker.messages import parse_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from freepage.schedule import ProcessSchedule
     from freepage.worker.channel import Channel
+    from freepage.worker.messages import Message
 
 T = TypeVar("T")
 
 PROTOCOL_VERSION = 1
 REPLY_DEADLINE_S = 60.0
+QUIT_DEADLINE_S = 1.0
 _NS = 1_000_000_000
+_REPLY_TO = {"ping": "pong", "loaded": "loaded", "start": "started", "read": "text", "write": "written"}
 
 
 @dataclass(frozen=True)
@@ -39,34 +43,42 @@ class Hello:
     memory_bytes: int
 
 
+@dataclass(frozen=True)
+class _Question:
+    """A command that waits for its reply, and the type that reply must have."""
+
+    reply_type: str
+    reply: asyncio.Future[Message]
+
+
 class WorkerClient:
     """One worker, by the name of its instance. Every wait has a deadline; every failure is an InstanceError."""
 
     def __init__(self, channel: Channel, instance: str, *, closing_grace_s: float = 0.0) -> None:
         """Start reading. When the channel closes, wait `closing_grace_s` for fail() to say why before saying only that."""
+        loop = asyncio.get_running_loop()
         self.instance = instance
         self._closing_grace_s = closing_grace_s
         self._channel = channel
         self._ids = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._failure: InstanceError | None = None
-        self._killed: list[str] = []
-        self._events: list[EventLine] = []
-        self._on_event: Callable[[EventLine], None] = self._events.append
+        self._questions: dict[int, _Question] = {}
+        self._given_up: set[int] = set()
+        self._hello: asyncio.Future[Message] = loop.create_future()
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._failure: Exception | None = None
+        self._failed = asyncio.Event()
+        self._early_events: list[EventLine] = []
+        self._on_event: Callable[[EventLine], None] = self._early_events.append
         self._offset: ClockOffset | None = None
-        self._zero_s = 0.0
+        self._zero_s: float | None = None
         self._reader = asyncio.create_task(self._read_lines())
 
     async def wait_ready(self, deadline_s: float) -> Hello:
         """Wait for the worker's first line, at most `deadline_s` seconds."""
         said = await self._wait(self._hello, deadline_s, "did not say that it is ready")
-        if said.get("version") != PROTOCOL_VERSION:
-            raise self._error(
-                f"speaks version {said.get('version')!r} of the protocol, not {PROTOCOL_VERSION}"
-            )
-        return Hello(*(int(said[key]) for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
+        if said["version"] != PROTOCOL_VERSION:
+            raise self._error(f"speaks version {said['version']} of the protocol, not {PROTOCOL_VERSION}")
+        return Hello(*(said[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
 
     async def ping(self, count: int = 8) -> ClockOffset:
         """Measure the worker's clock against this host's time.monotonic(); the shortest of `count` round trips wins."""
@@ -91,8 +103,8 @@ class WorkerClient:
                 )
         loaded = await self._ask("loaded")
         expected = sum(len(s.steps) for s in schedules)
-        if loaded.get("steps") != expected:
-            raise self._error(f"took {loaded.get('steps')!r} of {expected} steps")
+        if loaded["steps"] != expected:
+            raise self._error(f"took {loaded['steps']} of {expected} steps")
 
     async def start(self, zero_s: float) -> None:
         """Have every process wait for `zero_s`, an instant of this host's time.monotonic(). Needs a ping before."""
@@ -104,74 +116,83 @@ class WorkerClient:
     async def wait_done(self, on_event: Callable[[EventLine], None], deadline_s: float) -> None:
         """Hand over every event until all processes have ended, at most `deadline_s` seconds.
 
-        Raises InstanceError when a process was killed (SIGKILL is usually the OOM killer).
+        Raises InstanceError as soon as a process was killed (SIGKILL is usually the OOM killer), and what `on_event`
+        raises.
         """
         self._on_event = on_event
-        while self._events:
-            on_event(self._events.pop(0))
+        while self._early_events:
+            on_event(self._early_events.pop(0))
         await self._wait(self._done, deadline_s, "did not finish its schedule")
-        if self._killed:
-            raise self._error(
-                "; ".join(self._killed),
-                hint="SIGKILL is usually the OOM killer: give the instance more memory",
-            )
 
     async def read_text(self, path: str) -> str | None:
-        """Read a file where the worker runs; None when it cannot be read."""
+        """Read a file of at most 256 KiB where the worker runs; None when it cannot be read."""
         reply = await self._ask("read", path=path)
-        return (
-            None if "text" not in reply else str(reply["text"]).encode("latin-1").decode("utf-8", "replace")
-        )
+        return reply["text"].decode("utf-8", "replace") if "text" in reply else None
 
     async def write_text(self, path: str, text: str) -> None:
-        """Write a file where the worker runs; InstanceError says why it cannot."""
+        """Write to a file that exists where the worker runs; InstanceError says why it cannot."""
         reply = await self._ask("write", path=path, text=text)
-        if reply.get("errno") != 0:
-            raise self._error(f"cannot write {path}: {os.strerror(int(reply.get('errno', 0)))}")
+        if reply["errno"] != 0:
+            raise self._error(f"cannot write {path}: {_describe_errno(reply['errno'])}")
 
     async def close(self) -> None:
-        """Ask the worker to quit and close the channel; never raises."""
-        with contextlib.suppress(InstanceError, OSError, TimeoutError):
-            await asyncio.wait_for(self._send(op="quit"), 1.0)
+        """Ask the worker to quit, close the channel and end every wait; never raises."""
+        if self._failure is None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._send(op="quit"), QUIT_DEADLINE_S)
         self._reader.cancel()
         await asyncio.gather(self._reader, return_exceptions=True)
+        self._end(self._error("was closed"))
         with contextlib.suppress(OSError):
             await self._channel.close()
 
     def fail(self, error: InstanceError) -> None:
         """End every wait with `error`: the instance is known to have died."""
+        self._end(error)
+
+    def _end(self, error: Exception) -> None:
         if self._failure is not None:
             return
         self._failure = error
-        waiting: list[asyncio.Future[Any]] = [self._hello, self._done, *self._replies.values()]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        self._failed.set()
+        waiting: list[asyncio.Future[Any]] = [self._hello, self._done]
+        for future in waiting + [q.reply for q in self._questions.values()]:
+            _set_error(future, error)
 
     async def _ping_once(self) -> ClockOffset:
         sent_s = time.monotonic()
         reply = await self._ask("ping")
         trip_s = time.monotonic() - sent_s
-        return ClockOffset(int(reply["clock_ns"]) / _NS - (sent_s + trip_s / 2), trip_s / 2)
+        return ClockOffset(reply["clock_ns"] / _NS - (sent_s + trip_s / 2), trip_s / 2)
 
-    async def _ask(self, op: str, **arguments: str | int) -> dict[str, Any]:
+    async def _ask(self, op: str, **arguments: str | int) -> Message:
         number = next(self._ids)
-        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._replies[number] = reply
+        question = _Question(_REPLY_TO[op], asyncio.get_running_loop().create_future())
+        self._questions[number] = question
         try:
             await self._send(op=op, id=number, **arguments)
-            return await self._wait(reply, REPLY_DEADLINE_S, f"did not answer {op!r}")
+            return await self._wait(question.reply, REPLY_DEADLINE_S, f"did not answer {op!r}")
         finally:
-            del self._replies[number]
+            del self._questions[number]
+            if not question.reply.done():
+                self._given_up.add(number)
 
     async def _send(self, **message: str | int) -> None:
         if self._failure is not None:
             raise self._failure
         try:
-            await self._channel.write_line(json.dumps(message).encode())
+            async with asyncio.timeout(REPLY_DEADLINE_S):
+                await self._channel.write_line(json.dumps(message).encode())
+        except TimeoutError as error:
+            raise self._error(f"did not take {message['op']!r} within {REPLY_DEADLINE_S:.0f} s") from error
         except OSError as error:
-            raise self._error(f"cannot be written to: {error}") from error
+            raise await self._find_reason(error) from error
+
+    async def _find_reason(self, error: OSError) -> Exception:
+        """Give the reason why the channel cannot be written to, once it is known."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._failed.wait(), self._closing_grace_s)
+        return self._failure or self._error(f"cannot be written to: {error}")
 
     async def _wait(self, future: asyncio.Future[T], deadline_s: float, complaint: str) -> T:
         if self._failure is not None and not future.done():
@@ -184,77 +205,119 @@ class WorkerClient:
     async def _read_lines(self) -> None:
         try:
             while line := await self._channel.read_line():
-                self._take(_parse(line))
-            await asyncio.sleep(self._closing_grace_s)
-            self.fail(self._error("closed its channel"))
-        except (ValueError, KeyError, TypeError) as error:
-            self.fail(self._error(f"wrote what is not the protocol: {error}"))
+                self._take_line(line)
+            reason = "closed its channel"
+        except ValueError as error:
+            self._end(self._error(f"wrote what is not the protocol: {error}"))
+            return
         except OSError as error:
-            self.fail(self._error(f"cannot be read from: {error}"))
+            reason = f"cannot be read from: {error}"
+        await asyncio.sleep(self._closing_grace_s)
+        self._end(self._error(reason))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take_line(self, line: bytes) -> None:
+        try:
+            message = parse_message(line)
+            if message["type"] == "error":
+                raise ValueError(f"it complains: {message['message']}")  # noqa: TRY301 - it joins the others below
+            self._take(message)
+        except ValueError as error:
+            raise ValueError(f"{_shorten(line)} ({error})") from error
+
+    def _take(self, message: Message) -> None:
         kind = message["type"]
-        if kind == "ready" and not self._hello.done():
-            self._hello.set_result(message)
+        if kind == "ready":
+            self._take_hello(message)
+        elif kind not in {"step", "process-ended", "done"}:
+            self._take_reply(message)
+        elif self._zero_s is None:
+            raise ValueError("it came before the start")
         elif kind == "step":
-            self._on_event(self._event(message))
+            self._hand_over(self._build_event(message, self._zero_s))
         elif kind == "process-ended":
-            self._killed.append(_describe_end(message))
-        elif kind == "done" and not self._done.done():
-            self._done.set_result(None)
-        elif kind == "error":
-            raise ValueError(f"it complains: {message['message']}")
-        elif message.get("id") in self._replies:
-            future = self._replies[message["id"]]
-            if not future.done():
-                future.set_result(message)
+            _set_error(self._done, self._describe_end(message))
         else:
-            raise ValueError(_shorten(json.dumps(message)))
+            self._take_done(message)
 
-    def _event(self, message: dict[str, Any]) -> EventLine:
+    def _take_hello(self, message: Message) -> None:
+        if self._hello.done():
+            raise ValueError("it has been said before")
+        self._hello.set_result(message)
+
+    def _take_reply(self, message: Message) -> None:
+        question = self._questions.get(message["id"])
+        if question is not None and question.reply_type == message["type"] and not question.reply.done():
+            question.reply.set_result(message)
+        elif message["id"] in self._given_up:
+            self._given_up.remove(message["id"])
+        else:
+            raise ValueError("it answers no question")
+
+    def _take_done(self, message: Message) -> None:
+        if message["failed"]:
+            _set_error(self._done, self._error(f"lost {message['failed']} of its processes"))
+        elif not self._done.done():
+            self._done.set_result(None)
+
+    def _hand_over(self, event: EventLine) -> None:
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever waits, not to the reading task
+            self._end(error)
+
+    def _build_event(self, message: Message, zero_s: float) -> EventLine:
         offset_s = self._offset.offset_s if self._offset else 0.0
         start_s, end_s, planned_s = (
-            int(message[key]) / _NS - offset_s - self._zero_s for key in ("start_ns", "end_ns", "planned_ns")
+            message[key] / _NS - offset_s - zero_s for key in ("start_ns", "end_ns", "planned_ns")
         )
         return EventLine(
             t_s=start_s,
             end_s=end_s,
             instance=self.instance,
-            process=int(message["process"]),
-            index=int(message["index"]),
-            iteration=int(message["iteration"]),
-            action=str(message["action"]),
-            bytes=int(message["bytes"]),
+            process=message["process"],
+            index=message["index"],
+            iteration=message["iteration"],
+            action=message["action"],
+            bytes=message["bytes"],
             planned_s=planned_s,
             late_s=start_s - planned_s,
             wall_s=end_s - start_s,
-            user_s=int(message["user_ns"]) / _NS,
-            system_s=int(message["system_ns"]) / _NS,
-            minor_faults=int(message["minor_faults"]),
-            major_faults=int(message["major_faults"]),
-            ok=bool(message["ok"]),
+            user_s=message["user_ns"] / _NS,
+            system_s=message["system_ns"] / _NS,
+            minor_faults=message["minor_faults"],
+            major_faults=message["major_faults"],
+            ok=message["ok"],
             error=message.get("error"),
+        )
+
+    def _describe_end(self, message: Message) -> InstanceError:
+        number = message["signal"]
+        if number == 0:
+            return self._error(
+                f"lost its process {message['process']}: {message.get('error', 'no reason given')}"
+            )
+        name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+        hint = "SIGKILL is usually the OOM killer: give the instance more memory"
+        return self._error(
+            f"had its process {message['process']} ended by {name}",
+            hint=hint if number == signal.SIGKILL else None,
         )
 
     def _error(self, words: str, hint: str | None = None) -> InstanceError:
         return InstanceError(f"the worker of {self.instance} {words}", hint=hint)
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        message = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(_shorten(line.decode("utf-8", "backslashreplace"))) from error
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
-        raise ValueError(_shorten(line.decode("utf-8", "backslashreplace")))  # noqa: TRY004 - bad input, not a bad call
-    return message
+def _set_error(future: asyncio.Future[Any], error: Exception) -> None:
+    """End a wait; that nobody may be waiting is no fault to be logged."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()
 
 
-def _shorten(text: str) -> str:
+def _describe_errno(number: int) -> str:
+    return os.strerror(number) if 0 <= number < 4096 else f"error {number}"
+
+
+def _shorten(line: bytes) -> str:
+    text = line.decode("utf-8", "backslashreplace").rstrip("\n")
     return repr(text if len(text) <= 80 else text[:80] + "...")
-
-
-def _describe_end(message: dict[str, Any]) -> str:
-    number = int(message["signal"])
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"status, signal {number}"
-    return f"had its process {int(message['process'])} ended by {name}"

@@ -27,7 +27,12 @@
 #define PROTOCOL_VERSION 1
 #define LINE_BYTES 65536
 #define FILE_BYTES 262144
+#define WRITE_BYTES 4096
 #define MAX_PROCESSES 1024
+#define MAX_FIELDS 16
+#define MAX_ORDER 32
+#define LARGEST (INT64_MAX / 4)
+#define LEAVE_MS 5000
 #define NS_PER_S 1000000000LL
 
 enum action { ALLOCATE, FREE };
@@ -55,6 +60,7 @@ static int process_count;
 static int running_count;
 static int failed_count;
 static bool started;
+static bool spoken_to;
 
 /* ---- time ---------------------------------------------------------------------------------------------------- */
 
@@ -76,18 +82,56 @@ static void sleep_until(int64_t at_ns)
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
-/* Writes all of it, also into a non-blocking virtio port; a reader that is gone ends the process. */
+static _Noreturn void finish(int status)
+{
+    for (int i = 0; i < process_count; i++)
+        if (processes[i].running)
+            kill(processes[i].pid, SIGKILL);
+    while (wait(NULL) > 0 || errno == EINTR)
+        ;
+    _exit(status);
+}
+
+static bool has_room(int timeout_ms)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, timeout_ms) > 0 && (out.revents & (POLLOUT | POLLERR | POLLNVAL));
+}
+
+/*
+ * Waits until stdout takes bytes. Whoever closed our stdin and does not read either has left, and the worker ends;
+ * but a host that never spoke may only not have opened its side of the virtio port yet.
+ */
+static void wait_for_room(void)
+{
+    const struct timespec pause_10_ms = {.tv_nsec = 10000000};
+    int left_ms = LEAVE_MS;
+    while (!has_room(0)) {
+        struct pollfd ends[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT}, {.fd = STDIN_FILENO, .events = POLLRDHUP}};
+        if (poll(ends, 2, -1) <= 0 || !(ends[0].revents & POLLHUP || ends[1].revents))
+            continue;
+        nanosleep(&pause_10_ms, NULL);
+        if (spoken_to && (left_ms -= 10) <= 0)
+            finish(0);
+    }
+}
+
+/*
+ * Writes all of it. To stdout it goes in pieces that a pipe with any room takes without blocking, so that the end of
+ * stdin is seen while nobody reads; a reader that is gone ends the process.
+ */
 static void write_all(int fd, const char *text, size_t length)
 {
     while (length > 0) {
-        ssize_t written = write(fd, text, length);
+        if (fd == STDOUT_FILENO)
+            wait_for_room();
+        ssize_t written = write(fd, text, length < WRITE_BYTES ? length : WRITE_BYTES);
         if (written >= 0) {
             text += written;
             length -= (size_t)written;
-        } else if (errno == EAGAIN) {
-            struct pollfd room = {.fd = fd, .events = POLLOUT};
-            poll(&room, 1, -1);
-        } else if (errno != EINTR) {
+        } else if (errno != EAGAIN && errno != EINTR && fd == STDOUT_FILENO) {
+            finish(1);
+        } else if (errno != EAGAIN && errno != EINTR) {
             _exit(1);
         }
     }
@@ -128,14 +172,25 @@ static size_t escape(char *out, const char *text, size_t length)
     return at;
 }
 
-static void complain(const char *what)
-{
-    write_line(STDOUT_FILENO, "{\"type\":\"error\",\"message\":\"%s\"}", what);
-}
-
 /* ---- reading commands: one flat JSON object a line ------------------------------------------------------------- */
 
-static const char *skip_space(const char *at)
+enum kind { TEXT, NUMBER, OTHER };
+
+struct field {
+    const char *key, *text;
+    size_t length;
+    int64_t number;
+    enum kind kind;
+};
+
+/* One line taken apart; `id` is what its reply starts with: empty, or the id and a comma. */
+struct command {
+    struct field fields[MAX_FIELDS];
+    int count;
+    char id[32];
+};
+
+static char *skip_space(char *at)
 {
     while (*at == ' ' || *at == '\t' || *at == '\r')
         at++;
@@ -150,7 +205,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static const char *read_code_unit(const char *at, uint32_t *unit)
+static char *read_code_unit(char *at, uint32_t *unit)
 {
     *unit = 0;
     for (int i = 0; i < 4; i++, at++) {
@@ -182,90 +237,142 @@ static char *put_utf8(char *out, uint32_t c)
     return out;
 }
 
-static const char *read_escape(const char *at, char **out)
+static char *read_code_point(char *at, uint32_t *point)
+{
+    uint32_t low;
+    if (!(at = read_code_unit(at, point)) || (*point & 0xf800) != 0xd800)
+        return at;
+    if (*point >= 0xdc00 || at[0] != '\\' || at[1] != 'u' || !(at = read_code_unit(at + 2, &low)))
+        return NULL;
+    *point = 0x10000 + ((*point - 0xd800) << 10) + (low - 0xdc00);
+    return low >= 0xdc00 && low < 0xe000 ? at : NULL;
+}
+
+static char *read_escape(char *at, char **out)
 {
     static const char plain[] = "\"\\/bfnrt", meaning[] = "\"\\/\b\f\n\r\t";
     const char *found = *at ? strchr(plain, *at) : NULL;
-    uint32_t unit, low;
+    uint32_t point;
     if (found) {
         *(*out)++ = meaning[found - plain];
         return at + 1;
     }
-    if (*at != 'u' || !(at = read_code_unit(at + 1, &unit)))
+    if (*at != 'u' || !(at = read_code_point(at + 1, &point)))
         return NULL;
-    if (unit >= 0xd800 && unit < 0xdc00 && at[0] == '\\' && at[1] == 'u') {
-        if (!(at = read_code_unit(at + 2, &low)))
-            return NULL;
-        unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-    }
-    *out = put_utf8(*out, unit);
+    *out = put_utf8(*out, point);
     return at;
 }
 
-/* Reads a string whose opening quote is at `at`; the value, never longer than its source, goes to `out`. */
-static const char *read_string(const char *at, char *out)
+/* Reads a string whose opening quote is at `at` into its own place: the value is never longer than its source. */
+static char *read_string(char *at, const char **text, size_t *length)
 {
+    char *out = at + 1;
     if (*at++ != '"')
         return NULL;
+    *text = out;
     while (*at && *at != '"') {
-        if (*at == '\\') {
-            if (!(at = read_escape(at + 1, &out)))
-                return NULL;
-        } else {
+        if (*at != '\\')
             *out++ = *at++;
-        }
+        else if (!(at = read_escape(at + 1, &out)))
+            return NULL;
     }
-    *out = '\0';
-    return *at == '"' ? at + 1 : NULL;
-}
-
-static const char *skip_value(const char *at)
-{
-    static char unused[LINE_BYTES];
-    if (*at == '"')
-        return read_string(at, unused);
-    const char *end = at + strcspn(at, ",}");
-    return end > at ? end : NULL;
-}
-
-/* Finds the value of `key` in a flat object; NULL when it is not there or the object is not well formed. */
-static const char *find_value(const char *line, const char *key)
-{
-    static char name[LINE_BYTES];
-    const char *at = skip_space(line);
-    if (*at++ != '{')
+    if (*at != '"')
         return NULL;
-    for (;;) {
-        at = read_string(skip_space(at), name);
-        if (!at || *(at = skip_space(at)) != ':')
-            return NULL;
-        at = skip_space(at + 1);
-        if (strcmp(name, key) == 0)
-            return at;
-        if (!(at = skip_value(at)) || *(at = skip_space(at)) != ',')
-            return NULL;
-        at++;
+    *length = (size_t)(out - *text);
+    *out = '\0';
+    return at + 1;
+}
+
+static char *read_value(char *at, struct field *field)
+{
+    char *end, *number_end;
+    if (*at == '"') {
+        field->kind = TEXT;
+        return read_string(at, &field->text, &field->length);
     }
-}
-
-static int64_t find_number(const char *line, const char *key, int64_t otherwise)
-{
-    const char *at = find_value(line, key);
-    char *end;
-    if (!at)
-        return otherwise;
+    end = at + strcspn(at, ",} \t\r");
+    if (end == at || *at == '[' || *at == '{')
+        return NULL;
     errno = 0;
-    long long value = strtoll(at, &end, 10);
-    return end == at || errno ? otherwise : value;
+    field->number = strtoll(at, &number_end, 10);
+    field->kind = number_end == end && !errno ? NUMBER : OTHER;
+    return end;
 }
 
-static bool find_text(const char *line, const char *key, char *out)
+static char *read_field(char *at, struct field *field)
 {
-    const char *at = find_value(line, key);
-    return at && read_string(at, out) != NULL;
+    size_t length;
+    if (!(at = read_string(skip_space(at), &field->key, &length)) || *(at = skip_space(at)) != ':')
+        return NULL;
+    return (at = read_value(skip_space(at + 1), field)) ? skip_space(at) : NULL;
+}
+
+/* Takes a line apart in its own place; false when it is not one whole flat object. */
+static bool parse_command(char *line, const char *end, struct command *command)
+{
+    char *at = skip_space(line);
+    command->count = 0;
+    if (*at++ != '{')
+        return false;
+    if (*(at = skip_space(at)) != '}')
+        do {
+            if (command->count == MAX_FIELDS || !(at = read_field(at, &command->fields[command->count++])))
+                return false;
+        } while (*at == ',' && at++);
+    return *at == '}' && skip_space(at + 1) == end;
+}
+
+static const struct field *find_field(const struct command *command, const char *key)
+{
+    for (int i = 0; i < command->count; i++)
+        if (strcmp(command->fields[i].key, key) == 0)
+            return &command->fields[i];
+    return NULL;
+}
+
+/* Replaces what is in `number` if the key is there; false when its value is no integer or out of range. */
+static bool find_number(const struct command *command, const char *key, int64_t *number)
+{
+    const struct field *field = find_field(command, key);
+    if (!field)
+        return true;
+    *number = field->number;
+    return field->kind == NUMBER && field->number >= 0 && field->number < LARGEST;
+}
+
+/* Finds a text; NULL when it is not there or is no text. */
+static const struct field *find_text(const struct command *command, const char *key)
+{
+    const struct field *field = find_field(command, key);
+    return field && field->kind == TEXT ? field : NULL;
+}
+
+/* Finds a text without a NUL inside, as paths and words are. */
+static const char *find_word(const struct command *command, const char *key)
+{
+    const struct field *field = find_text(command, key);
+    return field && strlen(field->text) == field->length ? field->text : NULL;
+}
+
+static void complain(const struct command *command, const char *what)
+{
+    write_line(STDOUT_FILENO, "{\"type\":\"error\",%s\"message\":\"%s\"}", command ? command->id : "", what);
 }
 
 /* ---- one process of the schedule ------------------------------------------------------------------------------- */
+
+/* The order in which held memory is touched again: pages are `stride` bytes apart, `page` is the last one touched. */
+struct walk {
+    enum scan scan;
+    int64_t pages, page;
+    uint64_t state;
+};
+
+static struct walk start_walk(enum scan scan, int64_t pages, uint64_t seed)
+{
+    uint64_t state = seed * 0x9e3779b97f4a7c15ULL + 1;
+    return (struct walk){.scan = scan, .pages = pages, .page = -1, .state = state ? state : 1};
+}
 
 static uint64_t next_random(uint64_t *state)
 {
@@ -276,26 +383,28 @@ static uint64_t next_random(uint64_t *state)
     return *state = x;
 }
 
+static int64_t next_page(struct walk *walk)
+{
+    walk->page = walk->scan == RANDOM ? (int64_t)(next_random(&walk->state) % (uint64_t)walk->pages)
+                                      : (walk->page + 1) % walk->pages;
+    return walk->page;
+}
+
 static void touch_all(volatile char *block, int64_t bytes, int64_t stride)
 {
     for (int64_t at = 0; at < bytes; at += stride)
         block[at] = 1;
 }
 
-/* Touches again and again until `until_ns`, looking at the clock every few hundred pages. */
+/* Touches again and again until `until_ns`, looking at the clock every few hundred pages (far less than 1 ms). */
 static void hold(volatile char *block, const struct step *step, int64_t until_ns)
 {
-    const int64_t pages = (step->bytes + step->stride - 1) / step->stride;
-    uint64_t state = step->seed * 0x9e3779b97f4a7c15ULL + 1;
-    int64_t page = 0;
-    if (!block || step->scan == ONCE || pages == 0)
+    struct walk walk = start_walk(step->scan, (step->bytes + step->stride - 1) / step->stride, step->seed);
+    if (!block || step->scan == ONCE)
         return;
-    while (clock_ns() < until_ns) {
-        for (int i = 0; i < 256; i++) {
-            page = step->scan == RANDOM ? (int64_t)(next_random(&state) % (uint64_t)pages) : (page + 1) % pages;
-            block[page * step->stride] = 1;
-        }
-    }
+    while (clock_ns() < until_ns)
+        for (int i = 0; i < 256; i++)
+            block[next_page(&walk) * step->stride] = 1;
 }
 
 static int64_t timeval_ns(struct timeval value)
@@ -303,103 +412,164 @@ static int64_t timeval_ns(struct timeval value)
     return value.tv_sec * NS_PER_S + value.tv_usec * 1000LL;
 }
 
-static void write_event(int fd, int process, int index, const struct step *step, int64_t zero_ns, int64_t start_ns,
-                        const struct rusage *before, int error)
+/* What one step did and cost; `bytes` is what was asked for, or what was really released. */
+struct outcome {
+    int64_t bytes, start_ns, end_ns;
+    struct rusage before, after;
+    int error;
+};
+
+static void write_event(int fd, int process, size_t index, const struct step *step, int64_t zero_ns,
+                        const struct outcome *done)
 {
-    struct rusage after;
-    int64_t end_ns = clock_ns();
-    getrusage(RUSAGE_SELF, &after);
-    char outcome[160] = "\"ok\":true";
-    if (error)
-        snprintf(outcome, sizeof outcome, "\"ok\":false,\"error\":\"%s\"", strerror(error));
+    char verdict[160] = "\"ok\":true";
+    if (done->error)
+        snprintf(verdict, sizeof verdict, "\"ok\":false,\"error\":\"%s\"", strerror(done->error));
     write_line(fd,
-               "{\"type\":\"step\",\"process\":%d,\"index\":%d,\"iteration\":%" PRId64 ",\"action\":\"%s\","
+               "{\"type\":\"step\",\"process\":%d,\"index\":%zu,\"iteration\":%" PRId64 ",\"action\":\"%s\","
                "\"bytes\":%" PRId64 ",\"planned_ns\":%" PRId64 ",\"start_ns\":%" PRId64 ",\"end_ns\":%" PRId64 ","
                "\"user_ns\":%" PRId64 ",\"system_ns\":%" PRId64 ",\"minor_faults\":%ld,\"major_faults\":%ld,%s}",
-               process, index, step->iteration, step->action == ALLOCATE ? "allocate" : "free", step->bytes,
-               zero_ns + step->at_ns, start_ns, end_ns, timeval_ns(after.ru_utime) - timeval_ns(before->ru_utime),
-               timeval_ns(after.ru_stime) - timeval_ns(before->ru_stime), after.ru_minflt - before->ru_minflt,
-               after.ru_majflt - before->ru_majflt, outcome);
+               process, index, step->iteration, step->action == ALLOCATE ? "allocate" : "free", done->bytes,
+               zero_ns + step->at_ns, done->start_ns, done->end_ns,
+               timeval_ns(done->after.ru_utime) - timeval_ns(done->before.ru_utime),
+               timeval_ns(done->after.ru_stime) - timeval_ns(done->before.ru_stime),
+               done->after.ru_minflt - done->before.ru_minflt, done->after.ru_majflt - done->before.ru_majflt, verdict);
 }
 
-static int allocate(char **block, const struct step *step)
+/* The one block a process holds; `address` is NULL while it holds none. */
+struct block {
+    char *address;
+    int64_t bytes;
+};
+
+static int release(struct block *block)
 {
+    char *address = block->address;
+    block->address = NULL;
+    return address && munmap(address, (size_t)block->bytes) != 0 ? errno : 0;
+}
+
+static int allocate(struct block *block, const struct step *step)
+{
+    int error = release(block);
     void *memory = mmap(NULL, (size_t)step->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return errno;
-    *block = memory;
-    touch_all(*block, step->bytes, step->stride);
-    return 0;
+    *block = (struct block){memory, step->bytes};
+    touch_all(block->address, step->bytes, step->stride);
+    return error;
 }
 
-static _Noreturn void run_process(int number, int64_t zero_ns, int fd)
+static struct outcome do_step(struct block *block, const struct step *step)
+{
+    struct outcome done = {.bytes = step->bytes};
+    if (step->action == FREE)
+        done.bytes = block->address ? block->bytes : 0;
+    getrusage(RUSAGE_SELF, &done.before);
+    done.start_ns = clock_ns();
+    done.error = step->action == ALLOCATE ? allocate(block, step) : release(block);
+    done.end_ns = clock_ns();
+    getrusage(RUSAGE_SELF, &done.after);
+    return done;
+}
+
+static _Noreturn void run_process(int number, int64_t zero_ns, int events)
 {
     const struct process *process = &processes[number];
-    char *block = NULL;
-    int64_t held = 0;
+    struct block block = {NULL, 0};
     for (size_t i = 0; i < process->count; i++) {
         const struct step *step = &process->steps[i];
-        struct rusage before;
-        int error = 0;
         sleep_until(zero_ns + step->at_ns);
-        getrusage(RUSAGE_SELF, &before);
-        int64_t start_ns = clock_ns();
-        if (block && munmap(block, (size_t)held) != 0)
-            error = errno;
-        block = NULL;
-        if (step->action == ALLOCATE)
-            error = allocate(&block, step);
-        held = step->bytes;
-        write_event(fd, number, (int)i, step, zero_ns, start_ns, &before, error);
+        struct outcome done = do_step(&block, step);
+        write_event(events, number, i, step, zero_ns, &done);
         if (i + 1 < process->count)
-            hold(block, step, zero_ns + process->steps[i + 1].at_ns);
+            hold(block.address, step, zero_ns + process->steps[i + 1].at_ns);
     }
     _exit(0);
 }
 
 /* ---- the controller -------------------------------------------------------------------------------------------- */
 
-static void add_step(const char *line)
+static bool read_action(const char *word, enum action *action)
 {
-    static char word[LINE_BYTES];
-    int64_t number = find_number(line, "process", -1);
-    struct step step = {
-        .at_ns = find_number(line, "at_ns", -1),
-        .bytes = find_number(line, "bytes", -1),
-        .stride = find_number(line, "stride", 4096),
-        .iteration = find_number(line, "iteration", 0),
-        .seed = (uint64_t)find_number(line, "seed", 0),
-    };
-    if (number < 0 || number >= MAX_PROCESSES || step.at_ns < 0 || step.bytes <= 0 || step.stride <= 0 || started) {
-        complain("step: process, at_ns, bytes or stride is missing or out of range, or it came after start");
-        return;
-    }
-    if (!find_text(line, "action", word) || (strcmp(word, "allocate") != 0 && strcmp(word, "free") != 0)) {
-        complain("step: action must be allocate or free");
-        return;
-    }
-    step.action = strcmp(word, "free") == 0 ? FREE : ALLOCATE;
-    if (find_text(line, "scan", word))
-        step.scan = strcmp(word, "sequential") == 0 ? SEQUENTIAL : strcmp(word, "random") == 0 ? RANDOM : ONCE;
-    struct process *process = &processes[number];
+    *action = word && strcmp(word, "free") == 0 ? FREE : ALLOCATE;
+    return word && (*action == FREE || strcmp(word, "allocate") == 0);
+}
+
+static bool read_scan(const struct command *command, enum scan *scan)
+{
+    const char *word = find_word(command, "scan");
+    *scan = ONCE;
+    if (!find_field(command, "scan"))
+        return true;
+    if (word && strcmp(word, "sequential") == 0)
+        *scan = SEQUENTIAL;
+    else if (word && strcmp(word, "random") == 0)
+        *scan = RANDOM;
+    return *scan != ONCE || (word && strcmp(word, "once") == 0);
+}
+
+static void append_step(struct process *process, const struct step *step)
+{
     if (process->count == process->room) {
         process->room = process->room ? 2 * process->room : 16;
-        process->steps = realloc(process->steps, process->room * sizeof step);
+        process->steps = realloc(process->steps, process->room * sizeof *step);
         if (!process->steps)
-            _exit(1);
+            finish(1);
     }
-    process->steps[process->count++] = step;
+    process->steps[process->count++] = *step;
+}
+
+static void add_step(const struct command *command)
+{
+    int64_t number = -1, seed = 0;
+    struct step step = {.at_ns = -1, .bytes = -1, .stride = 4096};
+    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &step.at_ns) ||
+        !find_number(command, "bytes", &step.bytes) || !find_number(command, "stride", &step.stride) ||
+        !find_number(command, "iteration", &step.iteration) || !find_number(command, "seed", &seed) || number < 0 ||
+        number >= MAX_PROCESSES || step.at_ns < 0 || step.bytes <= 0 || step.stride <= 0) {
+        complain(command, "step: process, at_ns, bytes, stride, iteration or seed is missing or out of range");
+        return;
+    }
+    if (!read_action(find_word(command, "action"), &step.action) || !read_scan(command, &step.scan)) {
+        complain(command, "step: action is allocate or free, scan is once, sequential or random");
+        return;
+    }
+    if (started) {
+        complain(command, "step: the schedule has already started");
+        return;
+    }
+    step.seed = (uint64_t)seed;
+    append_step(&processes[number], &step);
     if (number >= process_count)
         process_count = (int)number + 1;
 }
 
-static void confirm_load(const char *line)
+static void confirm_load(const struct command *command)
 {
     size_t steps = 0;
     for (int i = 0; i < process_count; i++)
         steps += processes[i].count;
-    write_line(STDOUT_FILENO, "{\"type\":\"loaded\",\"id\":%" PRId64 ",\"processes\":%d,\"steps\":%zu}",
-               find_number(line, "id", 0), process_count, steps);
+    write_line(STDOUT_FILENO, "{\"type\":\"loaded\",%s\"processes\":%d,\"steps\":%zu}", command->id, process_count,
+               steps);
+}
+
+/* Says in which order a held block's pages would be touched, so that another worker can be compared with this one. */
+static void show_order(const struct command *command)
+{
+    char order[MAX_ORDER * 21];
+    int64_t seed = 0, pages = 0, count = 0;
+    enum scan scan;
+    size_t at = 0;
+    if (!find_number(command, "seed", &seed) || !find_number(command, "pages", &pages) || pages <= 0 ||
+        !find_number(command, "count", &count) || count <= 0 || count > MAX_ORDER || !read_scan(command, &scan)) {
+        complain(command, "order: scan, seed, pages or count is missing or out of range");
+        return;
+    }
+    struct walk walk = start_walk(scan, pages, (uint64_t)seed);
+    while (count-- > 0)
+        at += (size_t)sprintf(order + at, "%s%" PRId64, at ? " " : "", next_page(&walk));
+    write_line(STDOUT_FILENO, "{\"type\":\"order\",%s\"pages\":\"%s\"}", command->id, order);
 }
 
 static void report_done_when_all_ended(void)
@@ -408,126 +578,196 @@ static void report_done_when_all_ended(void)
         write_line(STDOUT_FILENO, "{\"type\":\"done\",\"failed\":%d}", failed_count);
 }
 
-static void start_processes(const char *line, int event_pipe[2])
+/* Forks one process; it says that it waits for its first step by closing its end of `settled`. */
+static pid_t start_process(int number, int64_t zero_ns, const int events[2], const int settled[2])
 {
-    int64_t zero_ns = find_number(line, "zero_ns", -1);
-    pid_t controller = getpid();
-    if (started || zero_ns < 0) {
-        complain("start: zero_ns is missing, or the schedule has already started");
+    pid_t controller = getpid(), pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != controller)
+        _exit(1);
+    close(STDIN_FILENO);
+    close(events[0]);
+    close(settled[0]);
+    close(settled[1]);
+    run_process(number, zero_ns, events[1]);
+}
+
+static void wait_until_closed(int fd)
+{
+    char byte;
+    ssize_t got;
+    while ((got = read(fd, &byte, 1)) > 0 || (got < 0 && errno == EINTR))
+        ;
+    close(fd);
+}
+
+static void report_process_ended(int number, int signal_number, const char *error)
+{
+    failed_count++;
+    write_line(STDOUT_FILENO, "{\"type\":\"process-ended\",\"process\":%d,\"signal\":%d,\"error\":\"%s\"}", number,
+               signal_number, error);
+}
+
+static void start_all(const struct command *command, int64_t zero_ns, int events[2])
+{
+    int settled[2];
+    if (pipe2(settled, O_CLOEXEC) != 0) {
+        complain(command, "start: cannot make a pipe");
         return;
     }
     started = true;
     for (int i = 0; i < process_count; i++) {
-        pid_t pid = fork();
-        if (pid == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL);
-            if (getppid() != controller)
-                _exit(1);
-            close(STDIN_FILENO);
-            close(event_pipe[0]);
-            run_process(i, zero_ns, event_pipe[1]);
-        }
-        processes[i].pid = pid;
-        processes[i].running = pid > 0;
-        running_count += pid > 0;
-        failed_count += pid < 0;
+        processes[i].pid = start_process(i, zero_ns, events, settled);
+        processes[i].running = processes[i].pid > 0;
+        running_count += processes[i].running;
+        if (!processes[i].running)
+            report_process_ended(i, 0, strerror(errno));
     }
-    close(event_pipe[1]);
-    write_line(STDOUT_FILENO, "{\"type\":\"started\",\"id\":%" PRId64 "}", find_number(line, "id", 0));
+    close(events[1]);
+    close(settled[1]);
+    wait_until_closed(settled[0]);
+    write_line(STDOUT_FILENO, "{\"type\":\"started\",%s\"processes\":%d}", command->id, running_count);
     report_done_when_all_ended();
 }
 
-static void send_file(const char *line)
+static void start(const struct command *command, int events[2])
 {
-    static char path[LINE_BYTES], text[FILE_BYTES], out[6 * FILE_BYTES + 256];
-    int64_t id = find_number(line, "id", 0);
+    int64_t zero_ns = -1;
+    if (started || !find_number(command, "zero_ns", &zero_ns) || zero_ns < 0)
+        complain(command, "start: zero_ns is missing or out of range, or the schedule has already started");
+    else
+        start_all(command, zero_ns, events);
+}
+
+/* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a file that is longer). */
+static ssize_t read_file(const char *path, char *text, size_t room)
+{
     size_t length = 0;
-    ssize_t got = -1;
-    if (!find_text(line, "path", path)) {
-        complain("read: path is missing");
+    ssize_t got;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    while (length <= room && ((got = read(fd, text + length, room + 1 - length)) > 0 || (got < 0 && errno == EINTR)))
+        length += got > 0 ? (size_t)got : 0;
+    if (length > room)
+        got = -EFBIG;
+    else if (got < 0)
+        got = -errno;
+    close(fd);
+    return got < 0 ? got : (ssize_t)length;
+}
+
+static void send_file(const struct command *command)
+{
+    static char text[FILE_BYTES + 1], out[6 * FILE_BYTES + 256];
+    const char *path = find_word(command, "path");
+    if (!path) {
+        complain(command, "read: path is missing");
         return;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && length < sizeof text && (got = read(fd, text + length, sizeof text - length)) > 0)
-        length += (size_t)got;
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    if (fd < 0 || got < 0) {
-        write_line(STDOUT_FILENO, "{\"type\":\"text\",\"id\":%" PRId64 ",\"errno\":%d}", id, error);
+    ssize_t length = read_file(path, text, FILE_BYTES);
+    if (length < 0) {
+        write_line(STDOUT_FILENO, "{\"type\":\"text\",%s\"errno\":%d}", command->id, (int)-length);
         return;
     }
-    size_t at = (size_t)sprintf(out, "{\"type\":\"text\",\"id\":%" PRId64 ",\"text\":\"", id);
-    at += escape(out + at, text, length);
+    size_t at = (size_t)sprintf(out, "{\"type\":\"text\",%s\"text\":\"", command->id);
+    at += escape(out + at, text, (size_t)length);
     at += (size_t)sprintf(out + at, "\"}\n");
     write_all(STDOUT_FILENO, out, at);
 }
 
-static void write_file(const char *line)
+/* Writes a file that exists, in one write as the kernel's own files want it; 0 or errno. */
+static int write_file(const char *path, const char *text, size_t length)
 {
-    static char path[LINE_BYTES], text[LINE_BYTES];
-    int error = 0;
-    if (!find_text(line, "path", path) || !find_text(line, "text", text)) {
-        complain("write: path or text is missing");
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return errno;
+    ssize_t written = write(fd, text, length);
+    int error = written < 0 ? errno : (size_t)written < length ? EIO : 0;
+    return close(fd) != 0 && !error ? errno : error;
+}
+
+static void take_file(const struct command *command)
+{
+    const char *path = find_word(command, "path");
+    const struct field *text = find_text(command, "text");
+    if (!path || !text) {
+        complain(command, "write: path or text is missing");
         return;
     }
-    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-        error = errno;
-    if (fd >= 0 && close(fd) != 0)
-        error = errno;
-    write_line(STDOUT_FILENO, "{\"type\":\"written\",\"id\":%" PRId64 ",\"errno\":%d}", find_number(line, "id", 0),
-               error);
+    write_line(STDOUT_FILENO, "{\"type\":\"written\",%s\"errno\":%d}", command->id,
+               write_file(path, text->text, text->length));
+}
+
+static void answer_ping(const struct command *command)
+{
+    write_line(STDOUT_FILENO, "{\"type\":\"pong\",%s\"clock_ns\":%" PRId64 "}", command->id, clock_ns());
+}
+
+static bool read_id(struct command *command)
+{
+    int64_t id = 0;
+    bool there = find_field(command, "id") != NULL, valid = find_number(command, "id", &id);
+    command->id[0] = '\0';
+    if (there && valid)
+        snprintf(command->id, sizeof command->id, "\"id\":%" PRId64 ",", id);
+    return valid;
 }
 
 /* Does what one line says; false when it says to quit. */
-static bool obey(const char *line, int event_pipe[2])
+static bool obey(char *line, const char *end, int events[2])
 {
-    static char op[LINE_BYTES];
-    if (!find_text(line, "op", op))
-        complain("a line is not a flat JSON object with an op");
+    struct command command = {.count = 0};
+    const char *op;
+    if (!parse_command(line, end, &command) || !read_id(&command) || !(op = find_word(&command, "op")))
+        complain(NULL, "a line is not a flat JSON object with an op and a numeric id");
     else if (strcmp(op, "ping") == 0)
-        write_line(STDOUT_FILENO, "{\"type\":\"pong\",\"id\":%" PRId64 ",\"clock_ns\":%" PRId64 "}",
-                   find_number(line, "id", 0), clock_ns());
+        answer_ping(&command);
     else if (strcmp(op, "step") == 0)
-        add_step(line);
+        add_step(&command);
     else if (strcmp(op, "loaded") == 0)
-        confirm_load(line);
+        confirm_load(&command);
+    else if (strcmp(op, "order") == 0)
+        show_order(&command);
     else if (strcmp(op, "start") == 0)
-        start_processes(line, event_pipe);
+        start(&command, events);
     else if (strcmp(op, "read") == 0)
-        send_file(line);
+        send_file(&command);
     else if (strcmp(op, "write") == 0)
-        write_file(line);
+        take_file(&command);
     else if (strcmp(op, "quit") == 0)
         return false;
     else
-        complain("unknown op");
+        complain(&command, "unknown op");
     return true;
 }
 
 /* Takes what stdin has and obeys each whole line; false at its end or at quit. */
-static bool take_commands(int event_pipe[2])
+static bool take_commands(int events[2])
 {
     static char buffer[LINE_BYTES];
     static size_t length;
     static bool skipping;
-    ssize_t got = read(STDIN_FILENO, buffer + length, sizeof buffer - 1 - length);
+    ssize_t got = read(STDIN_FILENO, buffer + length, sizeof buffer - length);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
         return false;
     length += got > 0 ? (size_t)got : 0;
+    spoken_to = true;
     char *line = buffer, *end;
     while ((end = memchr(line, '\n', length - (size_t)(line - buffer)))) {
         *end = '\0';
-        if (!skipping && end > line && !obey(line, event_pipe))
+        if (!skipping && end > line && !obey(line, end, events))
             return false;
         skipping = false;
         line = end + 1;
     }
     length -= (size_t)(line - buffer);
     memmove(buffer, line, length);
-    if (length == sizeof buffer - 1) {
-        complain("a line is longer than 64 KiB");
+    if (length == sizeof buffer) {
+        if (!skipping)
+            complain(NULL, "a line is longer than 64 KiB");
         skipping = true;
         length = 0;
     }
@@ -564,11 +804,8 @@ static void reap(int event_fd)
                 continue;
             processes[i].running = false;
             running_count--;
-            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-                failed_count++;
-                write_line(STDOUT_FILENO, "{\"type\":\"process-ended\",\"process\":%d,\"signal\":%d}", i,
-                           WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-            }
+            if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                report_process_ended(i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, "ended before its schedule");
             report_done_when_all_ended();
         }
     }
@@ -611,21 +848,18 @@ int main(void)
     };
     for (;;) {
         char drained[64];
-        if (poll(sources, 3, -1) < 0 && errno != EINTR)
-            break;
+        if (poll(sources, 3, -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            finish(1);
+        }
         if (sources[2].revents & POLLIN)
             forward_events(event_pipe[0]);
         else if (sources[2].revents & POLLHUP)
             sources[2].fd = -1;
         if (sources[1].revents & POLLIN && read(child_signal_pipe[0], drained, sizeof drained) > 0)
             reap(event_pipe[0]);
-        if (sources[0].revents & (POLLIN | POLLHUP | POLLERR) && !take_commands(event_pipe))
-            break;
+        if (sources[0].revents && !take_commands(event_pipe))
+            finish(0);
     }
-    for (int i = 0; i < process_count; i++)
-        if (processes[i].running)
-            kill(processes[i].pid, SIGKILL);
-    while (wait(NULL) > 0 || errno == EINTR)
-        ;
-    return 0;
 }

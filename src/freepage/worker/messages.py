@@ -1,0 +1,81 @@
+"""What a worker may say: one line of docs/worker-protocol.md into a message whose every field has been checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from freepage.records import Action
+
+Message = dict[str, Any]
+
+# The integers each type of line must carry.
+_INTEGERS = {
+    "ready": ("version", "pid", "clock_ns", "page_bytes", "cpus", "memory_bytes"),
+    "pong": ("id", "clock_ns"),
+    "loaded": ("id", "processes", "steps"),
+    "started": ("id",),
+    "text": ("id",),
+    "written": ("id", "errno"),
+    "step": (
+        "process",
+        "index",
+        "iteration",
+        "bytes",
+        "planned_ns",
+        "start_ns",
+        "end_ns",
+        "user_ns",
+        "system_ns",
+        "minor_faults",
+        "major_faults",
+    ),
+    "process-ended": ("process", "signal"),
+    "done": ("failed",),
+    "error": (),
+}
+
+
+def parse_message(line: bytes) -> Message:
+    """Parse one line of a worker; ValueError says what is wrong with it. A file's `text` comes out as bytes."""
+    try:
+        message: Message = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is no JSON") from error
+    kind = message.get("type") if isinstance(message, dict) else None
+    if not isinstance(kind, str) or kind not in _INTEGERS:
+        raise ValueError("its type is unknown")
+    for key in _INTEGERS[kind]:
+        _check_integer(message, key)
+    _check_rest(kind, message)
+    return message
+
+
+def _check_rest(kind: str, message: Message) -> None:
+    if kind == "step":
+        Action(str(message.get("action")))
+        if not isinstance(message.get("ok"), bool):
+            raise ValueError("'ok' is neither true nor false")
+    if kind == "text":
+        _read_bytes(message)
+    if kind == "error":
+        message.setdefault("message", "")
+    for key in ("error", "message"):
+        if key in message:
+            message[key] = str(message[key]).encode("utf-8", "replace").decode("utf-8")
+
+
+def _read_bytes(message: Message) -> None:
+    """Turn the text of a file, one code point a byte, into the bytes it stands for."""
+    if "text" not in message:
+        _check_integer(message, "errno")
+    elif not isinstance(message["text"], str):
+        raise ValueError("'text' is no string")
+    else:
+        message["text"] = message["text"].encode("latin-1")
+
+
+def _check_integer(message: Message, key: str) -> None:
+    value = message.get(key)
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{key!r} is no 64-bit integer")
