@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from freepage.errors import HostError
+
 
 def cache_folder() -> Path:
-    """Give freepage's cache folder ($XDG_CACHE_HOME or ~/.cache), made if it is not there."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "freepage"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Give freepage's cache folder ($XDG_CACHE_HOME or ~/.cache), made if it is not there; HostError if it cannot be."""
+    chosen = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG base directory specification has relative paths ignored.
+    base = Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache"
+    folder = base / "freepage"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HostError(
+            f"cannot make the cache folder {folder}: {error.strerror}",
+            hint="set XDG_CACHE_HOME to a folder that can be written",
+        ) from error
     return folder

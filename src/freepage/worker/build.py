@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -42,29 +43,40 @@ def compile_static(source: Path) -> Path:
     return binary
 
 
-def find_compiler() -> str:
-    """Find $CC, cc, gcc or clang; HostError names what installs one."""
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+def find_compiler() -> list[str]:
+    """Find $CC (a program, maybe with arguments), else cc, gcc or clang; HostError names what installs one."""
+    chosen = shlex.split(os.environ.get("CC", ""))
+    if chosen and shutil.which(chosen[0]) is None:
+        raise HostError(
+            f"$CC names {chosen[0]!r}, which cannot be run", hint="unset CC, or set it to a C compiler"
+        )
+    for command in (chosen, ["cc"], ["gcc"], ["clang"]):
+        if command and shutil.which(command[0]):
+            return command
     raise HostError("there is no C compiler (looked for $CC, cc, gcc, clang)", hint=INSTALL_COMPILER)
 
 
-def _compile(compiler: str, source: Path, binary: Path) -> None:
+def _compile(compiler: list[str], source: Path, binary: Path) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         made = Path(scratch) / binary.name
         outcome = subprocess.run(
-            [compiler, *FLAGS, "-o", str(made), str(source)], capture_output=True, text=True, check=False
+            [*compiler, *FLAGS, "-o", str(made), str(source)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
         )
         if outcome.returncode != 0:
             raise HostError(
-                f"{compiler} cannot build {source.name}:\n{outcome.stderr[-2000:]}", hint=INSTALL_COMPILER
+                f"{shlex.join(compiler)} cannot build {source.name}:\n{outcome.stderr[-2000:]}",
+                hint=INSTALL_COMPILER,
             )
         made.replace(binary)
 
 
-def _describe_compiler(compiler: str) -> str:
-    outcome = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
-    return outcome.stdout
+def _describe_compiler(compiler: list[str]) -> str:
+    outcome = subprocess.run(
+        [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
+    )
+    return shlex.join(compiler) + outcome.stdout
