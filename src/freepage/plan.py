@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from freepage.study_file import StudyFile
 
 # What a trial needs beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
-PLANNED_OVERHEAD_S = {"kvm": 5.0, "tcg": 7.0}
+PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 5.5}
 # What an emulator takes beside the guest's memory, for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
 SMALLEST_SCALE = 1 / 1024

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
 SETTLED_BYTES = 16 * MIB
 SETTLED_SAMPLES = 3
-SETTLE_DEADLINE_S = 20.0
+SETTLE_DEADLINE_S = 8.0
 # Between the last instance being ready and the trial's zero: every process is forked and waits, the guest's first
 # report of all its free memory (2 s after the driver loads) is under way.
 LEAD_S = 1.5
