@@ -11,6 +11,8 @@ import pytest
 
 from freepage.errors import HostError
 from freepage.image.guest import Guest
+from freepage.records import Arm
+from freepage.targets.local import accelerator as accelerators
 from freepage.targets.local import cgroup as cgroups
 from freepage.targets.local import target as local
 from freepage.targets.local.accelerator import Accelerator, guess_accelerator
@@ -124,6 +126,25 @@ def test_missing_programs_are_all_named_at_once_with_the_command_that_installs_t
     assert "runc or crun" in caught.value.message
     assert "apt-get install" in caught.value.hint
     assert "dnf install" in caught.value.hint
+
+
+def test_containers_need_root_and_only_where_they_are_wanted(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in {"runc", "crun"} else f"/bin/{name}")
+    with pytest.raises(HostError, match="needs root") as caught:
+        local.check_programs()
+    assert "--arms vm,vm-fpr" in caught.value.hint
+    local.check_programs((Arm.VM, Arm.VM_FPR))
+
+
+async def test_kvm_that_was_asked_for_and_boots_nothing_is_refused(monkeypatch):
+    async def no_kvm(*_):
+        return Accelerator("tcg", "no guest boots on it")
+
+    monkeypatch.setattr(accelerators, "_find_kept", no_kvm)
+    with pytest.raises(HostError, match="no guest boots on it"):
+        await accelerators.find_accelerator("kvm", GUEST, "QEMU")
+    assert (await accelerators.find_accelerator("auto", GUEST, "QEMU")).name == "tcg"
 
 
 def test_an_instances_cgroup_is_removed_at_the_end(tmp_path):

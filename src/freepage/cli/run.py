@@ -13,7 +13,7 @@ from freepage.cli.options import add_study_arguments, build_request
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.records import Manifest
+    from freepage.records import Arm, Manifest
 
 SOME_TRIALS_FAILED = 6
 INTERRUPTED = 130
@@ -32,32 +32,33 @@ def execute(options: argparse.Namespace) -> int:
 
         return plan.execute(options)
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
-    _refuse_early(options, folder)
-    interrupted = _run(options, folder)
+    arms = _refuse_early(options, folder)
+    interrupted = _run(options, folder, arms)
     return _report(folder, interrupted=interrupted)
 
 
-def _refuse_early(options: argparse.Namespace, folder: Path) -> None:
-    """Refuse what can be seen to be wrong before anything is started, fetched or removed."""
+def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
+    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the study's arms."""
     from freepage.facts import read_host_facts
     from freepage.run import prepare
     from freepage.store import check_folder
     from freepage.targets.local.accelerator import guess_accelerator
 
     check_folder(folder, force=options.force)
-    prepare(build_request(options), guess_accelerator(options.accel).name, read_host_facts())
+    accelerator = guess_accelerator(options.accel).name
+    return prepare(build_request(options), accelerator, read_host_facts()).study.arms
 
 
-def _run(options: argparse.Namespace, folder: Path) -> bool:
+def _run(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> bool:
     """Run the study; true when it was interrupted."""
     try:
-        asyncio.run(_run_cancellable(options, folder))
+        asyncio.run(_run_cancellable(options, folder, arms))
     except asyncio.CancelledError:
         return True
     return False
 
 
-async def _run_cancellable(options: argparse.Namespace, folder: Path) -> Manifest:
+async def _run_cancellable(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> Manifest:
     """Run with the signals that ask to stop turned into one cancellation, which cleans up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - true of every coroutine that asyncio.run runs
@@ -69,7 +70,7 @@ async def _run_cancellable(options: argparse.Namespace, folder: Path) -> Manifes
     from freepage.targets.local.target import open_local_target
 
     kernel = Path(options.kernel) if options.kernel else None
-    async with open_local_target(options.accel, kernel, options.node_memory) as target:
+    async with open_local_target(options.accel, kernel, options.node_memory, arms) as target:
         return await run_study(
             build_request(options), target, folder, make_progress(sys.stdout), force=options.force
         )

@@ -89,10 +89,10 @@ class LocalTarget:
 
 @asynccontextmanager
 async def open_local_target(
-    choice: str, kernel: Path | None, node_memory_bytes: int | None
+    choice: str, kernel: Path | None, node_memory_bytes: int | None, arms: Sequence[Arm] = tuple(Arm)
 ) -> AsyncIterator[LocalTarget]:
-    """Make this host ready: programs, guest image, accelerator, cgroup. Raises HostError for what is missing."""
-    check_programs()
+    """Make this host ready for `arms`: programs, guest image, accelerator, cgroup. HostError says what is missing."""
+    check_programs(arms)
     guest = await asyncio.to_thread(build_guest, kernel)
     tools = await asyncio.to_thread(read_tool_versions, guest)
     accelerator: Accelerator = await find_accelerator(choice, guest, tools["qemu"])
@@ -108,14 +108,19 @@ async def open_local_target(
         )
 
 
-def check_programs() -> None:
+def check_programs(arms: Sequence[Arm] = tuple(Arm)) -> None:
     """Raise one HostError that names every program that is missing, and the command that installs them all."""
+    if Arm.POD in arms and os.geteuid() != 0:
+        raise HostError(
+            "the arm pod starts containers, which needs root",
+            hint="run freepage as root, or with --arms vm,vm-fpr",
+        )
     missing = [
         name
         for name in (find_architecture(platform.machine()).program, "setpriv")
         if shutil.which(name) is None
     ]
-    if _find_first(RUNTIMES) is None:
+    if Arm.POD in arms and _find_first(RUNTIMES) is None:
         missing.append(" or ".join(RUNTIMES))
     try:
         find_compiler()
