@@ -218,8 +218,7 @@ def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
 def _write_failed(folder: Path, trial: Trial, error: str) -> None:
     writer = TrialWriter(folder / "trials" / trial.id)
     writer.write_schedules({i.name: i.schedules for i in trial.instances})
-    tail = ("Kernel panic - not syncing: modelled",)
-    writer.write_record(replace(_record(trial), status=TrialStatus.FAILED, error=error, console_tail=tail))
+    writer.write_record(replace(_record(trial), status=TrialStatus.FAILED, error=error))
     writer.seal()
 
 

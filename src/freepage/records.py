@@ -124,7 +124,6 @@ class TrialRecord:
     ready_s: float | None = None
     error: str | None = None
     hint: str | None = None
-    console_tail: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     clock_start: dict[str, ClockOffset] = field(default_factory=dict)
     clock_end: dict[str, ClockOffset] = field(default_factory=dict)

@@ -268,7 +268,6 @@ def _record_from(content: dict[str, Any]) -> TrialRecord:
     }
     words = {"arm": Arm(content["arm"]), "status": TrialStatus(content["status"])}
     lists = {
-        "console_tail": tuple(content["console_tail"]),
         "evidence": tuple(Evidence(**e) for e in content["evidence"]),
     }
     return TrialRecord(**(content | clocks | words | lists))

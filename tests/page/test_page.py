@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from freepage.report.page import render_report
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from synthetic import write_run
 
 pytestmark = pytest.mark.page

@@ -274,7 +274,7 @@ def _baseline_drift(findings: Findings) -> Doubt | None:
         f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} before "
         "trials started.",
         "Stop other work on the host, or use --node-memory, which counts nothing else.",
-        "memory",
+        "node",
     )
 
 
