@@ -120,6 +120,7 @@ class TrialRecord:
     order: int
     status: TrialStatus
     planned_duration_s: float
+    kind: str = ""
     wall_zero: str | None = None
     ready_s: float | None = None
     error: str | None = None

@@ -138,4 +138,11 @@ def _pair(
     )
 
 
-KINDS: dict[str, ScheduleKind] = {"cycle": cycle_steps, "random": random_steps}
+KINDS: dict[str, ScheduleKind] = {
+    "cycle": cycle_steps,
+    # The article's synchronised instances: the same cycle in many instances, at common times.
+    "burst": cycle_steps,
+    "random": random_steps,
+    # The article's very fast rate of allocation and release: random, with times far shorter than FPR's own.
+    "churn": random_steps,
+}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
 from freepage.fpr.mechanics import release_time_bound_s
-from freepage.study_file import ExperimentFile, Share, StudyFile, name_of, parse_study
+from freepage.study_file import CYCLIC, ExperimentFile, Share, StudyFile, name_of, parse_study
 from freepage.units import MIB
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Range:
 class Experiment:
     """One workload with every size in bytes and every time in seconds, at the scale it will run at.
 
-    kind: the registry's name of the schedule ("cycle", "random").
+    kind: the registry's name of the schedule ("cycle", "burst", "random", "churn").
     size: bytes of one allocation; hold, idle: seconds allocated and free, slot_s: seconds kept for touching it.
     """
 
@@ -147,7 +147,7 @@ def scale_experiment(
     iterations = _scale_count(file.iterations or 0, scale)
     period_s = slot_s + hold.maximum + idle.maximum
     duration_s = (
-        iterations * period_s if file.kind == "cycle" else _scale_duration(file, scale, factor, period_s)
+        iterations * period_s if file.kind in CYCLIC else _scale_duration(file, scale, factor, period_s)
     )
     return Experiment(
         name=name_of(file),
@@ -197,7 +197,7 @@ def _scale_count(count: int, scale: float) -> int:
 
 
 def _slot_s(file: ExperimentFile, size: Range, touching: int, conditions: Conditions) -> float:
-    if file.kind != "cycle":
+    if file.kind not in CYCLIC:
         return 0.0
     if file.slot is not None:
         return file.slot

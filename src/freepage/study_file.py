@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 
+# Kinds whose processes all do the same at the same times, a number of times; the others draw, for a duration.
+CYCLIC = ("cycle", "burst")
+
+
 class Share(float):
     """A size given as a share of the node's memory: 0.25 for "25%"."""
 
@@ -91,7 +95,7 @@ class ExperimentFile(BaseModel):
     """One [[experiment]] as a person writes it, at the size of the original."""
 
     model_config = _STRICT
-    kind: Literal["cycle", "random"]
+    kind: Literal["cycle", "burst", "random", "churn"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = ""
     title: str = ""
     size: SizeRangeText
@@ -111,19 +115,21 @@ class ExperimentFile(BaseModel):
 
     @model_validator(mode="after")
     def _check_kind(self) -> ExperimentFile:
-        unfit = {"cycle": ("duration", "iterations"), "random": ("iterations", "duration")}[self.kind]
+        unfit = ("duration", "iterations") if self.kind in CYCLIC else ("iterations", "duration")
         if getattr(self, unfit[0]) is not None:
             raise ValueError(f"kind '{self.kind}' has no '{unfit[0]}'; it is bounded by '{unfit[1]}'")
         if getattr(self, unfit[1]) is None:
             raise ValueError(f"kind '{self.kind}' needs '{unfit[1]}'")
         if self.hold.min + self.idle.min <= 0:
             raise ValueError("hold and idle cannot both be 0")
-        if self.kind == "cycle" and (self.size.min, self.hold.min, self.idle.min) != (
+        if self.kind in CYCLIC and (self.size.min, self.hold.min, self.idle.min) != (
             self.size.max,
             self.hold.max,
             self.idle.max,
         ):
-            raise ValueError("kind 'cycle' repeats one size, hold and idle; for ranges use kind 'random'")
+            raise ValueError(
+                f"kind '{self.kind}' repeats one size, hold and idle; for ranges use kind 'random'"
+            )
         return self
 
 

@@ -13,7 +13,7 @@ from freepage.aio import run_together
 from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
 from freepage.metrics import node_in_use_bytes
-from freepage.records import NODE, SampleLine, TrialRecord, TrialStatus
+from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
 from freepage.sampling.sampler import SamplerCost, sample_until_cancelled
 from freepage.store import TrialWriter
 from freepage.units import MIB, format_bytes
@@ -34,6 +34,8 @@ SETTLE_DEADLINE_S = 8.0
 # Between the last instance being ready and the trial's zero: every process is forked and waits, the guest's first
 # report of all its free memory (2 s after the driver loads) is under way.
 LEAD_S = 1.5
+# An instance that starts later than this did not start together with the others.
+MISSED_START_S = 1.0
 # What a worker may still need after its schedule's last planned time before it counts as stuck.
 STUCK_S = 120.0
 GUEST_INTERVAL_S = 2.0
@@ -70,7 +72,7 @@ class _TrialRunner:
         self._writer = TrialWriter(folder)
         self._instances: Sequence[Instance] = ()
         self._settled = asyncio.Event()
-        self._failed_step: EventLine | None = None
+        self._problem: InstanceError | None = None
         self._zero_s: float | None = None
         self._waiting: list[SampleLine] = []
         self.record = _planned_record(trial)
@@ -127,8 +129,8 @@ class _TrialRunner:
         left_s = end_s - time.monotonic()
         waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
         await run_together(*waits, asyncio.sleep(left_s))
-        if self._failed_step is not None:
-            raise _describe_failed_step(self._failed_step)
+        if self._problem is not None:
+            raise self._problem
 
     async def _ping(self) -> dict[str, ClockOffset]:
         offsets = await run_together(*(i.worker.ping() for i in self._instances))
@@ -156,8 +158,8 @@ class _TrialRunner:
 
     def _take_event(self, event: EventLine) -> None:
         self._writer.write_event(event)
-        if not event.ok and self._failed_step is None:
-            self._failed_step = event
+        if self._problem is None:
+            self._problem = _find_problem(event, self._trial.experiment.kind)
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
@@ -188,11 +190,19 @@ def _is_settled(lines: Sequence[SampleLine]) -> bool:
     return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
 
 
-def _describe_failed_step(event: EventLine) -> InstanceError:
-    return InstanceError(
-        f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
-        hint="give it more memory (vm_memory), or use a smaller --scale",
-    )
+def _find_problem(event: EventLine, kind: str) -> InstanceError | None:
+    """Say why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
+    if not event.ok:
+        return InstanceError(
+            f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
+            hint="give it more memory (vm_memory), or use a smaller --scale",
+        )
+    if kind == "burst" and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
+        return InstanceError(
+            f"{event.instance} missed the synchronised start at {event.planned_s:.1f} s by {event.late_s:.2f} s",
+            hint="use fewer instances or a smaller --scale, or stop other work on the host",
+        )
+    return None
 
 
 def _planned_record(trial: Trial) -> TrialRecord:
@@ -204,4 +214,5 @@ def _planned_record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
+        kind=trial.experiment.kind,
     )

@@ -12,6 +12,8 @@ from freepage.analysis.verdict import Weights, decide
 from freepage.records import Arm, TrialStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from freepage.store import Run, TrialData
 
 RESULTS_SCHEMA = 1
@@ -39,7 +41,14 @@ ESTIMATED = {
     "release_rate_gib_s": "GiB/s",
     "node_cpu_cores": "cores",
     "instance_cpu_cores": "cores",
+    "node_cpu_peak_cores": "cores",
+    "cpu_alloc_peak_cores": "cores",
+    "cpu_release_peak_cores": "cores",
+    "start_skew_max_s": "s",
+    "start_skew_p99_s": "s",
+    "vcpu_cpu_s": "s",
     "main_loop_cpu_s": "s",
+    "other_cpu_s": "s",
     "main_loop_cpu_s_per_gib": "s/GiB",
 }
 
@@ -67,12 +76,17 @@ def build_results(run: Run) -> dict[str, Any]:
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
         "experiments": {
             name: {
+                "kind": _kind_of(run, name),
                 "arms": {arm: {key: _json(e) for key, e in by_name.items()} for arm, by_name in arms.items()},
                 "comparisons": {key: _json(e) for key, e in comparisons[name].items()},
             }
             for name, arms in estimates.items()
         },
     }
+
+
+def _kind_of(run: Run, experiment: str) -> str:
+    return next((t.record.kind for t in run.trials if t.record.experiment == experiment), "")
 
 
 def _estimate_all(
@@ -105,6 +119,7 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
         "first_allocation_penalty": ratio("alloc_first_s", Arm.VM_FPR, Arm.VM),
         "allocation_penalty": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.VM),
         "allocation_against_pod": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.POD),
+        "extra_cpu_s_per_gib": _extra_cpu_s_per_gib(by_repeat),
         "extra_cpu_cores": difference("instance_cpu_cores", Arm.VM_FPR, Arm.VM, "cores"),
         "saved_mean_bytes": difference("node_in_use_mean_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
         "saved_max_bytes": difference("node_in_use_max_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
@@ -113,6 +128,18 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
             "node_in_use_mean_per_instance_bytes", Arm.VM_FPR, Arm.POD, "bytes"
         ),
     }
+
+
+def _extra_cpu_s_per_gib(by_repeat: Callable[[Arm, str], dict[int, float | None]]) -> Estimate | None:
+    """Give the CPU seconds that instances with FPR used more than those without, for each GiB that came back."""
+    back = by_repeat(Arm.VM_FPR, "given_back_gib")
+    with_fpr, without = by_repeat(Arm.VM_FPR, "instance_cpu_s"), by_repeat(Arm.VM, "instance_cpu_s")
+    values = [
+        (more - less) / gib
+        for repeat, gib in back.items()
+        if gib and (more := with_fpr.get(repeat)) is not None and (less := without.get(repeat)) is not None
+    ]
+    return estimate_mean(values, "s/GiB")
 
 
 def _weights(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Two samples further apart than this many intervals have a gap between them.
 GAP_INTERVALS = 2.5
+BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
 @dataclass(frozen=True)
@@ -167,3 +168,16 @@ def resample(series: Series, grid: NDArray[np.float64], interval_s: float) -> ND
     after = np.clip(np.searchsorted(known.t_s, grid), 1, len(known.t_s) - 1)
     values[known.t_s[after] - known.t_s[after - 1] > GAP_INTERVALS * interval_s] = np.nan
     return values
+
+
+def rate_series(series: Series) -> Series:
+    """Give a counter's growth per second between samples, each at the later one's time; NaN across missing values."""
+    if len(series.t_s) < 2:
+        return Series(np.array([]), np.array([]))
+    return Series(series.t_s[1:], np.diff(series.values) / np.diff(series.t_s))
+
+
+def busy_cores_series(trial: TrialData) -> Series:
+    """Give how many cores the host was busy with: user, nice, system and interrupt time per second."""
+    counters = [metric_series(trial, NODE, f"cpu_{state}_s") for state in BUSY_STATES]
+    return rate_series(Series(counters[0].t_s, np.sum([c.values for c in counters], axis=0)))

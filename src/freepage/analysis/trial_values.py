@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.analysis.series import (
+    BUSY_STATES,
     Series,
     baseline_bytes,
+    busy_cores_series,
     held_steps,
     instances_of,
     metric_series,
@@ -32,8 +34,12 @@ LEAST_WINDOW_S = 3.5
 SKEW_S = 0.05
 # Falls of resident memory from one sample to the next that are smaller than this are noise.
 LEAST_FALL_BYTES = 1024.0**2
+# Kinds whose instances act at common times, and how long after a free its CPU is watched: FPR's passes are 2 s apart.
+SYNCHRONISED = ("burst",)
+RELEASE_WATCH_S = 10.0
+# A rate stands at the end of its sampling interval: the one a step ends in is looked at too.
+TICK_S = 1.0
 SHARES = (0.5, 0.9, 0.99)
-BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,7 @@ def measure_trial(trial: TrialData) -> dict[str, float | None]:
         | _measure_allocations(trial)
         | _measure_excess(trial)
         | _measure_cpu(trial)
+        | _measure_skew(trial)
     )
 
 
@@ -191,7 +198,15 @@ def _measure_cpu(trial: TrialData) -> dict[str, float | None]:
     main = [_growth(trial, i, "cpu_main_loop_s") for i in instances_of(trial)]
     back_gib = sum(_fallen_bytes(trial, i) for i in instances_of(trial)) / GIB
     main_s = _sum(main)
+    busy_cores = busy_cores_series(trial).between(0, duration_s)
     return {
+        "node_cpu_peak_cores": busy_cores.maximum(),
+        "cpu_alloc_peak_cores": _peak_cores(trial, busy_cores, Action.ALLOCATE),
+        "cpu_release_peak_cores": _peak_cores(trial, busy_cores, Action.FREE),
+        "vcpu_cpu_s": _sum([_growth(trial, i, "cpu_vcpu_s") for i in instances_of(trial)]),
+        "other_cpu_s": _sum([_growth(trial, i, "cpu_other_s") for i in instances_of(trial)]),
+        "instance_cpu_s": _sum(totals),
+        "given_back_gib": back_gib,
         "node_cpu_cores": sum(known_busy) / duration_s if known_busy else None,
         "instance_cpu_cores": None if _sum(totals) is None else (_sum(totals) or 0.0) / duration_s,
         "main_loop_cpu_s": main_s,
@@ -205,6 +220,36 @@ def _fallen_bytes(trial: TrialData, instance: str) -> float:
         resident_series(trial, instance).known().between(0, trial.record.planned_duration_s).values
     )
     return -float(steps[steps < -LEAST_FALL_BYTES].sum())
+
+
+def _peak_cores(trial: TrialData, busy_cores: Series, action: Action) -> float | None:
+    """Give the highest CPU of the host while instances that act together allocate, or in the time after they free.
+
+    None for kinds whose instances do not act together.
+    """
+    import polars as pl
+
+    if trial.record.kind not in SYNCHRONISED:
+        return None
+    rows = trial.events.filter((pl.col("action") == action) & pl.col("ok"))
+    spans = rows.group_by("iteration").agg(pl.col("planned_s").min(), pl.col("end_s").max())
+    least_s = RELEASE_WATCH_S if action is Action.FREE else 0.0
+    peaks = [
+        busy_cores.between(start_s, max(end_s + TICK_S, start_s + least_s)).maximum()
+        for _, start_s, end_s in spans.iter_rows()
+    ]
+    return max((peak for peak in peaks if peak is not None), default=None)
+
+
+def _measure_skew(trial: TrialData) -> dict[str, float | None]:
+    """How far apart instances that start together really started: over iterations, the largest and the 99th percentile."""
+    import polars as pl
+
+    rows = trial.events.filter(pl.col("action") == Action.ALLOCATE)
+    if trial.record.kind not in SYNCHRONISED or rows.is_empty():
+        return {"start_skew_max_s": None, "start_skew_p99_s": None}
+    behind = rows.select(pl.col("late_s") - pl.col("late_s").min().over("iteration"))["late_s"].to_numpy()
+    return {"start_skew_max_s": float(behind.max()), "start_skew_p99_s": float(np.quantile(behind, 0.99))}
 
 
 def _growth(trial: TrialData, entity: str, metric: str) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
+    busy_cores_series,
     demand_steps,
     node_in_use_series,
     resample,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from freepage.store import Run, TrialData
 
 MOST_POINTS = 400
+# Kinds of experiment whose question is what they cost in CPU.
+ABOUT_CPU = ("churn", "burst")
 ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4"}
 ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0]}
 ARM_WORDS = {Arm.POD: "pod", Arm.VM: "vm (FPR off)", Arm.VM_FPR: "vm-fpr (FPR on)"}
@@ -57,6 +60,7 @@ def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     """Draw every figure the run has data for, in the order of the page."""
     figures = [draw_node_memory(run, results, name) for name in results["experiments"]]
     figures += [draw_release(run, results, name) for name in results["experiments"]]
+    figures += [draw_cpu(run, results, name) for name in results["experiments"]]
     return [figure for figure in figures if figure is not None]
 
 
@@ -118,6 +122,43 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
         reference,
         _touching(results, "memory"),
     )
+
+
+def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
+    """Draw how many cores the host is busy with over time, for experiments that are about CPU."""
+    trials = _ok_trials(run, experiment)
+    if not trials or trials[0].record.kind not in ABOUT_CPU:
+        return None
+    duration_s = trials[0].record.planned_duration_s
+    grid = np.linspace(0, duration_s, min(MOST_POINTS, int(duration_s / run.manifest.interval_s) + 2))
+    rows = [row for arm in run.manifest.arms for row in _cpu_rows(run, trials, arm, grid)]
+    found = results["experiments"][experiment]
+    title = _cpu_title(found["comparisons"]["extra_cpu_cores"], experiment)
+    caption = (
+        f"Experiment {experiment}: user, system and interrupt time of the whole host, per second between samples "
+        f"{run.manifest.interval_s:g} s apart, mean over repeats with their range."
+    )
+    spec = _lines(
+        rows, run.manifest.arms, "", x="seconds since the schedules started", y="cores the host is busy with"
+    )
+    return Figure(
+        f"cpu-{experiment}", title, caption, f"{title}. {caption}", spec, "", _touching(results, "time")
+    )
+
+
+def _cpu_rows(run: Run, trials: list[TrialData], arm: Arm, grid: NDArray[np.float64]) -> list[dict[str, Any]]:
+    mine = [t for t in trials if t.record.arm is arm]
+    return _band_rows(
+        [resample(busy_cores_series(t), grid, run.manifest.interval_s) for t in mine], arm, grid, 1.0
+    )
+
+
+def _cpu_title(extra: dict[str, Any] | None, experiment: str) -> str:
+    if extra is None:
+        return f"CPU of the host while {experiment} runs"
+    if extra["low"] is not None and extra["low"] <= 0 <= extra["high"]:
+        return f"VMs with FPR use no more CPU than this run can tell ({extra['low']:.2f} to {extra['high']:.2f} cores)"
+    return f"VMs with FPR use {abs(extra['value']):.2f} cores {'more' if extra['value'] > 0 else 'less'} than without"
 
 
 def _ok_trials(run: Run, experiment: str) -> list[TrialData]:

@@ -41,7 +41,8 @@ class Table:
 def build_tables(results: Results, manifest: Manifest) -> list[Table]:
     """Build every table that has something to show, in the order of the page."""
     tables = [
-        build(results) for build in (_allocation, _memory, _release, _cpu, _comparison, _evidence, _trials)
+        build(results)
+        for build in (_allocation, _memory, _release, _cpu, _burst, _comparison, _evidence, _trials)
     ]
     return [t for t in [*tables, _conditions(manifest)] if t.rows]
 
@@ -114,13 +115,31 @@ def _release(results: Results) -> Table:
 
 
 def _cpu(results: Results) -> Table:
-    keys = ("instance_cpu_cores", "main_loop_cpu_s", "main_loop_cpu_s_per_gib", "node_cpu_cores")
+    keys = (
+        "instance_cpu_cores",
+        "vcpu_cpu_s",
+        "main_loop_cpu_s",
+        "other_cpu_s",
+        "main_loop_cpu_s_per_gib",
+        "node_cpu_cores",
+        "node_cpu_peak_cores",
+    )
     return Table(
         "cpu",
         "CPU",
-        "Cores the instances used on average; CPU time of QEMU's main loop, where reports are handled, in all and for each "
-        "GiB given back; cores the whole host was busy with.",
-        ("experiment", "arm", "instances", "main loop", "main loop per GiB", "host"),
+        "Cores the instances used on average; CPU time of QEMU's threads: those that execute the guest, the main loop, where "
+        "reports are handled (also for each GiB given back), and others; cores the whole host was busy with, mean and peak.",
+        (
+            "experiment",
+            "arm",
+            "instances",
+            "vCPU",
+            "main loop",
+            "other",
+            "main loop per GiB",
+            "host",
+            "host peak",
+        ),
         _by_arm(results, keys),
     )
 
@@ -135,7 +154,20 @@ _COMPARISONS = {
     "above_pod_mean_bytes": "Node memory with FPR above pod, mean",
     "overhead_per_vm_bytes": "Overhead of one VM with FPR above a pod, mean",
     "extra_cpu_cores": "CPU that FPR adds to the instances",
+    "extra_cpu_s_per_gib": "CPU time that FPR adds, per GiB given back",
 }
+
+
+def _burst(results: Results) -> Table:
+    keys = ("start_skew_max_s", "start_skew_p99_s", "cpu_alloc_peak_cores", "cpu_release_peak_cores")
+    return Table(
+        "burst",
+        "Together",
+        "How far apart instances that start together really started; and the host's highest CPU while they allocate, and in "
+        "the 10 s after they free, when reports arrive.",
+        ("experiment", "arm", "skew, most", "skew, 99 %", "CPU peak allocating", "CPU peak after freeing"),
+        _by_arm(results, keys, lambda e: e["start_skew_max_s"] is not None),
+    )
 
 
 def _comparison(results: Results) -> Table:
