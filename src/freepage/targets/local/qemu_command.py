@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from freepage.image.guest import Guest
 
 BALLOON_ID = "balloon0"
+# Self-tests, probes of devices that are not there and waits for randomness: half a second of a boot under emulation.
+FAST_BOOT = ("cryptomgr.notests", "i8042.noaux", "i8042.nokbd", "no_timer_check", "random.trust_cpu=on")
 PORT_NAME = "freepage"
 # TCG's buffer of translated code: a guest that runs one small program needs little, and it counts as host memory.
 TCG_BUFFER_MIB = 32
@@ -86,7 +88,7 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
 def kernel_arguments(architecture: Architecture, shape: VmShape) -> str:
     """Give the guest kernel's command line: quiet but for what ends it, and a panic ends QEMU."""
     words = [f"console={architecture.console}", "quiet", "loglevel=4", "panic=-1", "reboot=t", "oops=panic"]
-    return " ".join([*words, *shape.extra_arguments.split()])
+    return " ".join([*words, *FAST_BOOT, *shape.extra_arguments.split()])
 
 
 def _name(shape: VmShape) -> list[str]:
