@@ -33,6 +33,7 @@ from freepage.sampling.procfs import (
     parse_status,
     parse_task_stat,
     parse_vmstat,
+    parse_zoneinfo,
     read_host,
     read_process_cpu,
 )
@@ -175,8 +176,23 @@ def test_balloon_statistics_are_read_and_what_the_guest_does_not_know_is_none():
 
 
 def test_memory_in_use_is_the_articles_formula():
-    assert in_use_bytes(100, 20, 30, 5, 10) == 35
-    assert in_use_bytes(100, 20, None, 5, 10) is None
+    parts = {"total": 100.0, "free": 20.0, "cached": 30.0, "buffers": 5.0, "sreclaimable": 10.0}
+    values = {f"mem_{key}_bytes": value for key, value in parts.items()}
+    assert in_use_bytes(values) == 35
+    assert in_use_bytes(values | {"mem_cached_bytes": None}) is None
+
+
+def test_free_memory_on_per_cpu_lists_is_not_in_use():
+    text = "Node 0, zone    DMA32\n  pagesets\n    cpu: 0\n              count:    512\n    cpu: 1\n              count: 2\n"
+    found = parse_zoneinfo(text)
+    assert found == {"mem_per_cpu_free_bytes": 514 * 4096.0}
+    assert parse_zoneinfo("")["mem_per_cpu_free_bytes"] is None
+    values = {
+        f"mem_{k}_bytes": v
+        for k, v in (("total", 9e6), ("free", 1e6), ("cached", 0), ("buffers", 0), ("sreclaimable", 0))
+    }
+    assert in_use_bytes(values | found) == 8e6 - 514 * 4096
+    assert parse_zoneinfo(Path("/proc/zoneinfo").read_text())["mem_per_cpu_free_bytes"] >= 0
 
 
 def test_memory_in_use_of_a_cgroup_counts_shared_memory_but_no_cache():

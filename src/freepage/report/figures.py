@@ -301,7 +301,7 @@ def _node_caption(experiment: str, trials: list[TrialData]) -> str:
     repeats = len({t.record.repeat for t in trials})
     range_words = " The band spans the repeats." if repeats > 1 else ""
     return (
-        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable, "
+        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free), "
         f"above what was in use before the trial.{range_words} The thin grey line is what the schedules hold."
     )
 

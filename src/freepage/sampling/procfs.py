@@ -8,6 +8,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _KIB = 1024
 
 _MEMINFO = {
@@ -77,6 +78,12 @@ def parse_pressure(text: str, resource: str) -> Values:
     return {f"psi_{resource}_{s}_s": int(totals[s]) / 1e6 if s in totals else None for s in ("some", "full")}
 
 
+def parse_zoneinfo(text: str) -> Values:
+    """Read /proc/zoneinfo: free bytes on per-CPU lists, all zones and CPUs together; None for no text."""
+    counts = re.findall(r"^\s+count:\s+(\d+)$", text, re.MULTILINE)
+    return {"mem_per_cpu_free_bytes": sum(map(float, counts)) * _PAGE_BYTES if counts else None}
+
+
 def parse_status(text: str) -> Values:
     """Read /proc/PID/status: resident and swapped bytes by metric id."""
     return _pick(_parse_colons(text), _STATUS)
@@ -97,6 +104,7 @@ def parse_family_cpu_s(text: str) -> float | None:
 def read_host() -> Values:
     """Read every counter of the host."""
     values = parse_meminfo(_read("meminfo")) | parse_stat_cpu(_read("stat")) | parse_vmstat(_read("vmstat"))
+    values |= parse_zoneinfo(_read("zoneinfo"))
     for resource in ("memory", "cpu", "io"):
         values |= parse_pressure(_read(f"pressure/{resource}"), resource)
     sharing = read_text(Path("/sys/kernel/mm/ksm/pages_sharing"))
