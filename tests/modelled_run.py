@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from freepage.plan import plan_trials
 from freepage.records import (
+    CARRIERS,
     RUN_SCHEMA,
     Action,
     Arm,
@@ -112,7 +113,7 @@ def write_run(
     truth: Truth | None = None,
     *,
     study: str = STUDY,
-    arms: tuple[Arm, ...] = tuple(Arm),
+    arms: tuple[Arm, ...] = CARRIERS,
     failed: dict[str, str] | None = None,
     planned: tuple[str, ...] = (),
 ) -> Truth:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from freepage.plan import plan_trials
 from freepage.records import (
+    CARRIERS,
     NODE,
     RUN_SCHEMA,
     Action,
@@ -78,7 +79,7 @@ def build_manifest(truth):
         seed=1,
         scale=1.0,
         repeats=truth.repeats,
-        arms=tuple(Arm),
+        arms=CARRIERS,
         target="local",
         accelerator=truth.accelerator,
         accelerator_reason="it is synthetic",

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from freepage.analysis.results import build_results
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.store import load_run
 from freepage.units import GIB, MIB
 from modelled_run import Truth, find_trial_ids, write_run
@@ -80,7 +80,7 @@ def test_a_window_that_is_too_short_says_how_many_releases_made_it(tmp_path):
 
 
 def test_steal_counts_only_what_was_lost_in_trials(run_folder):
-    for arm in Arm:
+    for arm in CARRIERS:
         change_samples(run_folder, arm, "cpu_steal_s", lambda t, _: t * 0.5)
     assert doubts_of(run_folder).keys() == {"steal"}
 
@@ -96,7 +96,7 @@ def test_a_host_that_drifts_between_trials_is_named(run_folder):
 
 
 def test_late_samples_are_named(run_folder):
-    for arm in Arm:
+    for arm in CARRIERS:
         change_samples(run_folder, arm, "late_s", lambda *_: 0.3)
     assert doubts_of(run_folder).keys() == {"sampler-late"}
 

@@ -11,7 +11,7 @@ import pytest
 
 from freepage.analysis.results import build_results
 from freepage.analysis.trial_values import find_releases
-from freepage.records import Arm, TrialStatus
+from freepage.records import CARRIERS, Arm, TrialStatus
 from freepage.store import load_run, load_trial
 from freepage.units import GIB, MIB
 from modelled_run import Truth, find_trial_ids, write_run
@@ -91,7 +91,7 @@ def test_releases_that_reached_a_share_are_counted(measured):
     assert (values["releases"], values["release_t90_count"], values["release_t99_count"]) == (3, 3, 0)
 
 
-@pytest.mark.parametrize("arm", list(Arm))
+@pytest.mark.parametrize("arm", list(CARRIERS))
 def test_allocation_times_are_found_again(measured, arm):
     truth, results = measured
     for key, pace in (("alloc_first_s", truth.first_s_per_gib), ("alloc_rest_s", truth.rest_s_per_gib)):

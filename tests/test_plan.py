@@ -6,7 +6,7 @@ import pytest
 
 from freepage.errors import CapacityError, StudyError
 from freepage.plan import check_capacity, fit_scale, plan_trials
-from freepage.records import Arm
+from freepage.records import CARRIERS
 from freepage.study import Conditions, builtin_studies, read_study, scale_study, scale_time
 from freepage.study_file import parse_study
 from freepage.units import GIB, MIB
@@ -26,7 +26,7 @@ def test_every_repeat_of_an_experiment_runs_every_arm_before_the_next_repeat():
         for key, group in groupby(trials, lambda t: (t.experiment.name, t.repeat))
     ]
     assert [key for key, _ in blocks] == [("cycle", 0), ("random", 0), ("cycle", 1), ("cycle", 2)]
-    assert all(arms == set(Arm) for _, arms in blocks)
+    assert all(arms == set(CARRIERS) for _, arms in blocks)
     assert [t.order for t in trials] == list(range(len(trials)))
 
 
@@ -42,7 +42,7 @@ def test_the_order_of_arms_differs_between_blocks_and_follows_the_seed():
 
 def test_all_arms_of_a_block_have_the_same_schedules_and_names():
     trials = plan_trials(scale_study(read("random"), 0.05, SMALL))
-    pod, vm, fpr = (next(t for t in trials if t.arm is arm) for arm in Arm)
+    pod, vm, fpr = (next(t for t in trials if t.arm is arm) for arm in CARRIERS)
     assert [(i.name, i.schedules) for i in pod.instances] == [(i.name, i.schedules) for i in vm.instances]
     assert [(i.name, i.schedules) for i in vm.instances] == [(i.name, i.schedules) for i in fpr.instances]
 

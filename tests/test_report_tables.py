@@ -8,7 +8,7 @@ import io
 import pytest
 
 from freepage.analysis.results import build_results
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.report.page import table_csv
 from freepage.report.tables import build_tables
 from freepage.store import load_run
@@ -52,7 +52,7 @@ def test_the_articles_columns_stand_in_the_table_of_allocations(built):
     table = tables["allocation"]
     assert table.columns[2:5] == ("first", "later", "sd of later")
     assert {row[0].text for row in table.rows} == {"cycle"}
-    assert [row[1].text for row in table.rows] == list(Arm)
+    assert [row[1].text for row in table.rows] == list(CARRIERS)
 
 
 def test_evidence_is_summed_up_for_each_arm_that_has_a_guest(built):

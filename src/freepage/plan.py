@@ -28,6 +28,22 @@ SMALLEST_SCALE = 1 / 1024
 
 
 @dataclass(frozen=True)
+class ToolsPlan:
+    """What stands read-only at /tools: these programs of the host with their libraries, and a folder's content."""
+
+    programs: tuple[str, ...] = ()
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """The file system at /data that programs work on, `bytes` large; "host" is a folder of the host, for pods."""
+
+    filesystem: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class InstancePlan:
     """One pod or VM of a trial. `carrier` is what it really is: usually the trial's arm."""
 
@@ -36,6 +52,8 @@ class InstancePlan:
     cpus: int
     vm_memory_bytes: int
     schedules: tuple[ProcessSchedule, ...]
+    tools: ToolsPlan | None = None
+    data: DataPlan | None = None
 
     @property
     def demand_bytes(self) -> int:

@@ -8,6 +8,7 @@
     RUN/trials/ID/samples.jsonl       SampleLine while running, then samples.parquet (t_s, entity, metric, value)
     RUN/trials/ID/events.jsonl        EventLine while running, then events.parquet (one column per field)
     RUN/trials/ID/console-NAME.log    what the instance's console said
+    RUN/trials/ID/output/NAME-P-N.out what the program of step N of process P of instance NAME wrote (.err: its errors)
     RUN/results.json                  estimates, doubts, claims, verdict
     RUN/report.html
 
@@ -25,11 +26,16 @@ SAMPLER = "sampler"
 
 
 class Arm(StrEnum):
-    """What carries the workload of a trial."""
+    """What carries the workload of a trial; "baseline" is the fio pod of host I/O with nothing beside it."""
 
     POD = "pod"
     VM = "vm"
     VM_FPR = "vm-fpr"
+    BASELINE = "baseline"
+
+
+# What an instance can be, and what a study's arms are chosen from.
+CARRIERS = (Arm.POD, Arm.VM, Arm.VM_FPR)
 
 
 class TrialStatus(StrEnum):
@@ -38,6 +44,7 @@ class TrialStatus(StrEnum):
     OK = "ok"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
     PLANNED = "planned"
 
 
@@ -46,6 +53,7 @@ class Action(StrEnum):
 
     ALLOCATE = "allocate"
     FREE = "free"
+    RUN = "run"
 
 
 @dataclass(frozen=True)

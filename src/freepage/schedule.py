@@ -24,6 +24,8 @@ class Step:
 
     An allocation maps `bytes` anonymously and writes one byte every `stride_bytes`; until it is freed it is held as
     `scan` says: "once" (left alone), "sequential" or "random" (touched again and again, in order or seeded order).
+    A run starts the program `argv` and waits for its end, for `timeout_s` at most; `bytes` is 0, `label` says what it
+    measures. With `barrier` the step waits for this same step (action and iteration) of all processes of the trial.
     """
 
     at_s: float
@@ -33,6 +35,10 @@ class Step:
     scan: str = "once"
     stride_bytes: int = 4096
     seed: int = 0
+    argv: tuple[str, ...] = ()
+    timeout_s: float = 0.0
+    label: str = ""
+    barrier: bool = False
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,8 @@ def _load_schedules(path: Path) -> dict[str, list[ProcessSchedule]]:
 
 
 def _schedule_from(content: dict[str, Any]) -> ProcessSchedule:
-    steps = tuple(Step(**(s | {"action": Action(s["action"])})) for s in content["steps"])
+    words = ({"action": Action(s["action"]), "argv": tuple(s.get("argv", ()))} for s in content["steps"])
+    steps = tuple(Step(**(s | w)) for s, w in zip(content["steps"], words, strict=True))
     return ProcessSchedule(content["process"], steps)
 
 

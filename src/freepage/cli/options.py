@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.units import parse_size
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def build_request(options: argparse.Namespace) -> Request:
 
 def _arms(text: str) -> tuple[Arm, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in set(Arm)]
+    unknown = [name for name in names if name not in CARRIERS]
     if unknown or not names or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different arms of {', '.join(Arm)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different arms of {', '.join(CARRIERS)}")
     return tuple(Arm(name) for name in names)
 
 

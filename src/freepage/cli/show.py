@@ -17,7 +17,7 @@ DECISION_STYLES = {
     "no-benefit": "bold black on yellow",
     "inconclusive": "bold reverse",
 }
-ARM_STYLES = {"pod": "green", "vm": "red", "vm-fpr": "blue"}
+ARM_STYLES = {"pod": "green", "vm": "red", "vm-fpr": "blue", "baseline": "yellow"}
 COLUMNS = {
     "given back": "given_back_fraction",
     "90 % back": "release_t90_s",

@@ -31,9 +31,14 @@ if TYPE_CHECKING:
 MOST_POINTS = 400
 # Kinds of experiment whose question is what they cost in CPU.
 ABOUT_CPU = ("churn", "burst")
-ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4"}
-ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0]}
-ARM_WORDS = {Arm.POD: "pod", Arm.VM: "vm (FPR off)", Arm.VM_FPR: "vm-fpr (FPR on)"}
+ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4", Arm.BASELINE: "#8a6d3b"}
+ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0], Arm.BASELINE: [10, 3, 2, 3]}
+ARM_WORDS = {
+    Arm.POD: "pod",
+    Arm.VM: "vm (FPR off)",
+    Arm.VM_FPR: "vm-fpr (FPR on)",
+    Arm.BASELINE: "baseline (no other instances)",
+}
 DEMAND = "held by the workload"
 PREDICTED = "predicted from the kernel's pace"
 REFERENCE_COLOUR = "#8a8f98"

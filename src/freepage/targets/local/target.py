@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from freepage.aio import run_together
 from freepage.errors import HostError
 from freepage.image.guest import Guest, build_guest
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.sampling.cgroupfs import read_node_cgroup
 from freepage.sampling.procfs import read_host
 from freepage.targets.local.accelerator import Accelerator, find_accelerator
@@ -89,7 +89,7 @@ class LocalTarget:
 
 @asynccontextmanager
 async def open_local_target(
-    choice: str, kernel: Path | None, node_memory_bytes: int | None, arms: Sequence[Arm] = tuple(Arm)
+    choice: str, kernel: Path | None, node_memory_bytes: int | None, arms: Sequence[Arm] = CARRIERS
 ) -> AsyncIterator[LocalTarget]:
     """Make this host ready for `arms`: programs, guest image, accelerator, cgroup. HostError says what is missing."""
     check_programs(arms)
@@ -108,7 +108,7 @@ async def open_local_target(
         )
 
 
-def check_programs(arms: Sequence[Arm] = tuple(Arm)) -> None:
+def check_programs(arms: Sequence[Arm] = CARRIERS) -> None:
     """Raise one HostError that names every program that is missing, and the command that installs them all."""
     if Arm.POD in arms and os.geteuid() != 0:
         raise HostError(
