@@ -24,8 +24,9 @@ from freepage.records import (
     TrialRecord,
     TrialStatus,
 )
+from freepage.scaling import scale_study
 from freepage.store import TrialWriter, plan_as_json, prepare_folder, write_json, write_manifest
-from freepage.study import Conditions, scale_study
+from freepage.study import Conditions
 from freepage.study_file import parse_study
 from freepage.units import GIB, MIB
 

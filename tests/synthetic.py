@@ -18,8 +18,9 @@ from freepage.records import (
     TrialRecord,
     TrialStatus,
 )
+from freepage.scaling import scale_study
 from freepage.store import TrialWriter, write_manifest
-from freepage.study import Conditions, scale_study
+from freepage.study import Conditions
 from freepage.study_file import parse_study
 from freepage.units import GIB, MIB
 

@@ -7,8 +7,9 @@ import pytest
 from freepage.errors import CapacityError, StudyError
 from freepage.plan import check_capacity, fit_scale, plan_trials
 from freepage.records import CARRIERS
-from freepage.study import Conditions, builtin_studies, read_study, scale_study, scale_time
-from freepage.study_file import parse_study
+from freepage.scaling import TRY_SCALE, scale_study, scale_time
+from freepage.study import Conditions, builtin_studies, read_study
+from freepage.study_file import MEMORY, parse_study
 from freepage.units import GIB, MIB
 
 SMALL = Conditions(node_memory_bytes=24 * GIB, cores=2, accelerator="tcg")
@@ -48,14 +49,14 @@ def test_all_arms_of_a_block_have_the_same_schedules_and_names():
 
 
 def test_scale_one_is_the_articles_own_size():
-    cycle = scale_study(read("cycle"), 1.0, ARTICLE).experiments[0]
+    cycle = scale_study(read("cycle"), 1.0, ARTICLE).experiments[0].groups[0]
     assert (cycle.size.maximum, cycle.hold.maximum, cycle.idle.maximum, cycle.iterations) == (
         60 * GIB,
         60,
         60,
         11,
     )
-    random = scale_study(read("random"), 1.0, ARTICLE).experiments[0]
+    random = scale_study(read("random"), 1.0, ARTICLE).experiments[0].groups[0]
     assert (random.instances, random.hold.mean, random.idle.mean) == (10, 120, 60)
 
 
@@ -82,10 +83,11 @@ def test_a_study_too_large_is_refused_with_sizes_and_a_scale_that_fits():
 def test_times_are_never_scaled_below_what_a_block_needs_to_come_back():
     file = read("cycle")
     for scale in (0.001, 0.01, 0.1, 0.5):
-        experiment = scale_study(file, scale, SMALL).experiments[0]
+        experiment = scale_study(file, scale, SMALL).experiments[0].groups[0]
         assert experiment.idle.maximum == pytest.approx(60 * scale_time(scale, experiment.size.maximum, 60))
         assert experiment.idle.maximum >= min(60, 4)
-        assert experiment.hold.maximum == pytest.approx(experiment.idle.maximum)
+        if scale >= TRY_SCALE:
+            assert experiment.hold.maximum == pytest.approx(experiment.idle.maximum)
     assert scale_time(0.01, 60 * GIB, 60) == pytest.approx(34 / 60)
     assert scale_time(2.0, 8 * GIB, 60) == 1.0
 
@@ -94,8 +96,9 @@ def test_a_guest_is_larger_than_what_its_processes_allocate():
     for name in builtin_studies():
         for scale in (0.01, 0.1, 1.0):
             for experiment in scale_study(read(name), scale, ARTICLE).experiments:
-                assert experiment.vm_memory_bytes >= experiment.peak_demand_bytes * 1.06 + 256 * MIB
-                assert experiment.vm_memory_bytes % (128 * MIB) == 0
+                for group in (g for g in experiment.groups if g.kind in MEMORY):
+                    assert group.vm_memory_bytes >= group.peak_demand_bytes * 1.06 + 256 * MIB
+                    assert group.vm_memory_bytes % (128 * MIB) == 0
 
 
 def test_a_guest_given_too_little_memory_is_refused():
@@ -109,9 +112,11 @@ def test_a_share_of_the_node_follows_the_node_not_the_scale():
         'name = "s"\n[[experiment]]\nkind = "cycle"\nsize = "10%"\nhold = "1s"\nidle = "6s"\niterations = 1\n',
         "s.toml",
     )
-    assert scale_study(file, 0.5, SMALL).experiments[0].size.maximum == pytest.approx(2.4 * GIB, rel=0.01)
+    assert scale_study(file, 0.5, SMALL).experiments[0].groups[0].size.maximum == pytest.approx(
+        2.4 * GIB, rel=0.01
+    )
 
 
 def test_an_unknown_study_is_refused_with_what_is_built_in():
-    with pytest.raises(StudyError, match=r"cycle, quick, random"):
+    with pytest.raises(StudyError, match=r"cycle, guest-io, host-io, quick, random"):
         read("quik")

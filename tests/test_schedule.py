@@ -7,12 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freepage.records import Action
-from freepage.schedule import Draw, build_schedule, tail_s
-from freepage.study import Conditions, Range, scale_experiment
+from freepage.scaling import scale_group
+from freepage.schedule import Draw, build_schedule
+from freepage.study import Conditions, Range
 from freepage.study_file import ExperimentFile
 from freepage.units import GIB, MIB
 
 CONDITIONS = Conditions(node_memory_bytes=24 * GIB, cores=2, accelerator="tcg")
+
+
+def group_of(fields):
+    file = ExperimentFile.model_validate(fields)
+    return scale_group(file, 1.0, CONDITIONS, experiment=file)
 
 
 def random_experiment(**changes):
@@ -25,12 +31,12 @@ def random_experiment(**changes):
         "instances": 2,
         "processes": 3,
     }
-    return scale_experiment(ExperimentFile.model_validate(fields | changes), 1.0, CONDITIONS)
+    return group_of(fields | changes)
 
 
 def cycle_experiment(**changes):
     fields = {"kind": "cycle", "size": "256MiB", "slot": "2s", "hold": "2s", "idle": "6s", "iterations": 3}
-    return scale_experiment(ExperimentFile.model_validate(fields | changes), 1.0, CONDITIONS)
+    return group_of(fields | changes)
 
 
 def test_a_cycle_allocates_holds_frees_and_idles_at_fixed_times():
@@ -67,7 +73,7 @@ def test_a_random_schedule_alternates_and_stays_within_its_ranges(seed):
     experiment = random_experiment()
     steps = build_schedule(experiment, seed, "random-0", 0).steps
     pairs = list(zip(steps[::2], steps[1::2], strict=True))
-    last_s = experiment.duration_s - tail_s(experiment)
+    last_s = experiment.duration_s - experiment.tail_s
     for allocate, free in pairs:
         assert (allocate.action, free.action) == (Action.ALLOCATE, Action.FREE)
         assert 4 <= free.at_s - allocate.at_s <= 12 or free.at_s == pytest.approx(last_s)

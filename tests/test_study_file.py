@@ -71,7 +71,8 @@ def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_secon
         ('arms = ["vm", "vm-fpr"]', 'arms = ["vm", "vm"]', "named twice"),
         ('arms = ["vm", "vm-fpr"]', 'arms = ["wm"]', "'vm'"),
         ('"random"\n', '"random"\nname = "cycle"\n', "two experiments are called 'cycle'"),
-        ('size = "256MiB"\n', "", "'size' is missing in experiment 1"),
+        ('size = "256MiB"\n', "", "line 4: kind 'cycle' needs 'size'"),
+        ('hold = "2s"', 'file = "1GiB"', "kind 'cycle' has no 'file'"),
         ('"256MiB"', '"120%"', "between 0% and 100%"),
         ('kind = "cycle"', 'kind = "cicle"', "'cycle'"),
         ('idle = "6s"', 'idle = "5s,7s,1s"', "use kind 'random'"),
@@ -81,6 +82,53 @@ def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_secon
 def test_impossible_studies_are_refused_with_what_is_wrong(before, after, words):
     assert before in STUDY
     assert words in complaint(STUDY.replace(before, after, 1))
+
+
+HOST_IO = """name = "mine"
+
+[[experiment]]
+kind = "host-io"
+node_memory = "8GiB"
+
+[[experiment.group]]
+name = "memory"
+kind = "random"
+size = "64MiB"
+hold = "4s"
+idle = "4s"
+duration = "20s"
+
+[[experiment.group]]
+kind = "fio"
+carrier = "pod"
+file = "auto"
+runtime = "2s"
+"""
+
+
+def test_an_experiment_can_have_groups_of_instances_that_differ():
+    (experiment,) = parse_study(HOST_IO, "mine.toml", ("host-io.memory.hold=9s",)).experiment
+    memory, fio = experiment.groups
+    assert (memory.kind, memory.carrier, memory.hold.min) == ("random", "arm", 9)
+    assert (fio.kind, fio.carrier, fio.file) == ("fio", "pod", "auto")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('runtime = "2s"', 'runtime = "2x"', "line 19: runtime"),
+        ('runtime = "2s"', 'size = "2MiB"', "line 15: kind 'fio' has no 'size'"),
+        ('carrier = "pod"\n', "", "one [[experiment.group]] of kind 'fio', with carrier = 'pod'"),
+        ('name = "memory"\n', 'carrier = "pod"\n', "uses memory on the arm"),
+        ('node_memory = "8GiB"', 'hold = "1s"', "no 'hold' of its own"),
+        ('name = "memory"\n', 'name = "fio"\n', "same name"),
+        ('kind = "host-io"', 'kind = "churn"', "has no groups"),
+        ('node_memory = "8GiB"', 'arms = ["baseline"]', "'baseline' is no arm of a study"),
+    ],
+)
+def test_impossible_groups_are_refused_with_what_is_wrong(before, after, words):
+    assert before in HOST_IO
+    assert words in complaint(HOST_IO.replace(before, after, 1))
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line():

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from freepage.errors import InstanceError
+from freepage.errors import HostError, InstanceError
 from freepage.plan import plan_trials
 from freepage.records import Arm, ClockOffset, EventLine, Evidence, TrialStatus
+from freepage.scaling import scale_study
 from freepage.store import load_trial
-from freepage.study import Conditions, scale_study
+from freepage.study import Conditions
 from freepage.study_file import parse_study
 from freepage.trial import run_trial
 from freepage.units import GIB
@@ -79,11 +80,18 @@ class FakeInstance:
 class FakeTarget:
     """Instances that do nothing; `failures` by instance name are raised where the real ones would be."""
 
-    def __init__(self, evidence=None, failures=None, refusal=None):
+    def __init__(self, evidence=None, failures=None, refusal=None, obstacle=None):
+        self.obstacle = obstacle
         self.log = []
         self.evidence = evidence or {}
         self.failures = failures or {}
         self.refusal = refusal
+
+    def find_obstacle(self, trial):
+        return self.obstacle
+
+    def set_node(self, memory_bytes):
+        self.log.append(f"node {memory_bytes}")
 
     @asynccontextmanager
     async def open_instances(self, trial, folder):
@@ -122,7 +130,9 @@ async def test_a_trial_runs_in_order_and_stores_everything(tmp_path):
     record = await run(target, tmp_path, progress=progress)
     assert record.status is TrialStatus.OK, record.error
     kinds = [entry.split()[0] for entry in target.log]
-    assert kinds == ["ping"] * 2 + ["load"] * 2 + ["start"] * 2 + ["wait"] * 2 + ["ping"] * 2 + ["closed"]
+    assert kinds == ["node"] + ["ping"] * 2 + ["load"] * 2 + ["start"] * 2 + ["wait"] * 2 + ["ping"] * 2 + [
+        "closed"
+    ]
     stored = load_trial(tmp_path)
     assert stored.record == record
     assert set(stored.schedules) == {"cycle-0", "cycle-1"}
@@ -155,6 +165,18 @@ async def test_evidence_that_contradicts_the_arm_fails_the_trial_before_it_start
     assert "cycle-1" in record.error
     assert not any(entry.startswith("start") for entry in target.log)
     assert record.evidence[1].negotiated is False
+
+
+async def test_a_trial_that_cannot_run_here_is_skipped_with_its_reason(tmp_path):
+    target = FakeTarget(obstacle=HostError("the guest has no xfs", hint="another kernel"))
+    record = await run(target, tmp_path)
+    assert (record.status, record.error, record.hint) == (
+        TrialStatus.SKIPPED,
+        "the guest has no xfs",
+        "another kernel",
+    )
+    assert target.log == []
+    assert load_trial(tmp_path).record.status is TrialStatus.SKIPPED
 
 
 async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError
+from freepage.fio import SMALLEST_DISK_BYTES
 from freepage.records import Arm
+from freepage.scaling import instance_name, scale_study
 from freepage.schedule import build_schedule
-from freepage.study import Conditions, scale_study
 from freepage.units import MIB, format_bytes, format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from freepage.schedule import ProcessSchedule
-    from freepage.study import Experiment, Study
+    from freepage.study import Conditions, Experiment, Group, Study
     from freepage.study_file import StudyFile
 
 # What a trial needs beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
-PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 5.5}
+PLANNED_OVERHEAD_S = {"kvm": 5.0, "tcg": 7.0}
+PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
 # What an emulator takes beside the guest's memory, for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
 SMALLEST_SCALE = 1 / 1024
@@ -65,7 +67,10 @@ class InstancePlan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One experiment on one arm, once. `order` counts from 0 over the whole run; `duration_s` from the trial's zero."""
+    """One experiment on one arm, once. `order` counts from 0 over the whole run; `duration_s` from the trial's zero.
+
+    node_memory_bytes: the memory of the cgroup that plays its node; None for the run's node.
+    """
 
     id: str
     order: int
@@ -74,18 +79,25 @@ class Trial:
     repeat: int
     instances: tuple[InstancePlan, ...]
     duration_s: float
+    node_memory_bytes: int | None = None
+
+    @property
+    def disk_bytes(self) -> int:
+        """What its file systems may take of the disk."""
+        return sum(i.data.bytes for i in self.instances if i.data is not None)
 
     @property
     def demand_bytes(self) -> int:
-        return sum(i.demand_bytes for i in self.instances)
+        """What it may take of the memory: of a node of its own all, page cache included."""
+        return max(sum(i.demand_bytes for i in self.instances), self.node_memory_bytes or 0)
 
 
 def plan_trials(study: Study) -> list[Trial]:
-    """Order the trials in blocks: each experiment of each repeat runs all arms, in an order drawn from the seed."""
+    """Order the trials in blocks: each experiment of each repeat runs its arms, in an order drawn from the seed."""
     trials: list[Trial] = []
     for repeat in range(max(e.repeats for e in study.experiments)):
         for experiment in (e for e in study.experiments if repeat < e.repeats):
-            arms = list(study.arms)
+            arms = list(experiment.arms)
             random.Random(f"{study.seed}:{experiment.name}:{repeat}:arms").shuffle(arms)
             trials += [
                 _plan_trial(study, experiment, arm, repeat, len(trials) + n) for n, arm in enumerate(arms)
@@ -95,7 +107,13 @@ def plan_trials(study: Study) -> list[Trial]:
 
 def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
     """Give the seconds the whole run is expected to take."""
-    return sum(t.duration_s + PLANNED_OVERHEAD_S[accelerator] for t in trials)
+    return sum(t.duration_s + _overhead_s(len(t.instances), t.arm, accelerator) for t in trials)
+
+
+def _overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
+    """Give what a trial takes beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
+    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR} else 0
+    return PLANNED_OVERHEAD_S[accelerator] + further * PLANNED_START_S[accelerator]
 
 
 def fit_scale(file: StudyFile, conditions: Conditions, available_bytes: int) -> float:
@@ -121,7 +139,7 @@ def check_capacity(file: StudyFile, study: Study, conditions: Conditions, availa
     fits = _demand_bytes(file, fitting, conditions) <= available_bytes
     raise CapacityError(
         f"the study is too large for this host: {largest.id} needs {format_bytes(largest.demand_bytes)} "
-        f"({len(largest.instances)} x {format_bytes(largest.instances[0].demand_bytes)}), "
+        f"({len(largest.instances)} instances), "
         f"{format_bytes(available_bytes)} are available",
         hint=f"--scale {fitting:.2g} fits" if fits else "no scale fits: give sizes of your own with --set",
     )
@@ -138,20 +156,47 @@ def _plan_trial(study: Study, experiment: Experiment, arm: Arm, repeat: int, ord
         experiment=experiment,
         arm=arm,
         repeat=repeat,
-        instances=tuple(_plan_instance(study, experiment, arm, n) for n in range(experiment.instances)),
+        instances=tuple(
+            _plan_instance(study, experiment, group, arm, n)
+            for group in experiment.groups
+            if arm is not Arm.BASELINE or group.carrier is not None
+            for n in range(group.instances)
+        ),
         duration_s=experiment.duration_s,
+        node_memory_bytes=experiment.node_memory_bytes,
     )
 
 
-def _plan_instance(study: Study, experiment: Experiment, arm: Arm, number: int) -> InstancePlan:
-    name = f"{experiment.name}-{number}"
+def _plan_instance(study: Study, experiment: Experiment, group: Group, arm: Arm, number: int) -> InstancePlan:
+    name = instance_name(experiment.name, group, number)
+    carrier = group.carrier or arm
     return InstancePlan(
         name=name,
-        carrier=arm,
-        cpus=experiment.cpus,
-        vm_memory_bytes=experiment.vm_memory_bytes,
-        schedules=tuple(build_schedule(experiment, study.seed, name, p) for p in range(experiment.processes)),
+        carrier=carrier,
+        cpus=group.cpus,
+        vm_memory_bytes=group.vm_memory_bytes,
+        schedules=tuple(build_schedule(group, study.seed, name, p) for p in range(group.processes)),
+        tools=_plan_tools(group),
+        data=_plan_data(group, carrier),
     )
+
+
+def _plan_tools(group: Group) -> ToolsPlan | None:
+    if group.io is not None:
+        return ToolsPlan(programs=("fio",))
+    if group.command is not None:
+        return ToolsPlan(programs=group.command.programs, folder=group.command.folder)
+    return None
+
+
+def _plan_data(group: Group, carrier: Arm) -> DataPlan | None:
+    if group.io is not None:
+        return DataPlan(
+            group.io.filesystem or ("host" if carrier is Arm.POD else "ext4"), group.io.disk_bytes
+        )
+    if group.command is not None and group.command.filesystem is not None:
+        return DataPlan(group.command.filesystem, max(group.command.data_bytes, SMALLEST_DISK_BYTES))
+    return None
 
 
 def _largest_scale(fits: Callable[[float], bool]) -> float:
@@ -170,10 +215,28 @@ def _largest_scale(fits: Callable[[float], bool]) -> float:
 def _demand_bytes(file: StudyFile, scale: float, conditions: Conditions) -> int:
     """Give the largest memory any arm's trial needs, without computing schedules."""
     study = scale_study(file, scale, conditions)
-    return max(e.instances * (e.vm_memory_bytes + PLANNED_EMULATOR_BYTES) for e in study.experiments)
+    return max(_experiment_bytes(e) for e in study.experiments)
+
+
+def _experiment_bytes(experiment: Experiment) -> int:
+    grown = sum(
+        g.instances * (g.vm_memory_bytes + PLANNED_EMULATOR_BYTES)
+        for g in experiment.groups
+        if g.carrier is not Arm.POD
+    )
+    return max(grown, experiment.node_memory_bytes or 0)
 
 
 def _duration_s(file: StudyFile, scale: float, conditions: Conditions) -> float:
     study = scale_study(file, scale, conditions)
-    overhead_s = PLANNED_OVERHEAD_S[conditions.accelerator]
-    return len(study.arms) * sum(e.repeats * (e.duration_s + overhead_s) for e in study.experiments)
+    return sum(
+        e.repeats
+        * (
+            e.duration_s
+            + _overhead_s(
+                sum(g.instances for g in e.groups if g.carrier is None), arm, conditions.accelerator
+            )
+        )
+        for e in study.experiments
+        for arm in e.arms
+    )

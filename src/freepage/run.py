@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -12,8 +13,9 @@ from freepage.errors import CapacityError
 from freepage.facts import read_host_facts
 from freepage.plan import Trial, check_capacity, fit_scale, plan_trials, planned_duration_s
 from freepage.records import RUN_SCHEMA, Arm, Manifest
+from freepage.scaling import TRY_SCALE, scale_study
 from freepage.store import plan_as_json, prepare_folder, write_json, write_manifest
-from freepage.study import Conditions, Study, read_study, scale_study
+from freepage.study import Conditions, Study, read_study
 from freepage.targets.local.warmup import warm_up
 from freepage.trial import run_trial
 from freepage.units import format_bytes
@@ -62,8 +64,11 @@ def prepare(request: Request, accelerator: str, host: dict[str, object]) -> Prep
     """
     file, text = _read_file(request)
     total, available_bytes = _find_memory(request, host)
-    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator)
+    is_cgroup = request.node_memory_bytes is not None
+    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_cgroup)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
+    if scale < TRY_SCALE and request.repeats is None:
+        file = _repeat(file, 1)
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
     return Prepared(study, text, plan_trials(study), conditions, available_bytes)
@@ -78,6 +83,8 @@ async def run_study(
     """
     host = read_host_facts()
     prepared = prepare(request, target.accelerator, host)
+    check_disk(prepared, folder)
+    refuse_if_nothing_can_run(prepared, target)
     prepare_folder(folder, force=force)
     manifest = _build_manifest(request, prepared, target, host)
     write_manifest(folder, manifest)
@@ -92,6 +99,25 @@ async def run_study(
         manifest = replace(manifest, finished_at=_now())
         write_manifest(folder, manifest)
     return manifest
+
+
+def check_disk(prepared: Prepared, folder: Path) -> None:
+    """Raise CapacityError when the test files of one trial do not fit where `folder` will be."""
+    needed = max(t.disk_bytes for t in prepared.trials)
+    home = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(home).free
+    if needed > free:
+        raise CapacityError(
+            f"the test files need {format_bytes(needed)}, and {home} has {format_bytes(free)} free",
+            hint="choose an --out on a larger disk, or a smaller --scale",
+        )
+
+
+def refuse_if_nothing_can_run(prepared: Prepared, target: LocalTarget) -> None:
+    """Raise what stands in the way of the first trial when something stands in the way of every one."""
+    obstacles = [target.find_obstacle(t) for t in prepared.trials]
+    if all(obstacles) and obstacles[0] is not None:
+        raise obstacles[0]
 
 
 async def _run_trials(target: LocalTarget, prepared: Prepared, folder: Path, progress: Progress) -> None:
@@ -115,10 +141,13 @@ def _read_file(request: Request) -> tuple[StudyFile, str]:
     if request.seed is not None:
         changes["seed"] = request.seed
     if request.repeats is not None:
-        changes["experiment"] = tuple(
-            e.model_copy(update={"repeats": request.repeats}) for e in file.experiment
-        )
+        file = _repeat(file, request.repeats)
     return file.model_copy(update=changes), text
+
+
+def _repeat(file: StudyFile, repeats: int) -> StudyFile:
+    experiments = tuple(e.model_copy(update={"repeats": repeats}) for e in file.experiment)
+    return file.model_copy(update={"experiment": experiments})
 
 
 def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:

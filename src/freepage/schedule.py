@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from freepage.fpr.mechanics import release_time_bound_s
+from freepage.fio import fio_runs
 from freepage.records import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from freepage.study import Experiment, Range
+    from freepage.study import Group, Range
 
 # A VM has no containers; it uses the name that the first container of a pod would have.
 FIRST_CONTAINER = "c0"
@@ -69,78 +69,97 @@ class Draw:
 
 
 class ScheduleKind(Protocol):
-    """Makes the steps of one process of an experiment."""
+    """Makes the steps of one process of an group."""
 
-    def __call__(
-        self, experiment: Experiment, seed: int, instance: str, process: int
-    ) -> tuple[Step, ...]: ...
+    def __call__(self, group: Group, seed: int, instance: str, process: int) -> tuple[Step, ...]: ...
 
 
-def build_schedule(experiment: Experiment, seed: int, instance: str, process: int) -> ProcessSchedule:
+def build_schedule(group: Group, seed: int, instance: str, process: int) -> ProcessSchedule:
     """Compute what process `process` of `instance` does; the same arguments always give the same steps."""
-    return ProcessSchedule(process, KINDS[experiment.kind](experiment, seed, instance, process))
+    steps = KINDS[group.kind](group, seed, instance, process)
+    return ProcessSchedule(process, tuple(replace(s, at_s=round(s.at_s + group.after_s, 6)) for s in steps))
 
 
-def cycle_steps(experiment: Experiment, seed: int, instance: str, process: int) -> tuple[Step, ...]:
+def cycle_steps(group: Group, seed: int, instance: str, process: int) -> tuple[Step, ...]:
     """Allocate, hold, free, idle, all over again (the article's first test)."""
     draw = Draw(seed, instance, process)
-    period_s = experiment.slot_s + experiment.hold.maximum + experiment.idle.maximum
-    size = round(experiment.size.maximum)
+    period_s = group.slot_s + group.hold.maximum + group.idle.maximum
+    size = round(group.size.maximum)
     steps: list[Step] = []
-    for iteration in range(experiment.iterations):
+    for iteration in range(group.iterations):
         at_s = iteration * period_s
-        free_s = at_s + experiment.slot_s + experiment.hold.maximum
-        steps += _pair(experiment, at_s, free_s, size, iteration, draw)
+        free_s = at_s + group.slot_s + group.hold.maximum
+        steps += _pair(group, at_s, free_s, size, iteration, draw)
     return tuple(steps)
 
 
-def random_steps(experiment: Experiment, seed: int, instance: str, process: int) -> tuple[Step, ...]:
+def random_steps(group: Group, seed: int, instance: str, process: int) -> tuple[Step, ...]:
     """Allocate and free blocks of drawn sizes for drawn times (the article's second test).
 
     Whether it starts held comes from a chain of its own, so that the draws after it do not depend on that choice.
     At the end everything is freed, early enough that the last block can come back within the trial.
     """
     draw = Draw(seed, instance, process)
-    last_s = experiment.duration_s - tail_s(experiment)
+    last_s = group.duration_s - group.tail_s
     steps: list[Step] = []
-    for iteration, (at_s, free_s, size) in enumerate(_draw_blocks(experiment, draw, seed, instance, process)):
+    for iteration, (at_s, free_s, size) in enumerate(_draw_blocks(group, draw, seed, instance, process)):
         if at_s >= last_s:
             return tuple(steps)
-        steps += _pair(experiment, at_s, min(free_s, last_s), size, iteration, draw)
+        steps += _pair(group, at_s, min(free_s, last_s), size, iteration, draw)
     return tuple(steps)
 
 
-def tail_s(experiment: Experiment) -> float:
-    """Seconds at the end of a random trial in which nothing is held."""
-    return min(release_time_bound_s(round(experiment.size.maximum)), experiment.duration_s / 3)
-
-
 def _draw_blocks(
-    experiment: Experiment, draw: Draw, seed: int, instance: str, process: int
+    group: Group, draw: Draw, seed: int, instance: str, process: int
 ) -> Iterator[tuple[float, float, int]]:
-    now_s, wait = 0.0, not _starts_held(experiment, seed, instance, process)
+    now_s, wait = 0.0, not _starts_held(group, seed, instance, process)
     while True:
-        size, hold_s, idle_s = (draw.value(r) for r in (experiment.size, experiment.hold, experiment.idle))
+        size, hold_s, idle_s = (draw.value(r) for r in (group.size, group.hold, group.idle))
         start_s = now_s + (idle_s if wait else 0.0)
         yield start_s, start_s + hold_s, round(size)
         now_s, wait = start_s + hold_s, True
 
 
-def _starts_held(experiment: Experiment, seed: int, instance: str, process: int) -> bool:
-    if experiment.start != "duty-cycle":
-        return experiment.start == "held"
-    duty = experiment.hold.mean / max(experiment.hold.mean + experiment.idle.mean, 1e-9)
-    return Draw(seed, instance, process, ":start").share() < duty
+def _starts_held(group: Group, seed: int, instance: str, process: int) -> bool:
+    if group.start in {"held", "idle"}:
+        return group.start == "held"
+    duty = group.hold.mean / max(group.hold.mean + group.idle.mean, 1e-9)
+    probability = group.start if isinstance(group.start, float) else duty
+    return Draw(seed, instance, process, ":start").share() < probability
 
 
 def _pair(
-    experiment: Experiment, at_s: float, free_s: float, size: int, iteration: int, draw: Draw
+    group: Group, at_s: float, free_s: float, size: int, iteration: int, draw: Draw
 ) -> tuple[Step, Step]:
-    scan, stride = experiment.scan, experiment.stride_bytes
+    scan, stride = group.scan, group.stride_bytes
     seed = int(draw.share() * 2**32)
+    barrier = group.barriers
     return (
-        Step(round(at_s, 6), Action.ALLOCATE, size, iteration, scan, stride, seed),
-        Step(round(free_s, 6), Action.FREE, size, iteration),
+        Step(round(at_s, 6), Action.ALLOCATE, size, iteration, scan, stride, seed, barrier=barrier),
+        Step(round(free_s, 6), Action.FREE, size, iteration, barrier=barrier),
+    )
+
+
+def fio_steps(group: Group, seed: int, instance: str, process: int) -> tuple[Step, ...]:
+    """Run one fio after the other (the article's I/O tests)."""
+    del instance, process
+    if group.io is None:
+        raise TypeError(group.kind)
+    return tuple(
+        Step(r.at_s, Action.RUN, 0, n, argv=r.argv, timeout_s=r.timeout_s, label=r.label)
+        for n, r in enumerate(fio_runs(group.io, seed))
+    )
+
+
+def command_steps(group: Group, seed: int, instance: str, process: int) -> tuple[Step, ...]:
+    """Run a program of the user's, a number of times."""
+    del seed, instance, process
+    if group.command is None:
+        raise TypeError(group.kind)
+    job = group.command
+    return tuple(
+        Step(n * job.period_s, Action.RUN, 0, n, argv=job.argv, timeout_s=job.timeout_s, label="command")
+        for n in range(job.count)
     )
 
 
@@ -151,4 +170,6 @@ KINDS: dict[str, ScheduleKind] = {
     "random": random_steps,
     # The article's very fast rate of allocation and release: random, with times far shorter than FPR's own.
     "churn": random_steps,
+    "fio": fio_steps,
+    "command": command_steps,
 }

@@ -126,6 +126,12 @@ class TrialWriter:
     def write_event(self, line: EventLine) -> None:
         _write_line(self._events, asdict(line))
 
+    def write_output(self, instance: str, process: int, index: int, ending: str, text: bytes) -> None:
+        """Keep what a program wrote: "out" or "err" of one step of one process."""
+        folder = self.folder / "output"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{instance}-{process}-{index}.{ending}").write_bytes(text)
+
     def write_record(self, record: TrialRecord) -> None:
         write_json(self.folder / "trial.json", asdict(record))
 

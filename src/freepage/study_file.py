@@ -7,18 +7,48 @@ import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from freepage.errors import StudyError
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+Operation = Literal["read", "randread", "write", "randwrite"]
 
 # Kinds whose processes all do the same at the same times, a number of times; the others draw, for a duration.
 CYCLIC = ("cycle", "burst")
+MEMORY = (*CYCLIC, "random", "churn")
+OPERATIONS: tuple[Operation, ...] = ("read", "randread", "write", "randwrite")
+_COMMON = {"kind", "name", "carrier", "instances", "cpus", "vm_memory", "after"}
+_MEMORY_KEYS = {"processes", "size", "hold", "idle", "start", "scan", "stride", "barriers"}
+_KEYS = {
+    "cycle": _MEMORY_KEYS | {"slot", "iterations"},
+    "burst": _MEMORY_KEYS | {"slot", "iterations"},
+    "random": _MEMORY_KEYS | {"duration"},
+    "churn": _MEMORY_KEYS | {"duration"},
+    "fio": {"file", "streams", "operations", "runtime", "filesystem"},
+    "command": {"command", "folder", "programs", "data", "filesystem", "timeout", "period", "iterations"},
+}
+_NEEDED = {
+    "cycle": ("size", "hold", "idle", "iterations"),
+    "burst": ("size", "hold", "idle", "iterations"),
+    "random": ("size", "hold", "idle", "duration"),
+    "churn": ("size", "hold", "idle", "duration"),
+    "fio": ("file", "runtime"),
+    "command": ("command",),
+}
+_EXPERIMENT_KEYS = {"kind", "name", "title", "repeats", "arms", "node_memory", "group"}
 
 
 class Share(float):
@@ -54,7 +84,19 @@ def _split_range(value: object) -> object:
     return dict(zip(("min", "max", "step"), parts * (3 // len(parts)), strict=True))
 
 
+def _read_file_size(value: object) -> object:
+    return value if value == "auto" else _read_size(value)
+
+
+def _check_arm(value: Arm) -> Arm:
+    if value not in CARRIERS:
+        raise ValueError(f"{str(value)!r} is no arm of a study: {', '.join(CARRIERS)}")
+    return value
+
+
 Size = Annotated[int | Share, BeforeValidator(_read_size)]
+SizeOrAuto = Annotated[int | Share | Literal["auto"], BeforeValidator(_read_file_size)]
+StudyArm = Annotated[Arm, AfterValidator(_check_arm)]
 Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0)]
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
 
@@ -91,46 +133,112 @@ SizeRangeText = Annotated[SizeRange, BeforeValidator(_split_range)]
 DurationRangeText = Annotated[DurationRange, BeforeValidator(_split_range)]
 
 
-class ExperimentFile(BaseModel):
-    """One [[experiment]] as a person writes it, at the size of the original."""
+class GroupFile(BaseModel):
+    """Instances of one kind, as a person writes them, at the size of the original."""
 
     model_config = _STRICT
-    kind: Literal["cycle", "burst", "random", "churn"]
+    kind: Literal["cycle", "burst", "random", "churn", "fio", "command"]
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = ""
-    title: str = ""
-    size: SizeRangeText
-    hold: DurationRangeText
-    idle: DurationRangeText
-    slot: Duration | None = None
-    iterations: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    duration: Duration | None = None
-    repeats: Annotated[int, Field(ge=1, le=1000)] | None = None
+    carrier: Literal["arm", "pod", "vm", "vm-fpr"] = "arm"
     instances: Annotated[int, Field(ge=1, le=1000)] = 1
     processes: Annotated[int, Field(ge=1, le=256)] = 1
     cpus: Annotated[int, Field(ge=1, le=512)] = 1
     vm_memory: Size | None = None
-    start: Literal["duty-cycle", "held", "idle"] = "duty-cycle"
+    after: Duration = 0.0
+    # memory
+    size: SizeRangeText | None = None
+    hold: DurationRangeText | None = None
+    idle: DurationRangeText | None = None
+    slot: Duration | None = None
+    iterations: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    duration: Duration | None = None
+    start: Literal["duty-cycle", "held", "idle"] | Annotated[float, Field(ge=0, le=1)] = "duty-cycle"
     scan: Literal["once", "sequential", "random"] = "once"
     stride: Size = 4096
+    barriers: bool = False
+    # fio
+    file: SizeOrAuto | None = None
+    streams: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = (1,)
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1)] = OPERATIONS
+    runtime: Duration | None = None
+    # programs
+    filesystem: Literal["ext4", "xfs"] | None = None
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    folder: str | None = None
+    programs: tuple[str, ...] = ()
+    data: Size | None = None
+    timeout: Duration = 60.0
+    period: Duration | None = None
+
+    @property
+    def workload(self) -> str:
+        """The registry's name of what the instances do."""
+        return {"guest-io": "fio"}.get(self.kind, self.kind)
 
     @model_validator(mode="after")
-    def _check_kind(self) -> ExperimentFile:
-        unfit = ("duration", "iterations") if self.kind in CYCLIC else ("iterations", "duration")
-        if getattr(self, unfit[0]) is not None:
-            raise ValueError(f"kind '{self.kind}' has no '{unfit[0]}'; it is bounded by '{unfit[1]}'")
-        if getattr(self, unfit[1]) is None:
-            raise ValueError(f"kind '{self.kind}' needs '{unfit[1]}'")
-        if self.hold.min + self.idle.min <= 0:
-            raise ValueError("hold and idle cannot both be 0")
-        if self.kind in CYCLIC and (self.size.min, self.hold.min, self.idle.min) != (
-            self.size.max,
-            self.hold.max,
-            self.idle.max,
-        ):
-            raise ValueError(
-                f"kind '{self.kind}' repeats one size, hold and idle; for ranges use kind 'random'"
-            )
+    def _check(self) -> GroupFile:
+        _check_group(self)
         return self
+
+
+class ExperimentFile(GroupFile):
+    """One [[experiment]]: either one group of instances, whose keys stand here, or several [[experiment.group]]."""
+
+    kind: Literal["cycle", "burst", "random", "churn", "guest-io", "host-io", "command"]  # type: ignore[assignment]
+    title: str = ""
+    repeats: Annotated[int, Field(ge=1, le=1000)] | None = None
+    arms: Annotated[tuple[StudyArm, ...], Field(min_length=1)] | None = None
+    node_memory: Size | None = None
+    group: tuple[GroupFile, ...] = ()
+
+    @property
+    def groups(self) -> tuple[GroupFile, ...]:
+        return self.group or (self,)
+
+    @model_validator(mode="after")
+    def _check(self) -> ExperimentFile:
+        if self.kind == "host-io":
+            _check_host_io(self)
+        elif self.group:
+            raise ValueError(f"kind '{self.kind}' has no groups; kind 'host-io' has")
+        else:
+            _check_group(self)
+        return self
+
+
+def _check_group(file: GroupFile) -> None:
+    """Raise ValueError when a key is missing, or is one that only other kinds have."""
+    known = _COMMON | _KEYS[file.workload] | _EXPERIMENT_KEYS
+    stray = sorted(file.model_fields_set - known)
+    if stray:
+        raise ValueError(f"kind '{file.kind}' has no '{stray[0]}'{_instead(file.kind, stray[0])}")
+    for key in _NEEDED[file.workload]:
+        if getattr(file, key) is None:
+            raise ValueError(f"kind '{file.kind}' needs '{key}'")
+    if file.size is not None and file.hold is not None and file.idle is not None:
+        _check_memory(file.kind, file.size, file.hold, file.idle)
+
+
+def _check_memory(kind: str, size: SizeRange, hold: DurationRange, idle: DurationRange) -> None:
+    if hold.min + idle.min <= 0:
+        raise ValueError("hold and idle cannot both be 0")
+    if kind in CYCLIC and (size.min, hold.min, idle.min) != (size.max, hold.max, idle.max):
+        raise ValueError(f"kind '{kind}' repeats one size, hold and idle; for ranges use kind 'random'")
+
+
+def _check_host_io(file: ExperimentFile) -> None:
+    stray = sorted(file.model_fields_set - _EXPERIMENT_KEYS)
+    if stray:
+        raise ValueError(f"kind 'host-io' has no '{stray[0]}' of its own; an [[experiment.group]] has")
+    names = [name_of(g) for g in file.group]
+    if len(set(names)) < len(names):
+        raise ValueError("two groups have the same name; give one of them another name")
+    if not any(g.kind in MEMORY and g.carrier == "arm" for g in file.group):
+        raise ValueError(
+            "kind 'host-io' needs an [[experiment.group]] that uses memory on the arm (kind 'random')"
+        )
+    if [g.carrier for g in file.group if g.kind == "fio"] != ["pod"]:
+        raise ValueError("kind 'host-io' needs one [[experiment.group]] of kind 'fio', with carrier = 'pod'")
 
 
 class FitFile(BaseModel):
@@ -149,7 +257,7 @@ class StudyFile(BaseModel):
     title: str = ""
     seed: int = 1
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)] = (Arm.POD, Arm.VM, Arm.VM_FPR)
+    arms: Annotated[tuple[StudyArm, ...], Field(min_length=1)] = CARRIERS
     interval: Annotated[float, BeforeValidator(_read_duration), Field(ge=0.1, le=60)] = 1.0
     scale: Annotated[float, Field(gt=0, le=100)] | None = None
     fit: FitFile = FitFile()
@@ -167,8 +275,15 @@ class StudyFile(BaseModel):
         return self
 
 
-def name_of(experiment: ExperimentFile) -> str:
+def name_of(experiment: GroupFile) -> str:
     return experiment.name or experiment.kind
+
+
+def _instead(kind: str, key: str) -> str:
+    """Say what bounds a kind that has not the key it was given."""
+    if key not in {"iterations", "duration"} or kind not in MEMORY:
+        return ""
+    return f"; it is bounded by '{'iterations' if kind in CYCLIC else 'duration'}'"
 
 
 def parse_study(text: str, source: str, overrides: tuple[str, ...] = ()) -> StudyFile:
@@ -202,7 +317,8 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def _find_table(content: dict[str, Any], name: str, override: str) -> dict[str, Any]:
-    experiments = {e.get("name") or e.get("kind", ""): e for e in content.get("experiment", [])}
+    inner = content.get("experiment") or content.get("group") or []
+    experiments = {e.get("name") or e.get("kind", ""): e for e in inner}
     if name in experiments:
         return dict_of(experiments[name])
     if name in {"fit", "verdict"}:
@@ -235,7 +351,8 @@ def _explain(error: ErrorDetails, text: str, source: str) -> StudyError:
         return StudyError(f"{place}: {key!r} is missing{_table_of(location)}")
     message = error["msg"].removeprefix("Value error, ")
     shown = f" = {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
-    return StudyError(f"{place}: {key}{shown}: {message}" if location else f"{place}: {message}")
+    named = location and isinstance(location[-1], str)
+    return StudyError(f"{place}: {key}{shown}: {message}" if named else f"{place}: {message}")
 
 
 def _table_of(location: list[int | str]) -> str:
@@ -246,6 +363,8 @@ def _table_of(location: list[int | str]) -> str:
 
 def _guess(key: str, location: list[int | str]) -> str:
     model: type[BaseModel] = ExperimentFile if location[0] == "experiment" else StudyFile
+    if "group" in location[:-1]:
+        model = GroupFile
     if location[0] == "fit":
         model = FitFile
     known = list(model.model_fields)
@@ -262,6 +381,11 @@ def find_line(text: str, location: list[int | str]) -> int | None:
         tables = [n for n, line in enumerate(lines) if re.match(r"\s*\[\[\s*experiment\s*\]\]", line)]
         start = tables[location[1]] if location[1] < len(tables) else 0
         rest = location[2:]
+        if len(rest) >= 2 and rest[0] == "group" and isinstance(rest[1], int):
+            inner = re.compile(r"\s*\[\[\s*experiment\s*\.\s*group\s*\]\]")
+            groups = [n for n in range(start, len(lines)) if inner.match(lines[n])]
+            start = groups[rest[1]] if rest[1] < len(groups) else start
+            rest = rest[2:]
     elif location and location[0] in {"fit", "verdict"}:
         start = next((n for n, line in enumerate(lines) if re.match(rf"\s*\[{location[0]}\]", line)), 0)
         rest = location[1:]

@@ -7,9 +7,11 @@ import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
+from freepage.barrier import Meeting
 from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
 from freepage.metrics import node_in_use_bytes
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from freepage.plan import Trial
+    from freepage.plan import InstancePlan, Trial
     from freepage.progress import Progress
     from freepage.records import ClockOffset, EventLine
     from freepage.targets.base import Instance, Target
@@ -79,6 +81,11 @@ class _TrialRunner:
 
     async def run(self) -> None:
         self._writer.write_schedules({i.name: i.schedules for i in self._trial.instances})
+        obstacle = self._target.find_obstacle(self._trial)
+        if obstacle is not None:
+            self._note(status=TrialStatus.SKIPPED, error=obstacle.message, hint=obstacle.hint)
+            return
+        self._target.set_node(self._trial.node_memory_bytes)
         async with self._sampling():
             await self._settle()
             started_s = time.monotonic()
@@ -123,14 +130,29 @@ class _TrialRunner:
         self._note(clock_start=await self._ping())
         await run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
         zero_s = time.monotonic() + LEAD_S
+        meeting = Meeting(self._trial.instances, {i.name: i.worker for i in self._instances})
+        for instance in self._instances:
+            instance.worker.on_waiting = partial(meeting.arrive, instance.name)
         await run_together(*(i.worker.start(zero_s) for i in self._instances))
         self._set_zero(zero_s)
         end_s = zero_s + self._trial.duration_s
         left_s = end_s - time.monotonic()
         waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
         await run_together(*waits, asyncio.sleep(left_s))
+        await run_together(*(self._keep_output(i, plan) for i, plan in pairs))
         if self._problem is not None:
             raise self._problem
+
+    async def _keep_output(self, instance: Instance, plan: InstancePlan) -> None:
+        """Copy what the instance's programs wrote; what cannot be read was never written."""
+        for process in plan.schedules:
+            runs = (n for n, step in enumerate(process.steps) if step.action is Action.RUN)
+            for index in runs:
+                for ending in ("out", "err"):
+                    path = f"/tmp/run-{process.process}-{index}.{ending}"  # noqa: S108 - the instance's own
+                    text = await instance.worker.read_whole(path)
+                    if text:
+                        self._writer.write_output(plan.name, process.process, index, ending, text)
 
     async def _ping(self) -> dict[str, ClockOffset]:
         offsets = await run_together(*(i.worker.ping() for i in self._instances))
@@ -192,7 +214,7 @@ def _is_settled(lines: Sequence[SampleLine]) -> bool:
 
 def _find_problem(event: EventLine, kind: str) -> InstanceError | None:
     """Say why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
-    if not event.ok:
+    if not event.ok and event.action != Action.RUN:
         return InstanceError(
             f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
             hint="give it more memory (vm_memory), or use a smaller --scale",

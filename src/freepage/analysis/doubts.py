@@ -74,7 +74,8 @@ def _emulation(findings: Findings) -> Doubt | None:
 
 
 def _failed_trials(findings: Findings) -> Doubt | None:
-    failed = [t.record for t in findings.run.trials if t.record.status is not TrialStatus.OK]
+    fine = {TrialStatus.OK, TrialStatus.SKIPPED}
+    failed = [t.record for t in findings.run.trials if t.record.status not in fine]
     if not failed:
         return None
     names = ", ".join(r.id for r in failed[:4]) + (", ..." if len(failed) > 4 else "")
@@ -82,6 +83,21 @@ def _failed_trials(findings: Findings) -> Doubt | None:
         "failed-trials",
         f"{len(failed)} of {len(findings.run.trials)} trials did not end well: {names}.",
         "Their errors are in the table of trials; run again once they are understood.",
+        "all",
+    )
+
+
+def _skipped_trials(findings: Findings) -> Doubt | None:
+    skipped = [t.record for t in findings.run.trials if t.record.status is TrialStatus.SKIPPED]
+    if not skipped:
+        return None
+    names = ", ".join(dict.fromkeys(f"{r.experiment} on {r.arm}" for r in skipped))
+    reasons = "; ".join(dict.fromkeys(str(r.error) for r in skipped))
+    remedies = ". ".join(dict.fromkeys(r.hint for r in skipped if r.hint))
+    return Doubt(
+        "skipped-trials",
+        f"{len(skipped)} of {len(findings.run.trials)} trials could not run here ({names}): {reasons}.",
+        remedies or "The rest of the run stands.",
         "all",
     )
 
@@ -300,6 +316,7 @@ def _growth(trial: TrialData, entity: str, metric: str) -> float:
 
 CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
     _failed_trials,
+    _skipped_trials,
     _inhibited,
     _missing_evidence,
     _emulation,
