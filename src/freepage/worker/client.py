@@ -19,7 +19,7 @@ from freepage.worker.messages import parse_message
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from freepage.schedule import ProcessSchedule
+    from freepage.schedule import ProcessSchedule, Step
     from freepage.worker.channel import Channel
     from freepage.worker.messages import Message
 
@@ -28,6 +28,9 @@ T = TypeVar("T")
 PROTOCOL_VERSION = 1
 REPLY_DEADLINE_S = 60.0
 QUIT_DEADLINE_S = 1.0
+# What the worker reads of a file at once, and what a program's output may be.
+PART_BYTES = 256 * 1024
+LARGEST_FILE_BYTES = 64 * 1024 * 1024
 _NS = 1_000_000_000
 _REPLY_TO = {"ping": "pong", "loaded": "loaded", "start": "started", "read": "text", "write": "written"}
 
@@ -69,6 +72,7 @@ class WorkerClient:
         self._failed = asyncio.Event()
         self._early_events: list[EventLine] = []
         self._on_event: Callable[[EventLine], None] = self._early_events.append
+        self.on_waiting: Callable[[int, int], None] = _ignore_waiting
         self._offset: ClockOffset | None = None
         self._zero_s: float | None = None
         self._reader = asyncio.create_task(self._read_lines())
@@ -100,6 +104,7 @@ class WorkerClient:
                     scan=step.scan,
                     stride=step.stride_bytes,
                     seed=step.seed,
+                    **_extras(step),
                 )
         loaded = await self._ask("loaded")
         expected = sum(len(s.steps) for s in schedules)
@@ -128,6 +133,23 @@ class WorkerClient:
         """Read a file of at most 256 KiB where the worker runs; None when it cannot be read."""
         reply = await self._ask("read", path=path)
         return reply["text"].decode("utf-8", "replace") if "text" in reply else None
+
+    async def read_whole(self, path: str) -> bytes | None:
+        """Read a file of any length, up to LARGEST_FILE_BYTES; None when it cannot be read."""
+        parts: list[bytes] = []
+        while sum(map(len, parts)) < LARGEST_FILE_BYTES:
+            reply = await self._ask("read", path=path, offset=sum(map(len, parts)))
+            if "text" not in reply:
+                return None
+            parts.append(reply["text"])
+            if len(parts[-1]) < PART_BYTES:
+                break
+        return b"".join(parts)
+
+    async def go(self, process: int, at_s: float) -> None:
+        """Tell a process that waits at a barrier to go on at an instant of this host's time.monotonic()."""
+        offset_s = self._offset.offset_s if self._offset else 0.0
+        await self._send(op="go", process=process, at_ns=round((at_s + offset_s) * _NS))
 
     async def write_text(self, path: str, text: str) -> None:
         """Write to a file that exists where the worker runs; InstanceError says why it cannot."""
@@ -228,12 +250,15 @@ class WorkerClient:
         kind = message["type"]
         if kind == "ready":
             self._take_hello(message)
-        elif kind not in {"step", "process-ended", "done"}:
+        elif kind not in {"step", "waiting", "process-ended", "done"}:
             self._take_reply(message)
         elif self._zero_s is None:
             raise ValueError("it came before the start")
         elif kind == "step":
-            self._hand_over(self._build_event(message, self._zero_s))
+            event = self._build_event(message, self._zero_s)
+            self._hand_over(lambda: self._on_event(event))
+        elif kind == "waiting":
+            self._hand_over(lambda: self.on_waiting(message["process"], message["index"]))
         elif kind == "process-ended":
             _set_error(self._done, self._describe_end(message))
         else:
@@ -259,9 +284,9 @@ class WorkerClient:
         elif not self._done.done():
             self._done.set_result(None)
 
-    def _hand_over(self, event: EventLine) -> None:
+    def _hand_over(self, call: Callable[[], None]) -> None:
         try:
-            self._on_event(event)
+            call()
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to whoever waits, not to the reading task
             self._end(error)
 
@@ -305,6 +330,18 @@ class WorkerClient:
 
     def _error(self, words: str, hint: str | None = None) -> InstanceError:
         return InstanceError(f"the worker of {self.instance} {words}", hint=hint)
+
+
+def _extras(step: Step) -> dict[str, str | int]:
+    """Give what only some steps have: a program, a barrier."""
+    extras: dict[str, str | int] = {"barrier": 1} if step.barrier else {}
+    if step.argv:
+        extras |= {"argv": "\n".join(step.argv), "timeout_ns": round(step.timeout_s * _NS)}
+    return extras
+
+
+def _ignore_waiting(process: int, index: int) -> None:
+    del process, index
 
 
 def _set_error(future: asyncio.Future[Any], error: Exception) -> None:

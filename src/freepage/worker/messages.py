@@ -30,6 +30,7 @@ _INTEGERS = {
         "minor_faults",
         "major_faults",
     ),
+    "waiting": ("process", "index"),
     "process-ended": ("process", "signal"),
     "done": ("failed",),
     "error": (),

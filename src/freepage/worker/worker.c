@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,9 +34,12 @@
 #define MAX_ORDER 32
 #define LARGEST (INT64_MAX / 4)
 #define LEAVE_MS 5000
+#define MAX_ARGUMENTS 256
+#define OUTPUT_FOLDER "/tmp"
+#define WORK_FOLDER "/data"
 #define NS_PER_S 1000000000LL
 
-enum action { ALLOCATE, FREE };
+enum action { ALLOCATE, FREE, RUN };
 enum scan { ONCE, SEQUENTIAL, RANDOM };
 
 struct step {
@@ -46,13 +50,18 @@ struct step {
     int64_t stride;
     int64_t iteration;
     uint64_t seed;
+    bool barrier;
+    char *argv;
+    int64_t timeout_ns;
 };
 
+/* `go` is a pipe that carries the common times of barriers from the controller. */
 struct process {
     struct step *steps;
     size_t count, room;
     pid_t pid;
     bool running;
+    int go[2];
 };
 
 static struct process processes[MAX_PROCESSES];
@@ -412,28 +421,50 @@ static int64_t timeval_ns(struct timeval value)
     return value.tv_sec * NS_PER_S + value.tv_usec * 1000LL;
 }
 
+struct usage {
+    int64_t user_ns, system_ns;
+    long minor_faults, major_faults;
+};
+
+/* What this process has used, and the programs it ran. */
+static struct usage read_usage(void)
+{
+    struct rusage own, programs;
+    getrusage(RUSAGE_SELF, &own);
+    getrusage(RUSAGE_CHILDREN, &programs);
+    return (struct usage){
+        .user_ns = timeval_ns(own.ru_utime) + timeval_ns(programs.ru_utime),
+        .system_ns = timeval_ns(own.ru_stime) + timeval_ns(programs.ru_stime),
+        .minor_faults = own.ru_minflt + programs.ru_minflt,
+        .major_faults = own.ru_majflt + programs.ru_majflt,
+    };
+}
+
 /* What one step did and cost; `bytes` is what was asked for, or what was really released. */
 struct outcome {
     int64_t bytes, start_ns, end_ns;
-    struct rusage before, after;
+    struct usage before, after;
     int error;
+    char complaint[80];
 };
 
-static void write_event(int fd, int process, size_t index, const struct step *step, int64_t zero_ns,
+static void write_event(int fd, int process, size_t index, const struct step *step, int64_t planned_ns,
                         const struct outcome *done)
 {
+    static const char *const actions[] = {[ALLOCATE] = "allocate", [FREE] = "free", [RUN] = "run"};
     char verdict[160] = "\"ok\":true";
     if (done->error)
         snprintf(verdict, sizeof verdict, "\"ok\":false,\"error\":\"%s\"", strerror(done->error));
+    else if (done->complaint[0])
+        snprintf(verdict, sizeof verdict, "\"ok\":false,\"error\":\"%s\"", done->complaint);
     write_line(fd,
                "{\"type\":\"step\",\"process\":%d,\"index\":%zu,\"iteration\":%" PRId64 ",\"action\":\"%s\","
                "\"bytes\":%" PRId64 ",\"planned_ns\":%" PRId64 ",\"start_ns\":%" PRId64 ",\"end_ns\":%" PRId64 ","
                "\"user_ns\":%" PRId64 ",\"system_ns\":%" PRId64 ",\"minor_faults\":%ld,\"major_faults\":%ld,%s}",
-               process, index, step->iteration, step->action == ALLOCATE ? "allocate" : "free", done->bytes,
-               zero_ns + step->at_ns, done->start_ns, done->end_ns,
-               timeval_ns(done->after.ru_utime) - timeval_ns(done->before.ru_utime),
-               timeval_ns(done->after.ru_stime) - timeval_ns(done->before.ru_stime),
-               done->after.ru_minflt - done->before.ru_minflt, done->after.ru_majflt - done->before.ru_majflt, verdict);
+               process, index, step->iteration, actions[step->action], done->bytes, planned_ns, done->start_ns, done->end_ns,
+               done->after.user_ns - done->before.user_ns, done->after.system_ns - done->before.system_ns,
+               done->after.minor_faults - done->before.minor_faults, done->after.major_faults - done->before.major_faults,
+               verdict);
 }
 
 /* The one block a process holds; `address` is NULL while it holds none. */
@@ -460,17 +491,135 @@ static int allocate(struct block *block, const struct step *step)
     return error;
 }
 
-static struct outcome do_step(struct block *block, const struct step *step)
+/* ---- programs -------------------------------------------------------------------------------------------------- */
+
+static void redirect(int to, int process, size_t index, const char *ending)
+{
+    char path[96];
+    snprintf(path, sizeof path, OUTPUT_FOLDER "/run-%d-%zu.%s", process, index, ending);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || dup2(fd, to) < 0)
+        _exit(126);
+}
+
+/* Becomes the program; `failure` takes errno where that cannot be. */
+static _Noreturn void become_program(int process, size_t index, const struct step *step, int failure)
+{
+    static char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/tmp", NULL};
+    char *argv[MAX_ARGUMENTS + 1], *rest = step->argv;
+    size_t count = 0;
+    while (rest && count < MAX_ARGUMENTS)
+        argv[count++] = strsep(&rest, "\n");
+    argv[count] = NULL;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    int nothing = open("/dev/null", O_RDONLY);
+    if (nothing >= 0)
+        dup2(nothing, STDIN_FILENO);
+    redirect(STDOUT_FILENO, process, index, "out");
+    redirect(STDERR_FILENO, process, index, "err");
+    if (chdir(WORK_FOLDER) != 0 && chdir(OUTPUT_FOLDER) != 0)
+        _exit(126);
+    execvpe(argv[0], argv, environment);
+    int error = errno;
+    _exit(write(failure, &error, sizeof error) == sizeof error ? 127 : 126);
+}
+
+/* Sleeps until a program ends or `until_ns`, where the kernel can tell (Linux 5.3), else for a moment. */
+static void await_program(pid_t program, int64_t until_ns)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, program, 0), .events = POLLIN};
+    int64_t left_ns = until_ns - clock_ns();
+    if (ended.fd < 0) {
+        nanosleep(&moment, NULL);
+        return;
+    }
+    poll(&ended, 1, left_ns > 0 ? (int)(left_ns / 1000000) + 1 : 0);
+    close(ended.fd);
+}
+
+/* Waits for a program's end; false, with the whole group killed, when it takes longer than it may. */
+static bool wait_for_program(pid_t program, int64_t until_ns, int *status)
+{
+    bool in_time = true;
+    for (;;) {
+        pid_t ended = waitpid(program, status, in_time ? WNOHANG : 0);
+        if (ended == program || (ended < 0 && errno != EINTR))
+            break;
+        if (clock_ns() < until_ns) {
+            await_program(program, until_ns);
+        } else {
+            kill(-program, SIGKILL);
+            in_time = false;
+        }
+    }
+    kill(-program, SIGKILL);
+    return in_time;
+}
+
+static void describe_end(struct outcome *done, int status, bool in_time, const struct step *step)
+{
+    if (!in_time)
+        snprintf(done->complaint, sizeof done->complaint, "did not end within %d s",
+                 (int)(step->timeout_ns / NS_PER_S));
+    else if (WIFSIGNALED(status))
+        snprintf(done->complaint, sizeof done->complaint, "was ended by signal %d", WTERMSIG(status));
+    else if (WEXITSTATUS(status) != 0)
+        snprintf(done->complaint, sizeof done->complaint, "ended with status %d", WEXITSTATUS(status));
+}
+
+/* Runs a program to its end; its output goes to files that the host reads afterwards. */
+static void run_program(struct outcome *done, int process, size_t index, const struct step *step)
+{
+    int failure[2], status = 0, error = 0;
+    if (pipe2(failure, O_CLOEXEC) != 0) {
+        done->error = errno;
+        return;
+    }
+    pid_t program = fork();
+    if (program == 0)
+        become_program(process, index, step, failure[1]);
+    if (program < 0)
+        done->error = errno;
+    close(failure[1]);
+    if (program > 0) {
+        bool failed = read(failure[0], &error, sizeof error) == sizeof error;
+        bool in_time = wait_for_program(program, done->start_ns + step->timeout_ns, &status);
+        done->error = failed ? error : 0;
+        describe_end(done, status, in_time, step);
+    }
+    close(failure[0]);
+}
+
+/* ---- one process goes through its steps ------------------------------------------------------------------------ */
+
+static struct outcome do_step(struct block *block, int process, size_t index, const struct step *step)
 {
     struct outcome done = {.bytes = step->bytes};
     if (step->action == FREE)
         done.bytes = block->address ? block->bytes : 0;
-    getrusage(RUSAGE_SELF, &done.before);
+    done.before = read_usage();
     done.start_ns = clock_ns();
-    done.error = step->action == ALLOCATE ? allocate(block, step) : release(block);
+    if (step->action == RUN)
+        run_program(&done, process, index, step);
+    else
+        done.error = step->action == ALLOCATE ? allocate(block, step) : release(block);
     done.end_ns = clock_ns();
-    getrusage(RUSAGE_SELF, &done.after);
+    done.after = read_usage();
     return done;
+}
+
+/* Says that the process has come to a barrier, and gives the common time it is told. */
+static int64_t meet(int number, size_t index, int events)
+{
+    int64_t at_ns;
+    write_line(events, "{\"type\":\"waiting\",\"process\":%d,\"index\":%zu}", number, index);
+    while (read(processes[number].go[0], &at_ns, sizeof at_ns) != sizeof at_ns)
+        if (errno != EINTR)
+            _exit(1);
+    return at_ns;
 }
 
 static _Noreturn void run_process(int number, int64_t zero_ns, int events)
@@ -479,9 +628,14 @@ static _Noreturn void run_process(int number, int64_t zero_ns, int events)
     struct block block = {NULL, 0};
     for (size_t i = 0; i < process->count; i++) {
         const struct step *step = &process->steps[i];
-        sleep_until(zero_ns + step->at_ns);
-        struct outcome done = do_step(&block, step);
-        write_event(events, number, i, step, zero_ns, &done);
+        int64_t planned_ns = zero_ns + step->at_ns;
+        sleep_until(planned_ns);
+        if (step->barrier) {
+            planned_ns = meet(number, i, events);
+            sleep_until(planned_ns);
+        }
+        struct outcome done = do_step(&block, number, i, step);
+        write_event(events, number, i, step, planned_ns, &done);
         if (i + 1 < process->count)
             hold(block.address, step, zero_ns + process->steps[i + 1].at_ns);
     }
@@ -492,8 +646,13 @@ static _Noreturn void run_process(int number, int64_t zero_ns, int events)
 
 static bool read_action(const char *word, enum action *action)
 {
-    *action = word && strcmp(word, "free") == 0 ? FREE : ALLOCATE;
-    return word && (*action == FREE || strcmp(word, "allocate") == 0);
+    static const char *const words[] = {[ALLOCATE] = "allocate", [FREE] = "free", [RUN] = "run"};
+    for (size_t i = 0; word && i < sizeof words / sizeof *words; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *action = (enum action)i;
+            return true;
+        }
+    return false;
 }
 
 static bool read_scan(const struct command *command, enum scan *scan)
@@ -522,17 +681,23 @@ static void append_step(struct process *process, const struct step *step)
 
 static void add_step(const struct command *command)
 {
-    int64_t number = -1, seed = 0;
+    int64_t number = -1, seed = 0, barrier = 0;
     struct step step = {.at_ns = -1, .bytes = -1, .stride = 4096};
-    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &step.at_ns) ||
-        !find_number(command, "bytes", &step.bytes) || !find_number(command, "stride", &step.stride) ||
-        !find_number(command, "iteration", &step.iteration) || !find_number(command, "seed", &seed) || number < 0 ||
-        number >= MAX_PROCESSES || step.at_ns < 0 || step.bytes <= 0 || step.stride <= 0) {
-        complain(command, "step: process, at_ns, bytes, stride, iteration or seed is missing or out of range");
+    const char *argv = find_word(command, "argv");
+    if (!read_action(find_word(command, "action"), &step.action) || !read_scan(command, &step.scan)) {
+        complain(command, "step: action is allocate, free or run, scan is once, sequential or random");
         return;
     }
-    if (!read_action(find_word(command, "action"), &step.action) || !read_scan(command, &step.scan)) {
-        complain(command, "step: action is allocate or free, scan is once, sequential or random");
+    if (step.action == RUN && (!argv || !find_number(command, "timeout_ns", &step.timeout_ns) || step.timeout_ns <= 0)) {
+        complain(command, "step: argv or timeout_ns is missing or out of range");
+        return;
+    }
+    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &step.at_ns) ||
+        !find_number(command, "bytes", &step.bytes) || !find_number(command, "stride", &step.stride) ||
+        !find_number(command, "iteration", &step.iteration) || !find_number(command, "seed", &seed) ||
+        !find_number(command, "barrier", &barrier) || number < 0 || number >= MAX_PROCESSES || step.at_ns < 0 ||
+        step.bytes < 0 || (step.bytes == 0 && step.action != RUN) || step.stride <= 0) {
+        complain(command, "step: process, at_ns, bytes, stride, iteration or seed is missing or out of range");
         return;
     }
     if (started) {
@@ -540,6 +705,9 @@ static void add_step(const struct command *command)
         return;
     }
     step.seed = (uint64_t)seed;
+    step.barrier = barrier != 0;
+    if (step.action == RUN && !(step.argv = strdup(argv)))
+        finish(1);
     append_step(&processes[number], &step);
     if (number >= process_count)
         process_count = (int)number + 1;
@@ -588,6 +756,7 @@ static pid_t start_process(int number, int64_t zero_ns, const int events[2], con
     if (getppid() != controller)
         _exit(1);
     close(STDIN_FILENO);
+    close(processes[number].go[1]);
     close(events[0]);
     close(settled[0]);
     close(settled[1]);
@@ -619,8 +788,11 @@ static void start_all(const struct command *command, int64_t zero_ns, int events
     }
     started = true;
     for (int i = 0; i < process_count; i++) {
-        processes[i].pid = start_process(i, zero_ns, events, settled);
-        processes[i].running = processes[i].pid > 0;
+        if (pipe2(processes[i].go, O_CLOEXEC) == 0) {
+            processes[i].pid = start_process(i, zero_ns, events, settled);
+            processes[i].running = processes[i].pid > 0;
+            close(processes[i].go[0]);
+        }
         running_count += processes[i].running;
         if (!processes[i].running)
             report_process_ended(i, 0, strerror(errno));
@@ -641,17 +813,35 @@ static void start(const struct command *command, int events[2])
         start_all(command, zero_ns, events);
 }
 
-/* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a file that is longer). */
-static ssize_t read_file(const char *path, char *text, size_t room)
+/* Hands a common time to a process that waits at a barrier. */
+static void go(const struct command *command)
+{
+    int64_t number = -1, at_ns = -1;
+    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &at_ns) || number < 0 ||
+        number >= process_count || at_ns < 0 || !processes[number].running)
+        complain(command, "go: process or at_ns is missing or out of range, or the process does not run");
+    else if (write(processes[number].go[1], &at_ns, sizeof at_ns) != sizeof at_ns)
+        complain(command, "go: the process cannot be told");
+}
+
+/* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a file that is longer, unless `offset` >= 0). */
+static ssize_t read_file(const char *path, char *text, size_t room, int64_t offset)
 {
     size_t length = 0;
     ssize_t got;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return -errno;
+    if (offset >= 0 && lseek(fd, offset, SEEK_SET) < 0) {
+        got = -errno;
+        close(fd);
+        return got;
+    }
     while (length <= room && ((got = read(fd, text + length, room + 1 - length)) > 0 || (got < 0 && errno == EINTR)))
         length += got > 0 ? (size_t)got : 0;
-    if (length > room)
+    if (length > room && offset >= 0)
+        length = room;
+    else if (length > room)
         got = -EFBIG;
     else if (got < 0)
         got = -errno;
@@ -663,11 +853,12 @@ static void send_file(const struct command *command)
 {
     static char text[FILE_BYTES + 1], out[6 * FILE_BYTES + 256];
     const char *path = find_word(command, "path");
-    if (!path) {
-        complain(command, "read: path is missing");
+    int64_t offset = -1;
+    if (!path || !find_number(command, "offset", &offset)) {
+        complain(command, "read: path is missing, or offset is out of range");
         return;
     }
-    ssize_t length = read_file(path, text, FILE_BYTES);
+    ssize_t length = read_file(path, text, FILE_BYTES, offset);
     if (length < 0) {
         write_line(STDOUT_FILENO, "{\"type\":\"text\",%s\"errno\":%d}", command->id, (int)-length);
         return;
@@ -733,6 +924,8 @@ static bool obey(char *line, const char *end, int events[2])
         show_order(&command);
     else if (strcmp(op, "start") == 0)
         start(&command, events);
+    else if (strcmp(op, "go") == 0)
+        go(&command);
     else if (strcmp(op, "read") == 0)
         send_file(&command);
     else if (strcmp(op, "write") == 0)
