@@ -30,7 +30,8 @@ def run(capsys, *arguments):
 def test_studies_lists_what_is_built_in_and_prints_one_to_copy(capsys):
     status, out, _ = run(capsys, "studies")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["burst", "churn", "cycle", "quick", "random"]
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == ["article", "burst", "churn", "cycle", "guest-io", "host-io", "quick", "random"]
     assert run(capsys, "studies", "cycle")[1].startswith("# The article's first test")
 
 

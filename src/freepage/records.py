@@ -87,7 +87,10 @@ class ClockOffset:
 
 @dataclass(frozen=True)
 class EventLine:
-    """One finished step of one worker process; times in seconds, `t_s` and `end_s` since the trial's zero."""
+    """One finished step of one worker process; times in seconds, `t_s` and `end_s` since the trial's zero.
+
+    read_bytes: what its programs read from block devices (not from the page cache).
+    """
 
     t_s: float
     end_s: float
@@ -106,6 +109,7 @@ class EventLine:
     major_faults: int
     ok: bool
     error: str | None = None
+    read_bytes: int | None = None
 
 
 @dataclass(frozen=True)

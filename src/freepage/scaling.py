@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # against it is recorded.
 PLANNED_TOUCH_RATE = {"kvm": 1024 * MIB, "tcg": 250 * MIB}
 # Likewise for laying out test files, in bytes per second, and for a fio to start and end beside its runtime.
-PLANNED_WRITE_RATE = {"kvm": 400 * MIB, "tcg": 60 * MIB}
-PLANNED_FIO_MARGIN_S = {"kvm": 1.0, "tcg": 2.5}
+PLANNED_WRITE_RATE = {"kvm": 400 * MIB, "tcg": 100 * MIB}
+PLANNED_FIO_MARGIN_S = {"kvm": 0.6, "tcg": 1.3}
 # What an idle VM takes of the node, for sizing a node and a test file, and for the capacity check.
 PLANNED_VM_BYTES = 260 * MIB
 SMALLEST_BLOCK_BYTES = 4 * MIB

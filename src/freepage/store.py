@@ -190,6 +190,7 @@ def read_event_lines(path: Path) -> pl.DataFrame:
         "str": pl.String,
         "bool": pl.Boolean,
         "str | None": pl.String,
+        "int | None": pl.Int64,
     }
     schema = {f.name: types[str(f.type)] for f in fields(EventLine)}
     return pl.DataFrame(list(_read_lines(path)), schema=schema)

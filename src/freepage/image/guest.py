@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freepage.cache import cache_folder
 from freepage.image import cpio
-from freepage.image.kernel import Kernel, find_kernel, find_modules, read_module
+from freepage.image.kernel import NEEDED_MODULES, Kernel, find_kernel, find_modules, read_module
 from freepage.worker.build import build_worker, compile_static
 
 
@@ -23,19 +23,27 @@ class Guest:
     digest: str
 
 
-def build_guest(kernel_image: Path | None = None) -> Guest:
-    """Build what VMs boot, or take it from the cache. Raises HostError when a kernel, module or compiler is missing."""
+def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ()) -> Guest:
+    """Build what VMs boot, or take it from the cache; `modules` are loaded beside those every guest needs.
+
+    Raises HostError when a kernel, module or compiler is missing.
+    """
     kernel = find_kernel(kernel_image)
-    archive = build_initramfs(kernel)
+    archive = build_initramfs(kernel, modules)
     digest = hashlib.sha256(archive)
     digest.update(kernel.image.read_bytes())
     name = digest.hexdigest()[:16]
     return Guest(kernel.image, _keep(archive, f"initramfs-{name}"), kernel.version, name)
 
 
-def build_initramfs(kernel: Kernel) -> bytes:
+def disk_modules(filesystem: str | None) -> tuple[str, ...]:
+    """Give the modules a guest needs for its disks: the driver, and the file systems of both."""
+    return tuple(dict.fromkeys(("virtio_blk", "ext4", *((filesystem,) if filesystem else ()))))
+
+
+def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
     """Give the archive: init, the worker, a console, and the modules with the order to load them."""
-    modules = find_modules(kernel)
+    modules = find_modules(kernel, (*NEEDED_MODULES, *extra))
     init = compile_static(Path(__file__).with_name("init.c"))
     names = [path.name.split(".ko")[0] + ".ko" for path in modules]
     return cpio.build_archive(

@@ -3,7 +3,9 @@
  * port called "freepage". When the worker ends, the guest powers off.
  *
  * Kernel arguments it knows: freepage.order=N writes page_reporting_order once the balloon driver has registered
- * (kernels 5.14 to 6.1 overwrite the boot parameter); freepage.worker=PATH runs another worker.
+ * (kernels 5.14 to 6.1 overwrite the boot parameter); freepage.worker=PATH runs another worker; freepage.tools=TYPE
+ * mounts the disk with the serial "tools" at /tools, read-only, and makes it where programs are looked for;
+ * freepage.data=TYPE mounts the disk with the serial "data" at /data.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -98,6 +100,64 @@ static void set_reporting_order(void)
     close(fd);
 }
 
+/* Finds the block device with this serial; the driver announces disks a little after it was loaded. */
+static int find_disk(const char *serial, char *device, size_t size)
+{
+    DIR *disks = opendir("/sys/block");
+    int found = 0;
+    for (struct dirent *entry; disks && !found && (entry = readdir(disks));) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/sys/block/%.200s/serial", entry->d_name);
+        FILE *file = fopen(path, "re");
+        if (!file)
+            continue;
+        if (fgets(name, sizeof name, file) && strcmp(name, serial) == 0) {
+            snprintf(device, size, "/dev/%.200s", entry->d_name);
+            found = 1;
+        }
+        fclose(file);
+    }
+    if (disks)
+        closedir(disks);
+    return found;
+}
+
+static int mount_disk(const char *serial, const char *target, unsigned long flags)
+{
+    const struct timespec pause_10_ms = {.tv_nsec = 10000000};
+    char key[32], type[16], device[256] = "";
+    snprintf(key, sizeof key, "freepage.%s", serial);
+    if (!find_argument(key, type, sizeof type))
+        return 0;
+    for (int waited_ms = 0; !find_disk(serial, device, sizeof device); waited_ms += 10) {
+        errno = ETIMEDOUT;
+        if (waited_ms >= PORT_DEADLINE_MS)
+            fail("cannot find the disk", serial);
+        nanosleep(&pause_10_ms, NULL);
+    }
+    mkdir(target, 0755);
+    if (mount(device, target, type, flags, NULL) != 0) {
+        printf("freepage-init: the disk %s has the file system %s\n", serial, type);
+        fail("cannot mount", target);
+    }
+    return 1;
+}
+
+static void mount_disks(void)
+{
+    static const char *const folders[] = {"bin", "sbin", "lib", "lib64", "usr"};
+    char link[32], target[32];
+    mount_disk("data", "/data", 0);
+    if (!mount_disk("tools", "/tools", MS_RDONLY))
+        return;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        snprintf(link, sizeof link, "/%s", folders[i]);
+        snprintf(target, sizeof target, "tools/%s", folders[i]);
+        if (symlink(target, link) != 0 && errno != EEXIST)
+            fail("cannot link", link);
+    }
+}
+
 static int is_our_port(const char *port)
 {
     char path[300], name[64] = "";
@@ -163,6 +223,7 @@ int main(void)
     mount_at("tmpfs", "/tmp");
     load_modules();
     set_reporting_order();
+    mount_disks();
     int port = wait_for_port();
     pid_t worker = fork();
     if (worker < 0)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from freepage.errors import FreepageError
     from freepage.plan import Trial
     from freepage.records import Evidence
     from freepage.worker.client import WorkerClient
@@ -35,6 +36,14 @@ class Instance(Protocol):
 
 class Target(Protocol):
     """A place where trials run."""
+
+    def find_obstacle(self, trial: Trial) -> FreepageError | None:
+        """Say why this trial cannot run here though others may; None when nothing stands in its way."""
+        ...
+
+    def set_node(self, memory_bytes: int | None) -> None:
+        """Make a cgroup with this much memory the node of the trials to come; None for what the run was started with."""
+        ...
 
     def open_instances(self, trial: Trial, folder: Path) -> AbstractAsyncContextManager[Sequence[Instance]]:
         """Start every instance of the trial and leave nothing behind at the end.

@@ -313,6 +313,7 @@ class WorkerClient:
             major_faults=message["major_faults"],
             ok=message["ok"],
             error=message.get("error"),
+            read_bytes=message.get("read_bytes"),
         )
 
     def _describe_end(self, message: Message) -> InstanceError:

@@ -54,6 +54,8 @@ def parse_message(line: bytes) -> Message:
 
 def _check_rest(kind: str, message: Message) -> None:
     if kind == "step":
+        if "read_bytes" in message:
+            _check_integer(message, "read_bytes")
         Action(str(message.get("action")))
         if not isinstance(message.get("ok"), bool):
             raise ValueError("'ok' is neither true nor false")

@@ -422,7 +422,7 @@ static int64_t timeval_ns(struct timeval value)
 }
 
 struct usage {
-    int64_t user_ns, system_ns;
+    int64_t user_ns, system_ns, read_bytes;
     long minor_faults, major_faults;
 };
 
@@ -435,6 +435,7 @@ static struct usage read_usage(void)
     return (struct usage){
         .user_ns = timeval_ns(own.ru_utime) + timeval_ns(programs.ru_utime),
         .system_ns = timeval_ns(own.ru_stime) + timeval_ns(programs.ru_stime),
+        .read_bytes = 512LL * (own.ru_inblock + programs.ru_inblock),
         .minor_faults = own.ru_minflt + programs.ru_minflt,
         .major_faults = own.ru_majflt + programs.ru_majflt,
     };
@@ -460,10 +461,11 @@ static void write_event(int fd, int process, size_t index, const struct step *st
     write_line(fd,
                "{\"type\":\"step\",\"process\":%d,\"index\":%zu,\"iteration\":%" PRId64 ",\"action\":\"%s\","
                "\"bytes\":%" PRId64 ",\"planned_ns\":%" PRId64 ",\"start_ns\":%" PRId64 ",\"end_ns\":%" PRId64 ","
-               "\"user_ns\":%" PRId64 ",\"system_ns\":%" PRId64 ",\"minor_faults\":%ld,\"major_faults\":%ld,%s}",
+               "\"user_ns\":%" PRId64 ",\"system_ns\":%" PRId64 ",\"read_bytes\":%" PRId64 ","
+               "\"minor_faults\":%ld,\"major_faults\":%ld,%s}",
                process, index, step->iteration, actions[step->action], done->bytes, planned_ns, done->start_ns, done->end_ns,
                done->after.user_ns - done->before.user_ns, done->after.system_ns - done->before.system_ns,
-               done->after.minor_faults - done->before.minor_faults, done->after.major_faults - done->before.major_faults,
+               done->after.read_bytes - done->before.read_bytes, done->after.minor_faults - done->before.minor_faults, done->after.major_faults - done->before.major_faults,
                verdict);
 }
 
@@ -521,7 +523,8 @@ static _Noreturn void become_program(int process, size_t index, const struct ste
     redirect(STDERR_FILENO, process, index, "err");
     if (chdir(WORK_FOLDER) != 0 && chdir(OUTPUT_FOLDER) != 0)
         _exit(126);
-    execvpe(argv[0], argv, environment);
+    environ = (char **)environment;
+    execvp(argv[0], argv);
     int error = errno;
     _exit(write(failure, &error, sizeof error) == sizeof error ? 127 : 126);
 }

@@ -60,13 +60,18 @@ def open_run_cgroup(limit_bytes: int | None) -> Iterator[Cgroup | None]:
     run = Cgroup(home / f"{PREFIX}{os.getpid()}", version)
     try:
         _make(run)
-        if limit_bytes is not None:
-            name = "memory.max" if version == 2 else "memory.limit_in_bytes"
-            (run.folder / name).write_text(str(limit_bytes), encoding="ascii")
+        set_limit(run, limit_bytes)
         yield run
     finally:
         remove_tree(run)
         _remove_shadows(run)
+
+
+def set_limit(cgroup: Cgroup, limit_bytes: int | None) -> None:
+    """Set what a cgroup may have of the memory, page cache included; None for no limit."""
+    name, none = ("memory.max", "max") if cgroup.version == 2 else ("memory.limit_in_bytes", "-1")
+    text = none if limit_bytes is None else str(limit_bytes)
+    (cgroup.folder / name).write_text(text, encoding="ascii")
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import tempfile
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freepage.errors import InstanceError
+from freepage.image.tools import MERGED
 from freepage.records import Evidence
 from freepage.sampling.cgroupfs import read_instance_cgroup
 from freepage.sampling.procfs import parse_family_cpu_s, read_process_memory, read_text
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from freepage.targets.local.cgroup import Cgroup
+    from freepage.targets.local.disks import PodMounts
 
 Values = dict[str, float | None]
 READY_DEADLINE_S = 30.0
@@ -64,14 +66,14 @@ class Container:
 
 @asynccontextmanager
 async def open_container(
-    name: str, runtime: str, folder: Path, cgroup: Cgroup | None
+    name: str, runtime: str, folder: Path, cgroup: Cgroup | None, mounts: PodMounts | None = None
 ) -> AsyncIterator[Container]:
     """Start a container to its worker's ready and remove it at the end; what the runtime says goes to folder."""
     errors = folder / f"console-{name}.log"
     identity = f"freepage-{os.getpid()}-{name}"
     async with contextlib.AsyncExitStack() as stack:
         bundle = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freepage-bundle-")))
-        write_bundle(bundle, name, cgroup)
+        write_bundle(bundle, name, cgroup, mounts)
         pid_file = bundle / "pid"
         stack.push_async_callback(_delete, runtime, identity, bundle)
         command = [runtime, *_runtime_options(runtime, bundle), "run", "--bundle", str(bundle)]
@@ -128,17 +130,25 @@ def is_root_mounted(mountinfo: str) -> bool:
     return any(line.split()[4:5] == ["/"] for line in mountinfo.splitlines())
 
 
-def write_bundle(bundle: Path, name: str, cgroup: Cgroup | None) -> None:
+def write_bundle(bundle: Path, name: str, cgroup: Cgroup | None, mounts: PodMounts | None = None) -> None:
     """Write an OCI bundle: a root file system with the worker, and config.json."""
     root = bundle / "rootfs"
-    for path in ("proc", "dev", "sys", "tmp"):
-        (root / path).mkdir(parents=True)
+    for path in ("proc", "dev", "sys", "tmp", *(m["destination"].strip("/") for m in _mounts_of(mounts))):
+        (root / path).mkdir(parents=True, exist_ok=True)
+    if mounts is not None and mounts.has_tools:
+        for folder in (*MERGED, "usr"):
+            (root / folder).symlink_to(f"tools/{folder}")
     shutil.copy(build_worker(), root / "worker")
-    (bundle / "config.json").write_text(json.dumps(build_config(name, cgroup), indent=1), encoding="utf-8")
+    config = build_config(name, cgroup, mounts)
+    (bundle / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
 
 
-def build_config(name: str, cgroup: Cgroup | None) -> dict[str, object]:
-    """Give the OCI runtime configuration: no capabilities, no network, nothing writable, one program."""
+def _mounts_of(mounts: PodMounts | None) -> list[dict[str, Any]]:
+    return [] if mounts is None else mounts.mounts
+
+
+def build_config(name: str, cgroup: Cgroup | None, mounts: PodMounts | None = None) -> dict[str, object]:
+    """Give the OCI runtime configuration: no capabilities, no network, nothing writable but /tmp and /data."""
     namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]
     linux: dict[str, object] = {"namespaces": namespaces}
     if cgroup is not None:
@@ -155,7 +165,11 @@ def build_config(name: str, cgroup: Cgroup | None) -> dict[str, object]:
             "cwd": "/",
             "noNewPrivileges": True,
         },
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},  # noqa: S108 - the container's own
+            *_mounts_of(mounts),
+        ],
         "linux": linux,
     }
 

@@ -39,6 +39,20 @@ ARCHITECTURES = {
 
 
 @dataclass(frozen=True)
+class VmDisk:
+    """A disk of a VM, by the serial its guest knows it by ("tools", "data"), and the file system on it.
+
+    fd: an open file that QEMU inherits, so that the file itself may be gone already. direct: past the host's page cache.
+    """
+
+    serial: str
+    filesystem: str
+    fd: int
+    read_only: bool = False
+    direct: bool = False
+
+
+@dataclass(frozen=True)
 class VmShape:
     """One VM: its size, whether it has FPR, and how it is executed ("kvm" or "tcg")."""
 
@@ -48,6 +62,7 @@ class VmShape:
     reporting: bool
     accelerator: str
     extra_arguments: str = ""
+    disks: tuple[VmDisk, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,7 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
         *_memory(shape),
         *_boot(architecture, shape, guest),
         *_balloon(shape),
+        *(word for number, disk in enumerate(shape.disks) for word in _disk(number, disk)),
         *_worker_port(pipes),
         *_console(pipes),
         *_control(pipes),
@@ -88,7 +104,8 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
 def kernel_arguments(architecture: Architecture, shape: VmShape) -> str:
     """Give the guest kernel's command line: quiet but for what ends it, and a panic ends QEMU."""
     words = [f"console={architecture.console}", "quiet", "loglevel=4", "panic=-1", "reboot=t", "oops=panic"]
-    return " ".join([*words, *FAST_BOOT, *shape.extra_arguments.split()])
+    disks = [f"freepage.{disk.serial}={disk.filesystem}" for disk in shape.disks]
+    return " ".join([*words, *FAST_BOOT, *disks, *shape.extra_arguments.split()])
 
 
 def _name(shape: VmShape) -> list[str]:
@@ -121,6 +138,22 @@ def _balloon(shape: VmShape) -> list[str]:
     return [
         "-device",
         f"virtio-balloon-pci,id={BALLOON_ID},free-page-reporting={'on' if shape.reporting else 'off'}",
+    ]
+
+
+def _disk(number: int, disk: VmDisk) -> list[str]:
+    only = "on" if disk.read_only else "off"
+    cache = f"cache.direct={'on' if disk.direct else 'off'},cache.no-flush=off"
+    file = f"driver=file,filename=/dev/fdset/{number},node-name={disk.serial}-file,read-only={only},{cache}"
+    return [
+        "-add-fd",
+        f"fd={disk.fd},set={number},opaque={disk.serial}",
+        "-blockdev",
+        file,
+        "-blockdev",
+        f"driver=raw,file={disk.serial}-file,node-name={disk.serial},read-only={only},{cache}",
+        "-device",
+        f"virtio-blk-pci,drive={disk.serial},serial={disk.serial}",
     ]
 
 

@@ -9,18 +9,19 @@ import re
 import shutil
 import subprocess
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
-from freepage.errors import HostError
-from freepage.image.guest import Guest, build_guest
+from freepage.errors import FreepageError, HostError
+from freepage.image.guest import Guest, build_guest, disk_modules
 from freepage.records import CARRIERS, Arm
 from freepage.sampling.cgroupfs import read_node_cgroup
 from freepage.sampling.procfs import read_host
 from freepage.targets.local.accelerator import Accelerator, find_accelerator
-from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup, open_run_cgroup
+from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup, open_run_cgroup, set_limit
 from freepage.targets.local.container import open_container
+from freepage.targets.local.disks import check_instance, open_pod_mounts, open_vm_disks
 from freepage.targets.local.qemu_command import VmShape, find_architecture
 from freepage.targets.local.vm import open_vm
 from freepage.worker.build import find_compiler
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 
     from freepage.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
+    from freepage.targets.local.qemu_command import VmDisk
 
 # runc first: crun refuses hosts that have controllers in both cgroup versions.
 RUNTIMES = ("runc", "crun")
-_PACKAGES_DEBIAN = "apt-get install qemu-system-x86 runc gcc libc6-dev util-linux"
-_PACKAGES_FEDORA = "dnf install qemu-system-x86-core runc gcc glibc-static util-linux"
+_PACKAGES_DEBIAN = "apt-get install qemu-system-x86 runc gcc libc6-dev util-linux fio e2fsprogs xfsprogs"
+_PACKAGES_FEDORA = "dnf install qemu-system-x86-core runc gcc glibc-static util-linux fio e2fsprogs xfsprogs"
 
 
 @dataclass
@@ -49,6 +51,28 @@ class LocalTarget:
     cgroup: Cgroup | None
     node: str
     tools: dict[str, str]
+    kernel: Path | None = None
+    limit_bytes: int | None = None
+
+    def find_obstacle(self, trial: Trial) -> FreepageError | None:
+        """Say why this trial cannot run here, though others may: a program, a file system or a device is missing."""
+        try:
+            for plan in trial.instances:
+                check_instance(plan, self.kernel)
+            if trial.node_memory_bytes is not None and self.cgroup is None:
+                raise HostError(
+                    "a node of its own needs a writable memory cgroup controller", hint="run freepage as root"
+                )
+        except FreepageError as error:
+            return error
+        return None
+
+    def set_node(self, memory_bytes: int | None) -> None:
+        """Make the run's cgroup the node, with this limit; None for what the run was started with."""
+        limit = self.limit_bytes if memory_bytes is None else memory_bytes
+        self.node = "host" if limit is None else "cgroup"
+        if self.cgroup is not None:
+            set_limit(self.cgroup, limit)
 
     @asynccontextmanager
     async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
@@ -78,13 +102,25 @@ class LocalTarget:
         with open_instance_cgroup(self.cgroup, plan.name) as cgroup:
             if plan.carrier is Arm.POD:
                 runtime = self.runtime or find_runtime()
-                async with open_container(plan.name, runtime, folder, cgroup) as container:
-                    yield container
+                with open_pod_mounts(plan, folder) as mounts:
+                    async with open_container(plan.name, runtime, folder, cgroup, mounts) as container:
+                        mounts.release()
+                        yield container
                 return
-            reporting = plan.carrier is Arm.VM_FPR
-            shape = VmShape(plan.name, plan.vm_memory_bytes, plan.cpus, reporting, self.accelerator)
-            async with open_vm(shape, self.guest, folder, cgroup) as vm:
-                yield vm
+            with open_vm_disks(plan, folder) as disks:
+                async with open_vm(self._shape(plan, disks), self._guest_for(plan), folder, cgroup) as vm:
+                    yield vm
+
+    def _shape(self, plan: InstancePlan, disks: tuple[VmDisk, ...]) -> VmShape:
+        reporting = plan.carrier is Arm.VM_FPR
+        shape = VmShape(plan.name, plan.vm_memory_bytes, plan.cpus, reporting, self.accelerator)
+        return replace(shape, disks=disks)
+
+    def _guest_for(self, plan: InstancePlan) -> Guest:
+        """Give the guest with the drivers an instance needs: most need none but those of every guest."""
+        if plan.tools is None and plan.data is None:
+            return self.guest
+        return build_guest(self.kernel, disk_modules(plan.data.filesystem if plan.data else None))
 
 
 @asynccontextmanager
@@ -105,6 +141,8 @@ async def open_local_target(
             cgroup=cgroup,
             node="host" if node_memory_bytes is None else "cgroup",
             tools=tools,
+            kernel=kernel,
+            limit_bytes=node_memory_bytes,
         )
 
 

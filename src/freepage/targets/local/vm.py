@@ -158,7 +158,7 @@ async def open_vm(
             stack.callback(end.close)
         pipes = VmPipes(theirs[0].fileno(), theirs[1].fileno(), console)
         command = build_command(find_architecture(platform.machine()), shape, guest, pipes)
-        fds = (pipes.qmp_fd, pipes.worker_fd)
+        fds = (pipes.qmp_fd, pipes.worker_fd, *(disk.fd for disk in shape.disks))
         process = await start_process(command, cgroup, errors=console, pass_fds=fds)
         stack.push_async_callback(end_process, process)
         for end in theirs:
