@@ -1,0 +1,64 @@
+"""Where an estimate lies against the bounds of a rule: a whole interval decides, or nothing does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from freepage.units import format_bytes
+
+if TYPE_CHECKING:
+    from freepage.analysis.stats import Estimate
+
+
+class Side(StrEnum):
+    """Where an interval lies: all of it within the bounds, all of it beyond one of them, or on both sides."""
+
+    WITHIN = "within"
+    BEYOND = "beyond"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a rule allows; None is no bound. `above` excludes its own value, the others include theirs."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+
+    def judge(self, estimate: Estimate) -> Side:
+        """Judge by the whole interval, or by the value where a single trial has none."""
+        low = estimate.value if estimate.low is None else estimate.low
+        high = estimate.value if estimate.high is None else estimate.high
+        if not self._falls_short(low) and not self._exceeds(high):
+            return Side.WITHIN
+        return Side.BEYOND if self._falls_short(high) or self._exceeds(low) else Side.BOTH
+
+    def describe(self, unit: str) -> str:
+        """Say the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""
+        if self.at_least is not None and self.at_most is not None:
+            return f"between {format_bound(self.at_least, '')} and {format_bound(self.at_most, unit)}"
+        words = {"more than": self.above, "at least": self.at_least, "at most": self.at_most}
+        return " and ".join(f"{word} {format_bound(b, unit)}" for word, b in words.items() if b is not None)
+
+    def _falls_short(self, value: float) -> bool:
+        return (self.at_least is not None and value < self.at_least) or (
+            self.above is not None and value <= self.above
+        )
+
+    def _exceeds(self, value: float) -> bool:
+        return self.at_most is not None and value > self.at_most
+
+
+def format_bound(value: float, unit: str) -> str:
+    """Show a threshold as people write it: 80 %, 1.00 GiB, 0.2 cores, 1.6 times; without a unit, the number."""
+    if not value:
+        return "0"
+    if unit == "fraction":
+        return f"{value * 100:g}\u00a0%"
+    if unit == "bytes":
+        return format_bytes(value)
+    words = {"": "", "ratio": " times"}.get(unit, f"\u00a0{unit}")
+    return f"{value:g}{words}"
