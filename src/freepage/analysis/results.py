@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from freepage.analysis.claims import Conditions, decide_claims
 from freepage.analysis.doubts import Findings, find_doubts
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
@@ -61,6 +62,14 @@ def build_results(run: Run) -> dict[str, Any]:
     values = {t.record.id: measure_trial(t) for t in ok}
     estimates = _estimate_all(run, ok, values)
     comparisons = {name: _compare(name, ok, values) for name in estimates}
+    experiments = {
+        name: {
+            "kind": _kind_of(run, name),
+            "arms": {arm: {key: _json(e) for key, e in by_name.items()} for arm, by_name in arms.items()},
+            "comparisons": {key: _json(e) for key, e in comparisons[name].items()},
+        }
+        for name, arms in estimates.items()
+    }
     doubts = find_doubts(Findings(run, values, estimates, comparisons))
     verdict = decide(_weights(run, estimates, comparisons), run.manifest.verdict_rule)
     return {
@@ -72,16 +81,9 @@ def build_results(run: Run) -> dict[str, Any]:
         "finished_at": run.manifest.finished_at,
         "verdict": verdict.as_json(),
         "doubts": [d.as_json() for d in doubts],
-        "claims": [],
+        "claims": decide_claims(experiments, Conditions(run.manifest.accelerator, run.manifest.interval_s)),
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
-        "experiments": {
-            name: {
-                "kind": _kind_of(run, name),
-                "arms": {arm: {key: _json(e) for key, e in by_name.items()} for arm, by_name in arms.items()},
-                "comparisons": {key: _json(e) for key, e in comparisons[name].items()},
-            }
-            for name, arms in estimates.items()
-        },
+        "experiments": experiments,
     }
 
 
@@ -116,11 +118,15 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
 
     return {
         "reallocation_penalty": ratio("alloc_rest_s", Arm.VM_FPR, Arm.VM),
+        "reallocation_against_first": estimate_ratio(
+            by_repeat(Arm.VM_FPR, "alloc_rest_s"), by_repeat(Arm.VM_FPR, "alloc_first_s")
+        ),
         "first_allocation_penalty": ratio("alloc_first_s", Arm.VM_FPR, Arm.VM),
         "allocation_penalty": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.VM),
         "allocation_against_pod": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.POD),
         "extra_cpu_s_per_gib": _extra_cpu_s_per_gib(by_repeat),
         "extra_cpu_cores": difference("instance_cpu_cores", Arm.VM_FPR, Arm.VM, "cores"),
+        "extra_release_peak_cores": difference("cpu_release_peak_cores", Arm.VM_FPR, Arm.VM, "cores"),
         "saved_mean_bytes": difference("node_in_use_mean_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
         "saved_max_bytes": difference("node_in_use_max_bytes", Arm.VM, Arm.VM_FPR, "bytes"),
         "above_pod_mean_bytes": difference("node_in_use_mean_bytes", Arm.VM_FPR, Arm.POD, "bytes"),

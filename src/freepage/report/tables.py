@@ -146,6 +146,7 @@ def _cpu(results: Results) -> Table:
 
 _COMPARISONS = {
     "reallocation_penalty": "Allocating again, FPR against no FPR",
+    "reallocation_against_first": "Later allocations against the first, with FPR",
     "first_allocation_penalty": "First allocation, FPR against no FPR",
     "allocation_penalty": "All allocations per GiB, FPR against no FPR",
     "allocation_against_pod": "All allocations per GiB, FPR against pod",
@@ -154,6 +155,7 @@ _COMPARISONS = {
     "above_pod_mean_bytes": "Node memory with FPR above pod, mean",
     "overhead_per_vm_bytes": "Overhead of one VM with FPR above a pod, mean",
     "extra_cpu_cores": "CPU that FPR adds to the instances",
+    "extra_release_peak_cores": "CPU that FPR adds to the host's peak after freeing",
     "extra_cpu_s_per_gib": "CPU time that FPR adds, per GiB given back",
 }
 
