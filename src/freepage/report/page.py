@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 # What the script on the page calls by name.
 _VEGA_GLOBALS = "window.vegaEmbed = vegaEmbed;"
 
-DECISION_WORDS = {"enable": "Enable", "no-benefit": "No benefit", "inconclusive": "Inconclusive"}
+DECISION_WORDS = {
+    "enable": "Enable",
+    "enable-except": "Enable, with exceptions",
+    "no-benefit": "No benefit",
+    "inconclusive": "Inconclusive",
+}
 
 # The four numbers on top: (label, where in results.json, which doubts touch it, what is said below it).
 _HEADLINES = (

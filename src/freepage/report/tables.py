@@ -42,9 +42,46 @@ def build_tables(results: Results, manifest: Manifest) -> list[Table]:
     """Build every table that has something to show, in the order of the page."""
     tables = [
         build(results)
-        for build in (_allocation, _memory, _release, _cpu, _burst, _comparison, _evidence, _trials)
+        for build in (_claims, _allocation, _memory, _release, _cpu, _burst, _comparison, _evidence, _trials)
     ]
     return [t for t in [*tables, _conditions(manifest)] if t.rows]
+
+
+DECISION_OF_CLAIM = {
+    "confirmed": "confirmed",
+    "contradicted": "contradicted",
+    "not-decidable": "not decidable",
+}
+
+
+def _claims(results: Results) -> Table:
+    tried = [c for c in results["claims"] if c["experiment"] is not None]
+    others = len(results["claims"]) - len(tried)
+    note = "Below each claim: the experiment and the rule that decide it. A whole interval decides, or nothing does."
+    return Table(
+        "claims",
+        "What the article found, and this host",
+        f"{note} {others} more need experiments that this run does not have." if others else note,
+        ("decision", "what the article found", "article", "this host"),
+        tuple(_claim_row(claim) for claim in tried),
+    )
+
+
+def _claim_row(claim: Mapping[str, Any]) -> tuple[Cell, ...]:
+    return (
+        Cell(DECISION_OF_CLAIM[claim["decision"]], claim["reason"]),
+        Cell(claim["text"], f"{claim['experiment']}; {claim['rule']}"),
+        Cell(claim["article"]),
+        _claim_numbers(claim),
+    )
+
+
+def _claim_numbers(claim: Mapping[str, Any]) -> Cell:
+    """Show the number that decides, with its interval and what stands beside it below."""
+    decides = next((n for n in claim["numbers"] if n["name"] == claim["number"]), None)
+    beside = [f"{n['label']} {show_value(n)}" for n in claim["numbers"] if n is not decides]
+    lines = "\n".join(filter(None, (show_interval(decides), *beside)))
+    return Cell(show_value(decides), lines, numeric=True, estimate=decides)
 
 
 def _by_arm(
