@@ -76,6 +76,11 @@ class Evidence:
     memory_backend: str | None = None
     accelerator: str | None = None
 
+    @property
+    def is_of_vm(self) -> bool:
+        """Say whether it is of a VM: of a container nothing is known of FPR."""
+        return self.configured is not None or self.negotiated is not None
+
 
 @dataclass(frozen=True)
 class ClockOffset:

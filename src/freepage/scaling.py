@@ -172,11 +172,12 @@ def _scale_io(group: Group, file: GroupFile, scale: float, conditions: Condition
     file_bytes = (
         0 if isinstance(file.file, str) else _in_bytes(file.file, scale, conditions.node_memory_bytes)
     )
-    shortest_s = TRY_RUNTIME_S if scale < TRY_SCALE else SHORTEST_RUNTIME_S
+    tried = scale < TRY_SCALE
+    shortest_s = TRY_RUNTIME_S if tried else SHORTEST_RUNTIME_S
     job = IoJob(
         file_bytes=file_bytes,
-        streams=file.streams,
-        operations=file.operations,
+        streams=(min(file.streams),) if tried else file.streams,
+        operations=file.operations[::2] if tried else file.operations,
         runtime_s=min(file.runtime, max(shortest_s, file.runtime * scale)),
         prepare_s=_prepare_s(file_bytes, conditions),
         margin_s=PLANNED_FIO_MARGIN_S[conditions.accelerator],

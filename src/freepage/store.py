@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import IO, TYPE_CHECKING, Any
 
 from freepage.errors import RunFolderError
@@ -62,11 +62,16 @@ class TrialData:
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run; trials in the order they were run."""
+    """A stored run; trials in the order they were run. planned_arms: by experiment, from plan.json."""
 
     folder: Path
     manifest: Manifest
     trials: list[TrialData]
+    planned_arms: dict[str, tuple[Arm, ...]] = field(default_factory=dict)
+
+    def arms_of(self, experiment: str) -> tuple[Arm, ...]:
+        """Give the arms an experiment was planned on; those of the study where no plan is known."""
+        return self.planned_arms.get(experiment, self.manifest.arms)
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
@@ -155,7 +160,16 @@ def load_run(folder: Path) -> Run:
     """Load a stored run, sealed or cut short; RunFolderError says what is wrong with it."""
     manifest = _load_manifest(folder)
     trials = [load_trial(path.parent) for path in sorted((folder / "trials").glob("*/trial.json"))]
-    return Run(folder, manifest, sorted(trials, key=lambda t: t.record.order))
+    return Run(folder, manifest, sorted(trials, key=lambda t: t.record.order), _planned_arms(folder))
+
+
+def _planned_arms(folder: Path) -> dict[str, tuple[Arm, ...]]:
+    """Read which arms each experiment was planned on, in the order of Arm."""
+    path = folder / "plan.json"
+    planned: dict[str, set[str]] = {}
+    for trial in _read_json(path) if path.exists() else ():
+        planned.setdefault(trial["experiment"], set()).add(trial["arm"])
+    return {name: tuple(a for a in Arm if a in arms) for name, arms in planned.items()}
 
 
 def load_trial(folder: Path) -> TrialData:

@@ -95,7 +95,7 @@ def _estimate_all(
     run: Run, ok: list[TrialData], values: Values
 ) -> dict[str, dict[str, dict[str, Estimate | None]]]:
     names = list(dict.fromkeys(t.record.experiment for t in run.trials))
-    return {name: {arm: _estimate_arm(name, arm, ok, values) for arm in run.manifest.arms} for name in names}
+    return {name: {arm: _estimate_arm(name, arm, ok, values) for arm in run.arms_of(name)} for name in names}
 
 
 def _estimate_arm(name: str, arm: Arm, ok: list[TrialData], values: Values) -> dict[str, Estimate | None]:

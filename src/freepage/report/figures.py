@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Figure:
     spec: dict[str, Any]
     reference: str = ""
     doubts: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
 
 
 def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
@@ -66,7 +68,13 @@ def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     figures = [draw_node_memory(run, results, name) for name in results["experiments"]]
     figures += [draw_release(run, results, name) for name in results["experiments"]]
     figures += [draw_cpu(run, results, name) for name in results["experiments"]]
-    return [figure for figure in figures if figure is not None]
+    return [replace(figure, arms=_arms_shown(figure.spec)) for figure in figures if figure is not None]
+
+
+def _arms_shown(spec: dict[str, Any]) -> tuple[str, ...]:
+    """Give the arms that a specification has marks of, in the order of Arm."""
+    text = json.dumps(spec)
+    return tuple(str(arm) for arm in Arm if f'"{arm}"' in text)
 
 
 def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
@@ -76,14 +84,18 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
         return None
     duration_s = trials[0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, 2 * int(duration_s / run.manifest.interval_s) + 2))
-    rows = [row for arm in run.manifest.arms for row in _node_rows(run, trials, arm, grid)]
+    rows = [row for arm in run.arms_of(experiment) for row in _node_rows(run, trials, arm, grid)]
     demand = sample_steps(demand_steps(s for p in trials[0].schedules.values() for s in p), _fine(grid)) / GIB
     rows += [
         {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
     ]
     title, alternative = _node_words(results["experiments"][experiment], experiment)
     spec = _lines(
-        rows, run.manifest.arms, DEMAND, x="seconds since the schedules started", y="node memory in use (GiB)"
+        rows,
+        run.arms_of(experiment),
+        DEMAND,
+        x="seconds since the schedules started",
+        y="node memory in use (GiB)",
     )
     return Figure(
         f"node-memory-{experiment}",
@@ -99,7 +111,7 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
 def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw which share of freed memory has left the host, against the seconds since the free."""
     trials = _ok_trials(run, experiment)
-    rows = [row for arm in run.manifest.arms for row in _release_rows(run, trials, arm)]
+    rows = [row for arm in run.arms_of(experiment) for row in _release_rows(run, trials, arm)]
     if not any(row["arm"] == Arm.VM_FPR for row in rows):
         return None
     estimates = results["experiments"][experiment]["arms"].get(Arm.VM_FPR, {})
@@ -117,7 +129,7 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
     )
     reference = PREDICTED if predicted else ""
     words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
-    spec = _lines(rows + predicted, run.manifest.arms, reference, **words)
+    spec = _lines(rows + predicted, run.arms_of(experiment), reference, **words)
     return Figure(
         f"release-{experiment}",
         title,
@@ -136,7 +148,7 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
         return None
     duration_s = trials[0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, int(duration_s / run.manifest.interval_s) + 2))
-    rows = [row for arm in run.manifest.arms for row in _cpu_rows(run, trials, arm, grid)]
+    rows = [row for arm in run.arms_of(experiment) for row in _cpu_rows(run, trials, arm, grid)]
     found = results["experiments"][experiment]
     title = _cpu_title(found["comparisons"]["extra_cpu_cores"], experiment)
     caption = (
@@ -144,7 +156,11 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
         f"{run.manifest.interval_s:g} s apart, mean over repeats with their range."
     )
     spec = _lines(
-        rows, run.manifest.arms, "", x="seconds since the schedules started", y="cores the host is busy with"
+        rows,
+        run.arms_of(experiment),
+        "",
+        x="seconds since the schedules started",
+        y="cores the host is busy with",
     )
     return Figure(
         f"cpu-{experiment}", title, caption, f"{title}. {caption}", spec, "", _touching(results, "time")

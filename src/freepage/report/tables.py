@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from freepage.records import Arm
 from freepage.report.numbers import MISSING, show_interval, show_value
 
 if TYPE_CHECKING:
@@ -228,8 +227,14 @@ def _comparison(results: Results) -> Table:
 def _evidence(results: Results) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for arm in dict.fromkeys(t["arm"] for t in results["trials"]):
-        seen = [e for t in results["trials"] if t["arm"] == arm for e in t["evidence"]]
-        if seen and arm != Arm.POD:
+        seen = [
+            e
+            for t in results["trials"]
+            if t["arm"] == arm
+            for e in t["evidence"]
+            if e["configured"] is not None or e["negotiated"] is not None
+        ]
+        if seen:
             levels = ("configured", "negotiated", "active", "effective")
             others = ("reporting_order", "guest_thp", "host_thp", "guest_kernel")
             rows.append((Cell(arm), *(_all(seen, k) for k in levels), *(_each(seen, k) for k in others)))
