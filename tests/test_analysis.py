@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freepage.analysis.prices import Weighed, weigh_experiment
 from freepage.analysis.results import build_results
 from freepage.analysis.series import Series, resample, sample_steps
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import find_releases
-from freepage.analysis.verdict import Weights, decide
+from freepage.analysis.verdict import DEFAULT_RULE, Weights, decide
 from freepage.store import load_run
 from freepage.units import GIB
 from synthetic import BASELINE_BYTES, IDLE_BYTES, Truth, write_run
@@ -171,17 +172,124 @@ def between(low, high):
     ],
 )
 def test_the_rule_decides_by_whole_intervals(given_back, without, penalty, decision):
-    verdict = decide(Weights(given_back, without, None, penalty, times_count=True), {})
+    verdict = decide(weigh(Weighed("cycle", "cycle-*", given_back, without, None, penalty)), {})
     assert verdict.decision == decision
     assert verdict.sentence
     assert verdict.reasons
 
 
+def weigh(headline, *others, times_count=True):
+    return Weights(headline, others, times_count=times_count)
+
+
 def test_a_studys_own_threshold_is_used_and_printed():
-    weights = Weights(between(0.3, 0.4), between(0, 0), None, None, times_count=True)
+    weights = weigh(Weighed("cycle", "cycle-*", between(0.3, 0.4), between(0, 0)))
     verdict = decide(weights, {"min_given_back_fraction": 0.2})
     assert verdict.decision == "enable"
     assert "20%" in verdict.rule
+
+
+def test_every_threshold_is_printed_with_the_rule():
+    rule = dict(zip(DEFAULT_RULE, (0.61, 0.17, 2.3, 1.4, 0.33, 0.87), strict=True))
+    for times_count in (True, False):
+        words = decide(weigh(CYCLE, times_count=times_count), rule).rule
+        assert all(
+            shown in words for shown in ("61%", "17%", "2.3 times", "1.4 s", "0.33 core", "0.87 times")
+        )
+
+
+CYCLE = Weighed(
+    "cycle", "cycle-*", between(0.9, 0.95), between(0, 0.01), between(4, 5), reallocation=between(1.1, 1.3)
+)
+CHURN = Weighed("churn", "churn-*", between(0.8, 0.9), allocation=between(3.0, 3.4))
+GUEST_IO = Weighed("guest-io-ext4", "guest-io-ext4-*", guest_io=between(0.5, 0.6))
+
+
+def test_vms_that_pay_too_much_are_excepted_by_name_while_others_gain():
+    verdict = decide(weigh(CYCLE, CHURN, GUEST_IO), {})
+    assert verdict.decision == "enable-except"
+    assert verdict.sentence.startswith(
+        "Turn it on, except for the VMs of churn (churn-*) and guest-io-ext4 (guest-io-ext4-*): allocating took 3.2 times"
+    )
+    assert 'kubevirt.io/free-page-reporting-disabled: "true"' in verdict.sentence
+    assert "free-page-reporting=off" in verdict.sentence
+    assert "restart" in verdict.sentence
+    assert "Elsewhere FPR gave back 92" in verdict.sentence
+
+
+def test_the_headline_itself_can_be_the_exception():
+    dear = replace(CYCLE, reallocation=between(3, 4))
+    verdict = decide(weigh(dear, replace(CHURN, allocation=between(1.0, 1.2))), {})
+    assert verdict.decision == "enable-except"
+    assert "cycle (cycle-*)" in verdict.sentence
+    assert "gave back 85" in verdict.sentence
+
+
+def test_nothing_is_gained_where_all_who_gain_pay_too_much():
+    dear = replace(CYCLE, reallocation=between(3, 4))
+    assert decide(weigh(dear, CHURN), {}).decision == "no-benefit"
+    idle = replace(GUEST_IO, guest_io=between(0.95, 1.05))
+    assert decide(weigh(dear, idle), {}).decision == "no-benefit"
+    keeps = replace(CHURN, allocation=between(1.0, 1.1), given_back=between(0.1, 0.2))
+    assert decide(weigh(dear, keeps), {}).decision == "no-benefit"
+
+
+def test_a_price_on_both_sides_makes_the_run_inconclusive_only_in_the_headline():
+    unsure = between(1.5, 2.5)
+    assert decide(weigh(replace(CYCLE, reallocation=unsure), CHURN), {}).decision == "inconclusive"
+    verdict = decide(weigh(CYCLE, replace(CHURN, allocation=unsure)), {})
+    assert verdict.decision == "enable"
+    assert any("In churn" in r and "1.5 to 2.5, lies on both sides" in r for r in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("per_gib", "per_vm", "decision"),
+    [
+        (between(1.5, 2.0), between(0.3, 0.4), "enable-except"),
+        (between(1.5, 2.0), between(0.0, 0.1), "enable"),
+        (between(0.1, 0.2), between(0.3, 0.4), "enable"),
+        (between(0.5, 2.0), between(0.3, 0.4), "enable"),
+    ],
+)
+def test_cpu_is_too_much_when_it_is_out_of_proportion_and_noticeable(per_gib, per_vm, decision):
+    churn = replace(CHURN, allocation=None, cpu_s_per_gib=per_gib, cpu_cores_per_vm=per_vm)
+    assert decide(weigh(CYCLE, churn), {}).decision == decision
+
+
+def test_no_price_decides_under_emulation():
+    dear = replace(CYCLE, reallocation=between(5, 6))
+    verdict = decide(weigh(dear, CHURN, GUEST_IO, times_count=False), {})
+    assert verdict.decision == "enable"
+    assert "Times, CPU and throughput under emulation do not decide." in verdict.reasons
+    assert "times as long" not in verdict.sentence
+
+
+def test_faster_io_on_the_host_is_named_as_a_gain():
+    gain = Weighed("host-io", "host-io-memory-*", host_io=between(3.0, 3.4))
+    assert "I/O on the host ran 3.2 times as fast beside them." in decide(weigh(CYCLE, gain), {}).sentence
+    same = replace(gain, host_io=between(0.9, 1.2))
+    assert "I/O on the host" not in decide(weigh(CYCLE, same), {}).sentence
+
+
+def test_an_exception_that_rests_on_one_trial_says_so():
+    once = replace(GUEST_IO, guest_io=Estimate(0.5, None, None, "ratio", 1))
+    assert "That is one trial" in decide(weigh(CYCLE, once), {}).sentence
+
+
+def test_an_experiment_is_weighed_by_what_its_kind_measures():
+    comparisons = {
+        "reallocation_penalty": between(1.1, 1.3),
+        "extra_cpu_s_per_gib": between(0.1, 0.2),
+        "extra_cpu_cores": between(0.4, 0.8),
+        "io_ratio": between(0.8, 1.0),
+    }
+    names = ("churn-0", "churn-1")
+    churn = weigh_experiment("churn", "churn", names, {}, comparisons)
+    assert (churn.vms, churn.guest_io) == ("churn-*", None)
+    assert (churn.cpu_cores_per_vm.low, churn.cpu_cores_per_vm.high) == (0.2, 0.4)
+    guest = weigh_experiment("guest-io", "guest-io", ("guest-io-0",), {}, comparisons)
+    assert guest.guest_io is not None
+    assert (guest.reallocation, guest.cpu_s_per_gib, guest.host_io) == (None, None, None)
 
 
 def test_a_gap_stays_a_gap():

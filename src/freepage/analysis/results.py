@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.claims import Conditions, decide_claims
 from freepage.analysis.doubts import Findings, find_doubts
+from freepage.analysis.prices import Weighed, weigh_experiment
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Weights, decide
@@ -153,17 +154,20 @@ def _weights(
     estimates: dict[str, dict[str, dict[str, Estimate | None]]],
     comparisons: dict[str, dict[str, Estimate | None]],
 ) -> Weights:
-    """Weigh the experiment that measured releases best: the one with the most trials, the first of equals."""
-    name = headline_experiment(estimates)
-    fpr = estimates.get(name or "", {}).get(Arm.VM_FPR, {})
-    vm = estimates.get(name or "", {}).get(Arm.VM, {})
-    return Weights(
-        given_back=fpr.get("given_back_fraction"),
-        given_back_without=vm.get("given_back_fraction"),
-        release_t90=fpr.get("release_t90_s"),
-        penalty=comparisons.get(name or "", {}).get("reallocation_penalty"),
-        times_count=run.manifest.accelerator == "kvm",
-    )
+    """Weigh every experiment; the one that measured releases best is the headline."""
+    weighed = {
+        name: weigh_experiment(name, _kind_of(run, name), _instances_of(run, name), arms, comparisons[name])
+        for name, arms in estimates.items()
+    }
+    first = headline_experiment(estimates) or ""
+    headline = weighed.pop(first, Weighed())
+    return Weights(headline, tuple(weighed.values()), times_count=run.manifest.accelerator == "kvm")
+
+
+def _instances_of(run: Run, experiment: str) -> list[str]:
+    """Name the instances of an experiment's trials with FPR."""
+    mine = (t for t in run.trials if t.record.experiment == experiment and t.record.arm is Arm.VM_FPR)
+    return next((list(t.schedules) for t in mine if t.schedules), [])
 
 
 def headline_experiment(estimates: dict[str, dict[str, dict[str, Any]]]) -> str | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from freepage.records import Arm
+from freepage.analysis.bounds import Bounds, Side
+from freepage.analysis.prices import Bill, Weighed, judge_prices
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from freepage.analysis.stats import Estimate
 
 ENABLE = "enable"
+ENABLE_EXCEPT = "enable-except"
 NO_BENEFIT = "no-benefit"
 INCONCLUSIVE = "inconclusive"
 
@@ -22,7 +24,20 @@ DEFAULT_RULE = {
     "min_given_back_fraction": 0.5,
     "max_given_back_fraction_without": 0.1,
     "max_reallocation_penalty": 2.0,
+    "max_extra_cpu_s_per_gib": 1.0,
+    "max_extra_cpu_cores_per_vm": 0.2,
+    "min_io_ratio": 0.9,
 }
+# How many times as fast I/O on the host must be beside VMs with FPR to be named in the answer.
+WORTH_NAMING = Bounds(at_least=1.1)
+SWITCH_OFF = (
+    'For those, set the annotation kubevirt.io/free-page-reporting-disabled: "true" (in QEMU: free-page-reporting=off) '
+    "and restart them."
+)
+WHERE_TO_SWITCH = (
+    "On KubeVirt the annotation belongs in the VM's spec.template.metadata.annotations; in QEMU the property is the "
+    "balloon device's. Either way a running VM stays as it is until it is stopped and started."
+)
 
 
 @dataclass(frozen=True)
@@ -41,115 +56,196 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Weights:
-    """What the verdict weighs; None is not known. times_count: whether times are those of real hardware."""
+    """What the verdict weighs: the headline experiment, then the others.
 
-    given_back: Estimate | None
-    given_back_without: Estimate | None
-    release_t90: Estimate | None
-    penalty: Estimate | None
+    times_count: whether times, CPU and throughput are those of real hardware.
+    """
+
+    headline: Weighed
+    others: tuple[Weighed, ...]
     times_count: bool
 
 
+@dataclass(frozen=True)
+class Answer:
+    """A decision and why; the experiments whose VMs are excepted, and the one that shows what FPR gives."""
+
+    decision: str
+    why: str = ""
+    excepted: tuple[Bill, ...] = ()
+    shown: Weighed | None = None
+
+
 def decide(weights: Weights, rule: Mapping[str, float]) -> Verdict:
-    """Decide by the rule: memory must come back with FPR and not without; times count only on real hardware."""
-    thresholds = DEFAULT_RULE | dict(rule)
-    words = describe_rule(thresholds, weights.times_count)
-    decision, reasons = _weigh(weights, thresholds)
-    return Verdict(decision, _sentence(decision, weights, reasons), words, thresholds, tuple(reasons))
+    """Decide by the rule: memory must come back with FPR and not without; prices count only on real hardware."""
+    limits = DEFAULT_RULE | dict(rule)
+    bills = tuple(judge_prices(weighed, limits) for weighed in (weights.headline, *weights.others))
+    answer = _weigh_memory(weights.headline, limits)
+    if answer is None:
+        counted = bills if weights.times_count else ()
+        answer = _weigh_prices(counted, limits) or Answer(ENABLE, shown=weights.headline)
+    reasons = dict.fromkeys(_reasons(weights, bills, limits, answer))
+    words = describe_rule(limits, weights.times_count)
+    return Verdict(answer.decision, _sentence(answer, weights), words, limits, tuple(reasons))
 
 
-def describe_rule(thresholds: Mapping[str, float], times_count: bool) -> str:
+def describe_rule(limits: Mapping[str, float], times_count: bool) -> str:
     """Say the rule in words, thresholds included."""
-    least, most = thresholds["min_given_back_fraction"], thresholds["max_given_back_fraction_without"]
-    penalty = thresholds["max_reallocation_penalty"]
-    text = (
-        f"Enable if VMs with FPR give back at least {least:.0%} of what they free (the whole interval), VMs without it at "
-        f"most {most:.0%}"
+    least, most = limits["min_given_back_fraction"], limits["max_given_back_fraction_without"]
+    beyond = (
+        "VMs whose price is beyond a limit are excepted while others gain; if none gain, there is no benefit."
+        if times_count
+        else "These are times, CPU and throughput; measured under emulation they do not decide."
     )
-    if times_count:
-        return f"{text}, and allocating again takes at most {penalty:g} times as long. Otherwise no benefit, or inconclusive where an interval lies on both sides of a threshold."
     return (
-        f"{text}. Allocating again should take at most {penalty:g} times as long, but times measured under emulation do not "
-        "decide. Inconclusive where an interval lies on both sides of a threshold."
+        f"Enable if VMs with FPR give back at least {least:.0%} of what they free, VMs without it at most {most:.0%}, and the "
+        f"price is within limits: allocating again takes at most {limits['max_reallocation_penalty']:g} times as long; FPR adds "
+        f"at most {limits['max_extra_cpu_s_per_gib']:g} s of CPU per GiB given back or at most "
+        f"{limits['max_extra_cpu_cores_per_vm']:g} core per VM; I/O in guests is at least {limits['min_io_ratio']:g} times as "
+        f"fast. {beyond} Whole intervals decide: where that of the headline experiment lies on both sides of a threshold, the "
+        "run is inconclusive."
     )
 
 
-def _weigh(weights: Weights, thresholds: Mapping[str, float]) -> tuple[str, list[str]]:
-    given, without = weights.given_back, weights.given_back_without
+def _weigh_memory(headline: Weighed, limits: Mapping[str, float]) -> Answer | None:
+    """Give the answer where memory alone settles it; None where prices have a say."""
+    given, without = headline.given_back, headline.given_back_without
     if given is None:
-        return INCONCLUSIVE, ["No trial with FPR measured a release."]
-    side = _compare(given, thresholds["min_given_back_fraction"])
-    if side == "below":
-        return NO_BENEFIT, [f"VMs with FPR gave back only {_percent(given)} of what they freed."]
-    if side == "both":
-        return INCONCLUSIVE, [
-            f"The interval for memory given back, {_interval(given)}, lies on both sides of the threshold."
-        ]
-    reasons = [f"VMs with FPR gave back {_percent(given)} of what they freed."]
+        return Answer(INCONCLUSIVE, "No trial with FPR measured a release.")
+    side = _judge_memory(given, limits)
+    if side is Side.BEYOND:
+        return Answer(NO_BENEFIT, f"VMs with FPR gave back only {_percent(given)} of what they freed.")
+    if side is Side.BOTH:
+        interval = _interval(given)
+        return Answer(
+            INCONCLUSIVE,
+            f"The interval for memory given back, {interval}, lies on both sides of the threshold.",
+        )
     if without is None:
-        return INCONCLUSIVE, [*reasons, "No trial without FPR shows what would have happened otherwise."]
-    if without.value > thresholds["max_given_back_fraction_without"]:
-        return INCONCLUSIVE, [
-            *reasons,
-            f"VMs without FPR gave back {_percent(without)}, which FPR cannot explain.",
-        ]
-    reasons.append(f"VMs without FPR gave back {_percent(without)}.")
-    return _weigh_times(weights, thresholds, reasons)
+        return Answer(INCONCLUSIVE, "No trial without FPR shows what would have happened otherwise.")
+    if without.value > limits["max_given_back_fraction_without"]:
+        return Answer(
+            INCONCLUSIVE, f"VMs without FPR gave back {_percent(without)}, which FPR cannot explain."
+        )
+    return None
 
 
-def _weigh_times(
-    weights: Weights, thresholds: Mapping[str, float], reasons: list[str]
-) -> tuple[str, list[str]]:
-    penalty = weights.penalty
-    if penalty is None:
-        return ENABLE, [*reasons, "The price of allocating again was not measured."]
-    reasons.append(f"Allocating again took {penalty.value:.2g} times as long as without FPR.")
-    if not weights.times_count:
-        return ENABLE, [*reasons, "Times under emulation do not decide."]
-    side = _compare(penalty, thresholds["max_reallocation_penalty"])
-    if side == "above":
-        return NO_BENEFIT, [*reasons, "That is more than the rule allows."]
-    if side == "both":
-        return INCONCLUSIVE, [
-            *reasons,
-            f"Its interval, {penalty.low:.2g} to {penalty.high:.2g}, lies on both sides.",
-        ]
-    return ENABLE, reasons
+def _weigh_prices(bills: tuple[Bill, ...], limits: Mapping[str, float]) -> Answer | None:
+    """Give the answer where a price settles it: the headline's straddles a limit, or some VMs pay too much."""
+    if bills and bills[0].side is Side.BOTH:
+        return Answer(INCONCLUSIVE, _sentence_of(bills[0].on(Side.BOTH)[0].words))
+    paying = tuple(b for b in bills if b.side is Side.BEYOND)
+    gaining = [b.weighed for b in bills if b not in paying and _gains(b, limits)]
+    if paying and gaining:
+        return Answer(ENABLE_EXCEPT, excepted=paying, shown=gaining[0])
+    if paying:
+        return Answer(NO_BENEFIT, _sentence_of("; ".join(b.too_high for b in paying)))
+    return None
 
 
-def _compare(estimate: Estimate, threshold: float) -> str:
-    """Say on which side of a threshold the whole interval lies: below, above or both; the value where there is none."""
-    low = estimate.value if estimate.low is None else estimate.low
-    high = estimate.value if estimate.high is None else estimate.high
-    return "below" if high < threshold else "above" if low >= threshold else "both"
+def _gains(bill: Bill, limits: Mapping[str, float]) -> bool:
+    """Say whether an experiment measured a price, and its VMs gave back what the rule asks for."""
+    given = bill.weighed.given_back
+    return bill.side is not None and given is not None and _judge_memory(given, limits) is Side.WITHIN
 
 
-def _sentence(decision: str, weights: Weights, reasons: list[str]) -> str:
-    if decision == INCONCLUSIVE or weights.given_back is None:
-        return "This run does not decide. " + " ".join(reasons[-1:])
-    if decision == NO_BENEFIT:
-        return "Leave it off: " + _lower(reasons[-2] if len(reasons) > 1 else reasons[-1])
-    return " ".join(filter(None, _findings(weights, weights.given_back)))
+def _judge_memory(given: Estimate, limits: Mapping[str, float]) -> Side:
+    return Bounds(at_least=limits["min_given_back_fraction"]).judge(given)
 
 
-def _findings(weights: Weights, given: Estimate) -> tuple[str, ...]:
-    """Give what an enabled verdict says, one sentence each; times only where they are those of hardware."""
-    t90, without, penalty = weights.release_t90, weights.given_back_without, weights.penalty
+def _reasons(
+    weights: Weights, bills: tuple[Bill, ...], limits: Mapping[str, float], answer: Answer
+) -> Iterator[str]:
+    """Say how the run meets the rule: memory, prices, gains, and what settled it."""
+    yield from _memory_reasons(weights, limits)
+    for each in bills:
+        where = f"In {each.weighed.experiment} " if weights.others else ""
+        for price in each.prices:
+            yield _sentence_of(where + (price.words if weights.times_count else price.text))
+    if not any(each.prices for each in bills):
+        yield "The price of FPR was not measured."
+    elif not weights.times_count:
+        yield "Times, CPU and throughput under emulation do not decide."
+    for ratio in (w.host_io for w in (weights.headline, *weights.others) if w.host_io is not None):
+        yield f"I/O on the host ran {ratio.value:.2g} times as fast beside VMs with FPR as beside VMs without."
+    if answer.excepted:
+        yield WHERE_TO_SWITCH
+    if answer.decision == INCONCLUSIVE:
+        yield answer.why
+
+
+def _memory_reasons(weights: Weights, limits: Mapping[str, float]) -> Iterator[str]:
+    given, without = weights.headline.given_back, weights.headline.given_back_without
+    if given is not None:
+        only = "only " if _judge_memory(given, limits) is Side.BEYOND else ""
+        yield f"VMs with FPR gave back {only}{_percent(given)} of what they freed."
+    if without is not None:
+        yield f"VMs without FPR gave back {_percent(without)}."
+    for other in weights.others:
+        if other.given_back is not None and _judge_memory(other.given_back, limits) is not Side.WITHIN:
+            interval = _interval(other.given_back)
+            yield f"In {other.experiment} they gave back {interval}, which does not meet the rule."
+
+
+def _sentence(answer: Answer, weights: Weights) -> str:
+    if answer.decision == INCONCLUSIVE:
+        return f"This run does not decide. {answer.why}"
+    if answer.decision == NO_BENEFIT or answer.shown is None:
+        return f"Leave it off: {_lower(answer.why)}"
+    parts = (
+        _opening(answer),
+        *_findings(answer.shown, weights),
+        _host_io(weights),
+        "That is one trial: repeat it before you rely on it." if _rests_on_one_trial(answer) else "",
+        SWITCH_OFF if answer.excepted else "",
+    )
+    return " ".join(filter(None, parts))
+
+
+def _opening(answer: Answer) -> str:
+    if not answer.excepted:
+        return "Turn it on:"
+    names = " and ".join(f"{b.weighed.experiment} ({b.weighed.vms})" for b in answer.excepted)
+    prices = "; ".join(b.too_high for b in answer.excepted)
+    return f"Turn it on, except for the VMs of {names}: {prices}. Elsewhere"
+
+
+def _findings(shown: Weighed, weights: Weights) -> Iterator[str]:
+    """Give what FPR brought in one experiment; times only where they are those of hardware."""
+    given, t90, without, again = (
+        shown.given_back,
+        shown.release_t90,
+        shown.given_back_without,
+        shown.reallocation,
+    )
     within = f", 90\u00a0% within {format_duration(round(t90.value, 1))}" if t90 else ""
-    other = _percent(without) if without and without.value >= 0.005 else "nothing"
-    again = (
-        f"Allocating again took {penalty.value:.2g} times as long." if penalty and weights.times_count else ""
-    )
-    return (
-        f"Turn it on: FPR gave back {_percent(given)} of the memory that VMs freed{within}.",
-        f"Without it, {other} came back.",
-        again,
-        "That is one trial: repeat it before you rely on it." if given.n == 1 else "",
-    )
+    if given is not None:
+        yield f"FPR gave back {_percent(given)} of the memory that VMs freed{within}."
+    if without is not None:
+        yield f"Without it, {_percent(without) if without.value >= 0.005 else 'nothing'} came back."
+    if again is not None and weights.times_count:
+        yield f"Allocating again took {again.value:.2g} times as long."
+
+
+def _host_io(weights: Weights) -> str:
+    """Name the gain of I/O on the host, where the whole interval shows one."""
+    ratios = [w.host_io for w in (weights.headline, *weights.others) if w.host_io is not None]
+    gains = [r for r in ratios if WORTH_NAMING.judge(r) is Side.WITHIN]
+    return f"I/O on the host ran {gains[0].value:.2g} times as fast beside them." if gains else ""
+
+
+def _rests_on_one_trial(answer: Answer) -> bool:
+    given = answer.shown.given_back if answer.shown else None
+    counts = [p.n for b in answer.excepted for p in b.on(Side.BEYOND)]
+    return 1 in counts or (given is not None and given.n == 1)
+
+
+def _sentence_of(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _lower(text: str) -> str:
-    return text if text.startswith("VMs") else text[:1].lower() + text[1:]
+    return text if text.startswith(("VMs", "FPR", "I/O")) else text[:1].lower() + text[1:]
 
 
 def _percent(estimate: Estimate) -> str:
@@ -160,6 +256,3 @@ def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return _percent(estimate)
     return f"{estimate.low:.0%} to {estimate.high:.0%}".replace("%", "\u00a0%")
-
-
-__all__ = ["ENABLE", "INCONCLUSIVE", "NO_BENEFIT", "Arm", "Verdict", "Weights", "decide"]
