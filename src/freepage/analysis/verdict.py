@@ -31,7 +31,7 @@ DEFAULT_RULE = {
 # How many times as fast I/O on the host must be beside VMs with FPR to be named in the answer.
 WORTH_NAMING = Bounds(at_least=1.1)
 SWITCH_OFF = (
-    'For those, set the annotation kubevirt.io/free-page-reporting-disabled: "true" (in QEMU: free-page-reporting=off) '
+    'For the exceptions, set the annotation kubevirt.io/free-page-reporting-disabled: "true" (in QEMU: free-page-reporting=off) '
     "and restart them."
 )
 WHERE_TO_SWITCH = (
@@ -84,7 +84,9 @@ def decide(weights: Weights, rule: Mapping[str, float]) -> Verdict:
     if answer is None:
         counted = bills if weights.times_count else ()
         answer = _weigh_prices(counted, limits) or Answer(ENABLE, shown=weights.headline)
-    reasons = dict.fromkeys(_reasons(weights, bills, limits, answer))
+    reasons = list(_reasons(weights, bills, answer, limits))
+    if answer.decision == INCONCLUSIVE and not any(r.endswith(answer.why[1:]) for r in reasons):
+        reasons.append(answer.why)
     words = describe_rule(limits, weights.times_count)
     return Verdict(answer.decision, _sentence(answer, weights), words, limits, tuple(reasons))
 
@@ -154,12 +156,12 @@ def _judge_memory(given: Estimate, limits: Mapping[str, float]) -> Side:
 
 
 def _reasons(
-    weights: Weights, bills: tuple[Bill, ...], limits: Mapping[str, float], answer: Answer
+    weights: Weights, bills: tuple[Bill, ...], answer: Answer, limits: Mapping[str, float]
 ) -> Iterator[str]:
     """Say how the run meets the rule: memory, prices, gains, and what settled it."""
     yield from _memory_reasons(weights, limits)
     for each in bills:
-        where = f"In {each.weighed.experiment} " if weights.others else ""
+        where = f"In {each.weighed.experiment}, " if weights.others else ""
         for price in each.prices:
             yield _sentence_of(where + (price.words if weights.times_count else price.text))
     if not any(each.prices for each in bills):
@@ -170,8 +172,6 @@ def _reasons(
         yield f"I/O on the host ran {ratio.value:.2g} times as fast beside VMs with FPR as beside VMs without."
     if answer.excepted:
         yield WHERE_TO_SWITCH
-    if answer.decision == INCONCLUSIVE:
-        yield answer.why
 
 
 def _memory_reasons(weights: Weights, limits: Mapping[str, float]) -> Iterator[str]:
@@ -205,9 +205,8 @@ def _sentence(answer: Answer, weights: Weights) -> str:
 def _opening(answer: Answer) -> str:
     if not answer.excepted:
         return "Turn it on:"
-    names = " and ".join(f"{b.weighed.experiment} ({b.weighed.vms})" for b in answer.excepted)
-    prices = "; ".join(b.too_high for b in answer.excepted)
-    return f"Turn it on, except for the VMs of {names}: {prices}. Elsewhere"
+    vms = " and ".join(f"{b.weighed.experiment} ({b.weighed.vms}: {b.too_high})" for b in answer.excepted)
+    return f"Turn it on, except for the VMs of {vms}. Elsewhere"
 
 
 def _findings(shown: Weighed, weights: Weights) -> Iterator[str]:
