@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 DECISION_STYLES = {
     "enable": "bold black on green",
+    "enable-except": "bold black on green",
     "no-benefit": "bold black on yellow",
     "inconclusive": "bold reverse",
 }
@@ -38,7 +40,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def show_run(folder: Path) -> None:
-    """Print verdict, the four numbers, doubts and the main tables of a stored run."""
+    """Print verdict, the four numbers, doubts, claims and the main tables of a stored run."""
     from rich.console import Console
 
     from freepage.analysis.results import build_results
@@ -53,6 +55,7 @@ def show_run(folder: Path) -> None:
     _print_doubts(console, results["doubts"])
     for name, experiment in results["experiments"].items():
         _print_experiment(console, name, experiment["arms"])
+    _print_claims(console, results["claims"])
     _print_evidence(console, build_tables(results, run.manifest))
     _print_failures(console, results["trials"])
 
@@ -108,6 +111,25 @@ def _print_experiment(console: Console, name: str, arms: dict[str, dict[str, Any
             f"[{ARM_STYLES[arm]}]{arm}[/]", *(show_value(estimates[key]) for key in COLUMNS.values())
         )
     console.print(table)
+
+
+def _print_claims(console: Console, claims: list[dict[str, Any]]) -> None:
+    """Print how many of the article's claims hold here, and a line for each that does not."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from freepage.report.tables import claim_number
+
+    counts = Counter(claim["decision"] for claim in claims)
+    console.print(
+        f"  Of {len(claims)} claims of the article: {counts['confirmed']} confirmed, "
+        f"{counts['contradicted']} contradicted, {counts['not-decidable']} not decidable here"
+    )
+    for claim in (c for c in claims if c["decision"] == "contradicted"):
+        text = Text("contradicted: ", style="yellow").append(claim["text"], style="default")
+        numbers = f" Article: {claim['article']}. Here ({claim['experiment']}): {claim_number(claim).text}."
+        console.print(Padding(text.append(numbers, style="dim"), (0, 0, 0, 2)))
+    console.print()
 
 
 def _print_evidence(console: Console, tables: list[Table]) -> None:

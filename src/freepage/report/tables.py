@@ -71,11 +71,11 @@ def _claim_row(claim: Mapping[str, Any]) -> tuple[Cell, ...]:
         Cell(DECISION_OF_CLAIM[claim["decision"]], claim["reason"]),
         Cell(claim["text"], f"{claim['experiment']}; {claim['rule']}"),
         Cell(claim["article"]),
-        _claim_numbers(claim),
+        claim_number(claim),
     )
 
 
-def _claim_numbers(claim: Mapping[str, Any]) -> Cell:
+def claim_number(claim: Mapping[str, Any]) -> Cell:
     """Show the number that decides, with its interval and what stands beside it below."""
     decides = next((n for n in claim["numbers"] if n["name"] == claim["number"]), None)
     beside = [f"{n['label']} {show_value(n)}" for n in claim["numbers"] if n is not decides]
