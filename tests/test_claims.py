@@ -165,7 +165,7 @@ def test_a_claim_of_every_experiment_falls_with_one_of_them():
         (Bounds(at_least=0.8), "fraction", "at least 80\u00a0%"),
         (Bounds(at_most=2**30), "bytes", "at most 1.00 GiB"),
         (Bounds(at_least=1.1, at_most=1.6), "ratio", "between 1.1 and 1.6 times"),
-        (Bounds(above=1.0, at_most=1.6), "ratio", "more than 1 times and at most 1.6 times"),
+        (Bounds(above=1.0, at_most=1.6), "ratio", "more than 1 and at most 1.6 times"),
         (Bounds(above=0.0), "bytes", "more than 0"),
     ],
 )
@@ -227,7 +227,7 @@ def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
     assert table.note.endswith("8 more need experiments that this run does not have.")
     row = next(r for r in table.rows if "about a third" in r[1].text)
     assert row[0].text == "confirmed"
-    assert "11.4 s" in row[2].text
+    assert "11.4\u00a0s" in row[2].text
     assert row[3].text == "1.33×"
     assert "vm-fpr" in row[3].interval
     assert "this host low" in table_csv(table).splitlines()[0]

@@ -38,10 +38,14 @@ class Bounds:
 
     def describe(self, unit: str) -> str:
         """Say the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""
-        if self.at_least is not None and self.at_most is not None:
-            return f"between {format_bound(self.at_least, '')} and {format_bound(self.at_most, unit)}"
-        words = {"more than": self.above, "at least": self.at_least, "at most": self.at_most}
-        return " and ".join(f"{word} {format_bound(b, unit)}" for word, b in words.items() if b is not None)
+        if self.at_most is None:
+            word, low = ("at least", self.at_least) if self.above is None else ("more than", self.above)
+            return f"{word} {format_bound(low or 0.0, unit)}"
+        most = format_bound(self.at_most, unit)
+        if self.at_least is not None:
+            return f"between {format_bound(self.at_least, '')} and {most}"
+        above = f"more than {format_bound(self.above, '')} and " if self.above is not None else ""
+        return f"{above}at most {most}"
 
     def _falls_short(self, value: float) -> bool:
         return (self.at_least is not None and value < self.at_least) or (
