@@ -39,6 +39,8 @@ TRY_DURATION_S = 12.0
 TRY_RUNTIME_S = 0.5
 SHORTEST_RUNTIME_S = 1.5
 SHORTEST_CHURN_S = 20.0
+SHORTEST_HOLD_S = 2.0
+SHORTEST_TRY_HOLD_S = 0.5
 
 
 def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study:
@@ -94,7 +96,7 @@ def scale_group(
         return _scale_io(group, file, scale, conditions)
     if workload == "command":
         return _scale_command(group, file, conditions)
-    return _scale_memory(group, file, scale, conditions, owns_node=experiment.node_memory is not None)
+    return _scale_memory(group, file, scale, conditions)
 
 
 def scale_time(scale: float, block_bytes: float, idle_s: float) -> float:
@@ -107,23 +109,21 @@ def scale_time(scale: float, block_bytes: float, idle_s: float) -> float:
     return min(1.0, max(scale, least))
 
 
-def _scale_memory(
-    group: Group, file: GroupFile, scale: float, conditions: Conditions, *, owns_node: bool
-) -> Group:
+def _scale_memory(group: Group, file: GroupFile, scale: float, conditions: Conditions) -> Group:
     if file.size is None or file.hold is None or file.idle is None:
         raise TypeError(file.kind)
-    factor = scale
-    if owns_node and scale < 1:
-        # Counts shrink by their root: blocks take what is left, so that the demand keeps its share of the node.
-        factor = scale * file.instances * file.processes / (group.instances * group.processes)
-    size = _scale_sizes(file, factor, conditions.node_memory_bytes)
+    size = _scale_sizes(file, _size_factor(group, file, scale), conditions.node_memory_bytes)
     mean_idle_s = (file.idle.min + file.idle.max) / 2
     # Churn is about times far shorter than FPR's own: they stay.
     time = 1.0 if file.kind == "churn" else scale_time(scale, size.maximum, mean_idle_s)
     slot_s = _slot_s(file, size, group.instances * group.processes, conditions)
     hold, idle = _scale_durations(file.hold, time), _scale_durations(file.idle, time)
-    if scale < TRY_SCALE and file.kind in CYCLIC:
-        hold = Range(*(min(v, 0.5) for v in (hold.minimum, hold.maximum, hold.step)))
+    if scale < 1 and file.kind in CYCLIC:
+        # All do the same at once: nothing depends on the duty cycle.
+        shortest_s = SHORTEST_TRY_HOLD_S if scale < TRY_SCALE else SHORTEST_HOLD_S
+        hold = _times(
+            _scale_durations(file.hold, 1.0), max(scale, min(time, shortest_s / (file.hold.max or 1.0)))
+        )
     elif scale < TRY_SCALE and file.kind == "random":
         fit = min(1.0, TRY_DURATION_S / (slot_s + hold.maximum + idle.maximum))
         hold, idle = _times(hold, fit), _times(idle, fit)
@@ -144,6 +144,16 @@ def _scale_memory(
         last_idle_s=min(1.0, idle.maximum) if scale < TRY_SCALE else idle.maximum,
     )
     return _last(scaled, file, scale, time)
+
+
+def _size_factor(group: Group, file: GroupFile, scale: float) -> float:
+    """Give the factor for blocks: what is left of the scale once there are fewer of them, so that their sum follows it.
+
+    Churn keeps to the scale itself: larger blocks would not be touched in the time they are held.
+    """
+    if scale >= 1 or file.kind == "churn":
+        return scale
+    return min(1.0, scale * file.instances * file.processes / (group.instances * group.processes))
 
 
 def _last(group: Group, file: GroupFile, scale: float, time: float) -> Group:
