@@ -52,6 +52,8 @@ ESTIMATED = {
     "main_loop_cpu_s": "s",
     "other_cpu_s": "s",
     "main_loop_cpu_s_per_gib": "s/GiB",
+    "command_s": "s",
+    "command_failures": "runs",
 }
 
 Values = dict[str, dict[str, float | None]]
@@ -122,6 +124,7 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
         "reallocation_against_first": estimate_ratio(
             by_repeat(Arm.VM_FPR, "alloc_rest_s"), by_repeat(Arm.VM_FPR, "alloc_first_s")
         ),
+        "command_ratio": ratio("command_s", Arm.VM_FPR, Arm.VM),
         "first_allocation_penalty": ratio("alloc_first_s", Arm.VM_FPR, Arm.VM),
         "allocation_penalty": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.VM),
         "allocation_against_pod": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.POD),

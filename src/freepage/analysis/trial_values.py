@@ -120,7 +120,19 @@ def measure_trial(trial: TrialData) -> dict[str, float | None]:
         | _measure_excess(trial)
         | _measure_cpu(trial)
         | _measure_skew(trial)
+        | _measure_commands(trial)
     )
+
+
+def _measure_commands(trial: TrialData) -> dict[str, float | None]:
+    """How long a user's program ran, mean over the times it ended well, and how often it did not."""
+    import polars as pl
+
+    if trial.record.kind != "command":
+        return {"command_s": None, "command_failures": None}
+    rows = trial.events.filter(pl.col("action") == Action.RUN)
+    well: list[float] = rows.filter("ok")["wall_s"].to_list()
+    return {"command_s": fmean(well) if well else None, "command_failures": float(len(rows) - len(well))}
 
 
 def _measure_node(trial: TrialData, node: Series) -> dict[str, float | None]:

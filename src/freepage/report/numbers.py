@@ -19,6 +19,7 @@ _SHOWN = {
     "s/GiB": (1.0, 2, " s/GiB"),
     "GiB/s": (1.0, 2, " GiB/s"),
     "cores": (1.0, 2, " cores"),
+    "runs": (1.0, 1, " runs"),
     "ratio": (1.0, 2, "×"),
     "GiB x s": (1.0, 1, " GiB·s"),
 }

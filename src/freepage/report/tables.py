@@ -41,7 +41,18 @@ def build_tables(results: Results, manifest: Manifest) -> list[Table]:
     """Build every table that has something to show, in the order of the page."""
     tables = [
         build(results)
-        for build in (_claims, _allocation, _memory, _release, _cpu, _burst, _comparison, _evidence, _trials)
+        for build in (
+            _claims,
+            _allocation,
+            _memory,
+            _release,
+            _cpu,
+            _burst,
+            _commands,
+            _comparison,
+            _evidence,
+            _trials,
+        )
     ]
     return [t for t in [*tables, _conditions(manifest)] if t.rows]
 
@@ -183,6 +194,7 @@ def _cpu(results: Results) -> Table:
 _COMPARISONS = {
     "reallocation_penalty": "Allocating again, FPR against no FPR",
     "reallocation_against_first": "Later allocations against the first, with FPR",
+    "command_ratio": "Program's time, FPR against no FPR",
     "first_allocation_penalty": "First allocation, FPR against no FPR",
     "allocation_penalty": "All allocations per GiB, FPR against no FPR",
     "allocation_against_pod": "All allocations per GiB, FPR against pod",
@@ -205,6 +217,17 @@ def _burst(results: Results) -> Table:
         "the 10 s after they free, when reports arrive.",
         ("experiment", "arm", "skew, most", "skew, 99 %", "CPU peak allocating", "CPU peak after freeing"),
         _by_arm(results, keys, lambda e: e["start_skew_max_s"] is not None),
+    )
+
+
+def _commands(results: Results) -> Table:
+    return Table(
+        "commands",
+        "Programs",
+        "Seconds the study's own program ran, mean over the times it ended with status 0, and how often it did not. What it "
+        "wrote is in the run folder, trials/ID/output.",
+        ("experiment", "arm", "ran for", "failed"),
+        _by_arm(results, ("command_s", "command_failures"), lambda e: e["command_failures"] is not None),
     )
 
 
