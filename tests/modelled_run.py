@@ -361,6 +361,7 @@ def _record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
+        kind=trial.experiment.kind,
     )
 
 

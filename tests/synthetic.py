@@ -106,6 +106,7 @@ def write_trial(folder, trial, truth):
         trial.order,
         TrialStatus.OK,
         trial.duration_s,
+        kind=trial.experiment.kind,
     )
     if trial.order in truth.failed:
         record = replace(

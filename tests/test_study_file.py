@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from freepage.analysis.verdict import DEFAULT_RULE
 from freepage.errors import StudyError
 from freepage.records import Arm
-from freepage.study_file import Share, parse_study
+from freepage.study_file import THRESHOLDS, Share, parse_study
 from freepage.units import MIB
 
 STUDY = """name = "mine"
@@ -129,6 +130,17 @@ def test_an_experiment_can_have_groups_of_instances_that_differ():
 def test_impossible_groups_are_refused_with_what_is_wrong(before, after, words):
     assert before in HOST_IO
     assert words in complaint(HOST_IO.replace(before, after, 1))
+
+
+def test_a_threshold_the_rule_has_not_is_refused_with_what_was_meant():
+    words = complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gb = 1.0\n")
+    assert "there is no threshold 'max_extra_cpu_s_per_gb'" in words
+    assert "did you mean 'max_extra_cpu_s_per_gib'?" in words
+    assert "max_extra_cpu_s_per_gib" in complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gib = -1\n")
+
+
+def test_a_study_may_give_every_threshold_of_the_rule_and_no_other():
+    assert set(THRESHOLDS) == set(DEFAULT_RULE)
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line():

@@ -48,6 +48,15 @@ _NEEDED = {
     "fio": ("file", "runtime"),
     "command": ("command",),
 }
+# The thresholds of the verdict's rule; freepage.analysis.verdict has the defaults.
+THRESHOLDS = (
+    "min_given_back_fraction",
+    "max_given_back_fraction_without",
+    "max_reallocation_penalty",
+    "max_extra_cpu_s_per_gib",
+    "max_extra_cpu_cores_per_vm",
+    "min_io_ratio",
+)
 _EXPERIMENT_KEYS = {"kind", "name", "title", "repeats", "arms", "node_memory", "group"}
 
 
@@ -98,6 +107,7 @@ Size = Annotated[int | Share, BeforeValidator(_read_size)]
 SizeOrAuto = Annotated[int | Share | Literal["auto"], BeforeValidator(_read_file_size)]
 StudyArm = Annotated[Arm, AfterValidator(_check_arm)]
 Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0)]
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
 
 
@@ -241,6 +251,16 @@ def _check_host_io(file: ExperimentFile) -> None:
         raise ValueError("kind 'host-io' needs one [[experiment.group]] of kind 'fio', with carrier = 'pod'")
 
 
+def _check_thresholds(value: dict[str, float]) -> dict[str, float]:
+    """Raise ValueError for a threshold that the rule has not: mistyped, it would silently leave the default in force."""
+    stray = next((key for key in value if key not in THRESHOLDS), None)
+    if stray is not None:
+        close = difflib.get_close_matches(stray, THRESHOLDS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(THRESHOLDS)}"
+        raise ValueError(f"there is no threshold {stray!r}; {hint}")
+    return value
+
+
 class FitFile(BaseModel):
     """What the default scale has to fit into: a share of the available memory, and a duration."""
 
@@ -261,7 +281,7 @@ class StudyFile(BaseModel):
     interval: Annotated[float, BeforeValidator(_read_duration), Field(ge=0.1, le=60)] = 1.0
     scale: Annotated[float, Field(gt=0, le=100)] | None = None
     fit: FitFile = FitFile()
-    verdict: dict[str, float] = {}
+    verdict: Annotated[dict[str, Threshold], AfterValidator(_check_thresholds)] = {}
     experiment: Annotated[tuple[ExperimentFile, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
