@@ -27,6 +27,7 @@ from freepage.sampling.cgroupfs import (
 )
 from freepage.sampling.procfs import (
     parse_family_cpu_s,
+    parse_guest_cpu,
     parse_meminfo,
     parse_pressure,
     parse_stat_cpu,
@@ -72,6 +73,9 @@ def test_cpu_time_is_read_in_seconds_and_a_state_an_old_kernel_lacks_is_none():
     values = parse_stat_cpu("cpu  100 0 250 4000 5 0 1\ncpu0 1 2 3\n")
     assert (values["cpu_user_s"], values["cpu_system_s"]) == (1.0, 2.5)
     assert values["cpu_steal_s"] is None
+    guest = parse_guest_cpu("cpu  100 50 250 4000 5 20 30 7\n")
+    assert guest == {"guest_cpu_user_s": 1.5, "guest_cpu_system_s": 3.0, "guest_cpu_steal_s": 0.07}
+    assert set(parse_guest_cpu("").values()) == {None}
     assert parse_stat_cpu(recorded("stat-6.18.txt"))["cpu_guest_s"] is not None
     assert set(parse_stat_cpu("").values()) == {None}
 

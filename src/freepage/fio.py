@@ -17,6 +17,7 @@ CELL = "cell"
 BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 DEVICE_FILE_BYTES = 64 * MIB
 LONGEST_DEVICE_RUN_S = 2.0
+DEVICE_SHARE = 0.6
 # What a fio may take beyond its plan before it is taken to be stuck.
 STUCK_S = 60.0
 # What a file system needs beside the files: a journal, inodes, some slack. xfs refuses disks below 300 MiB.
@@ -50,7 +51,7 @@ class IoJob:
 
     @property
     def device_run_s(self) -> float:
-        return min(self.runtime_s, LONGEST_DEVICE_RUN_S)
+        return min(self.runtime_s * DEVICE_SHARE, LONGEST_DEVICE_RUN_S)
 
     @property
     def disk_bytes(self) -> int:

@@ -222,6 +222,23 @@ GUEST_METRICS = (
         "page faults in the guest without input",
     ),
     Metric(
+        "guest_cpu_user_s", "s", COUNTER, "guest /proc/stat user, nice", "CPU time of the guest's programs"
+    ),
+    Metric(
+        "guest_cpu_system_s",
+        "s",
+        COUNTER,
+        "guest /proc/stat system, irq, softirq",
+        "CPU time of the guest's kernel",
+    ),
+    Metric(
+        "guest_cpu_steal_s",
+        "s",
+        COUNTER,
+        "guest /proc/stat steal",
+        "time the guest wanted to run and its host did not let it",
+    ),
+    Metric(
         "guest_stats_age_s",
         "s",
         GAUGE,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from freepage.study_file import StudyFile
 
 # What a trial needs beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
-PLANNED_OVERHEAD_S = {"kvm": 5.0, "tcg": 7.0}
+PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
 PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
 # What an emulator takes beside the guest's memory, for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
@@ -119,13 +119,15 @@ def _overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
 def fit_scale(file: StudyFile, conditions: Conditions, available_bytes: int) -> float:
     """Find the largest scale, at most 1, whose memory and duration fit what the study's [fit] allows here."""
     memory = file.fit.memory
+    kvm_s = file.fit.duration_kvm if conditions.accelerator == "kvm" else None
+    longest_s = file.fit.duration if kvm_s is None else kvm_s
     budget_bytes = memory * available_bytes if memory <= 1 else float(memory)
     if file.scale is not None:
         return file.scale
     return _largest_scale(
         lambda scale: (
             _demand_bytes(file, scale, conditions) <= budget_bytes
-            and _duration_s(file, scale, conditions) <= file.fit.duration
+            and _duration_s(file, scale, conditions) <= longest_s
         )
     )
 

@@ -37,7 +37,7 @@ PAGE_CACHE_SHARE = 0.85
 TRY_SCALE = 0.015
 TRY_DURATION_S = 12.0
 TRY_RUNTIME_S = 0.5
-SHORTEST_RUNTIME_S = 1.5
+SHORTEST_RUNTIME_S = 1.0
 SHORTEST_CHURN_S = 20.0
 SHORTEST_HOLD_S = 2.0
 SHORTEST_TRY_HOLD_S = 0.5
@@ -45,6 +45,12 @@ SHORTEST_TRY_HOLD_S = 0.5
 
 def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study:
     """Give the study at `scale`; StudyError for one that makes no sense there."""
+    fitting = [e for e in study.experiment if _arms_of(e, study)]
+    if not fitting:
+        raise StudyError(
+            f"no experiment of the study runs on {', '.join(study.arms)}",
+            hint=f"they run on {', '.join(dict.fromkeys(a for e in study.experiment for a in e.arms or ()))}",
+        )
     return Study(
         name=study.name,
         title=study.title or study.name,
@@ -52,7 +58,7 @@ def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study
         arms=study.arms,
         interval_s=study.interval,
         scale=scale,
-        experiments=tuple(scale_experiment(e, scale, conditions, study) for e in study.experiment),
+        experiments=tuple(scale_experiment(e, scale, conditions, study) for e in fitting),
         verdict_rule=study.verdict,
     )
 
@@ -61,13 +67,12 @@ def scale_experiment(
     file: ExperimentFile, scale: float, conditions: Conditions, study: StudyFile
 ) -> Experiment:
     """Give one experiment at `scale` on a node of these conditions."""
-    arms = tuple(a for a in study.arms if file.arms is None or a in file.arms)
     experiment = Experiment(
         name=name_of(file),
         kind=file.kind,
         title=file.title or name_of(file),
         repeats=file.repeats or study.repeats,
-        arms=arms,
+        arms=_arms_of(file, study),
         duration_s=0.0,
         groups=tuple(scale_group(g, scale, conditions, experiment=file) for g in file.groups),
     )
@@ -75,6 +80,10 @@ def scale_experiment(
         return _join_groups(experiment, file, scale, conditions, study.seed)
     (group,) = experiment.groups
     return replace(experiment, duration_s=group.duration_s, groups=(group,))
+
+
+def _arms_of(file: ExperimentFile, study: StudyFile) -> tuple[Arm, ...]:
+    return tuple(a for a in study.arms if file.arms is None or a in file.arms)
 
 
 def scale_group(
@@ -265,7 +274,7 @@ def _lead_s(io: Group, memory: tuple[Group, ...], scale: float) -> float:
     period_s = max(g.hold.mean + g.idle.mean for g in memory)
     if scale < TRY_SCALE:
         return min(io.after_s, period_s)
-    return min(io.after_s, max(io.after_s * scale, 4 * period_s))
+    return min(io.after_s, max(io.after_s * scale, 3 * period_s))
 
 
 def _lasting(group: Group, end_s: float) -> int:

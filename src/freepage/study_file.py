@@ -262,11 +262,12 @@ def _check_thresholds(value: dict[str, float]) -> dict[str, float]:
 
 
 class FitFile(BaseModel):
-    """What the default scale has to fit into: a share of the available memory, and a duration."""
+    """What the default scale has to fit into: a share of the available memory, and a duration (under KVM another)."""
 
     model_config = _STRICT
     memory: Size = Share(0.6)
     duration: Duration = 900.0
+    duration_kvm: Duration | None = None
 
 
 class StudyFile(BaseModel):

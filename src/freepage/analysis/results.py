@@ -43,6 +43,7 @@ ESTIMATED = {
     "release_rate_gib_s": "GiB/s",
     "node_cpu_cores": "cores",
     "instance_cpu_cores": "cores",
+    "guest_cpu_cores": "cores",
     "node_cpu_peak_cores": "cores",
     "cpu_alloc_peak_cores": "cores",
     "cpu_release_peak_cores": "cores",

@@ -216,6 +216,7 @@ def _measure_cpu(trial: TrialData) -> dict[str, float | None]:
         "cpu_alloc_peak_cores": _peak_cores(trial, busy_cores, Action.ALLOCATE),
         "cpu_release_peak_cores": _peak_cores(trial, busy_cores, Action.FREE),
         "vcpu_cpu_s": _sum([_growth(trial, i, "cpu_vcpu_s") for i in instances_of(trial)]),
+        "guest_cpu_cores": _guest_cores(trial),
         "other_cpu_s": _sum([_growth(trial, i, "cpu_other_s") for i in instances_of(trial)]),
         "instance_cpu_s": _sum(totals),
         "given_back_gib": back_gib,
@@ -224,6 +225,22 @@ def _measure_cpu(trial: TrialData) -> dict[str, float | None]:
         "main_loop_cpu_s": main_s,
         "main_loop_cpu_s_per_gib": main_s / back_gib if main_s is not None and back_gib > 0.05 else None,
     }
+
+
+def _guest_cores(trial: TrialData) -> float | None:
+    """Give how many cores the guests say they were busy with, programs and kernels, between their first and last answer."""
+    rates = []
+    for instance in instances_of(trial):
+        user, system = (
+            metric_series(trial, instance, f"guest_cpu_{kind}_s")
+            .known()
+            .between(0, trial.record.planned_duration_s)
+            for kind in ("user", "system")
+        )
+        if len(user.t_s) > 1 and len(system.t_s) > 1:
+            busy_s = user.values[-1] - user.values[0] + system.values[-1] - system.values[0]
+            rates.append(float(busy_s / (user.t_s[-1] - user.t_s[0])))
+    return sum(rates) if rates else None
 
 
 def _fallen_bytes(trial: TrialData, instance: str) -> float:

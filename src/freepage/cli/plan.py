@@ -52,16 +52,30 @@ def _print_trials(trials: list[Trial]) -> None:
 
     print("\ntrials, in order")
     for trial in trials:
-        vm = "" if trial.arm == "pod" else f", {format_bytes(trial.instances[0].vm_memory_bytes)} guest"
         print(
-            f"  {trial.order + 1:3}  {trial.experiment.name:10} {trial.arm:7} repeat {trial.repeat + 1}  "
-            f"{len(trial.instances)} x {len(trial.instances[0].schedules)} processes{vm}, "
-            f"needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
+            f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} repeat {trial.repeat + 1}  "
+            f"{_describe_instances(trial)}, needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
         )
 
 
+def _describe_instances(trial: Trial) -> str:
+    """Say how many instances of each kind a trial has."""
+    from freepage.units import format_bytes
+
+    kinds: dict[str, int] = {}
+    for plan in trial.instances:
+        guest = "" if plan.carrier == "pod" else f", {format_bytes(plan.vm_memory_bytes)} guest"
+        disk = "" if plan.data is None else f", {format_bytes(plan.data.bytes)} {plan.data.filesystem}"
+        count = len(plan.schedules)
+        words = f"{plan.carrier} ({count} process{'es' if count > 1 else ''}{guest}{disk})"
+        kinds[words] = kinds.get(words, 0) + 1
+    return " + ".join(f"{count} x {words}" for words, count in kinds.items())
+
+
 def _print_schedules(trials: list[Trial]) -> None:
-    print("\nschedules, the same on every arm and repeat (a: allocate, f: free, at seconds after the start)")
+    print(
+        "\nschedules, the same on every arm and repeat (a: allocate, f: free, r: run, at seconds after the start)"
+    )
     for trial in {t.experiment.name: t for t in reversed(trials)}.values():
         for instance in trial.instances:
             for process in instance.schedules:
@@ -71,8 +85,9 @@ def _print_schedules(trials: list[Trial]) -> None:
 def _describe_steps(process: ProcessSchedule) -> str:
     from freepage.units import format_bytes
 
-    words = [
-        f"a {format_bytes(s.bytes)} @{s.at_s:g}" if s.action == "allocate" else f"f @{s.at_s:g}"
-        for s in process.steps
-    ]
-    return ", ".join(words) or "nothing to do within the duration"
+    words = {
+        "allocate": lambda s: f"a {format_bytes(s.bytes)} @{s.at_s:g}",
+        "free": lambda s: f"f @{s.at_s:g}",
+        "run": lambda s: f"r {s.label} @{s.at_s:g}",
+    }
+    return ", ".join(words[s.action](s) for s in process.steps) or "nothing to do within the duration"

@@ -164,6 +164,7 @@ def _release(results: Results) -> Table:
 def _cpu(results: Results) -> Table:
     keys = (
         "instance_cpu_cores",
+        "guest_cpu_cores",
         "vcpu_cpu_s",
         "main_loop_cpu_s",
         "other_cpu_s",
@@ -174,12 +175,13 @@ def _cpu(results: Results) -> Table:
     return Table(
         "cpu",
         "CPU",
-        "Cores the instances used on average; CPU time of QEMU's threads: those that execute the guest, the main loop, where "
+        "Cores the instances used on average, and cores that guests say they were busy with; CPU time of QEMU's threads: those that execute the guest, the main loop, where "
         "reports are handled (also for each GiB given back), and others; cores the whole host was busy with, mean and peak.",
         (
             "experiment",
             "arm",
             "instances",
+            "in guests",
             "vCPU",
             "main loop",
             "other",

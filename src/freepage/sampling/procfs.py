@@ -63,6 +63,15 @@ def parse_stat_cpu(text: str) -> Values:
     }
 
 
+def parse_guest_cpu(text: str) -> Values:
+    """Read a guest's /proc/stat: CPU seconds of its programs, its kernel, and what its host took; None for no text."""
+    found = parse_stat_cpu(text)
+    groups = {"user": ("user", "nice"), "system": ("system", "irq", "softirq"), "steal": ("steal",)}
+    return {
+        f"guest_cpu_{name}_s": _sum([found[f"cpu_{s}_s"] for s in states]) for name, states in groups.items()
+    }
+
+
 def parse_vmstat(text: str) -> Values:
     """Read /proc/vmstat: counts by metric id; allocation stalls of all zones together."""
     counts = {
@@ -162,6 +171,11 @@ def _thread_cpu_s(pid: int, tid: int) -> float:
 def _parse_colons(text: str) -> dict[str, float]:
     found = re.findall(r"^([\w()]+):\s+(\d+)( kB)?", text, re.MULTILINE)
     return {name: float(number) * (_KIB if unit else 1) for name, number, unit in found}
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _pick(found: dict[str, float], ids: dict[str, str]) -> Values:

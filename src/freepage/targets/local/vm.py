@@ -19,7 +19,7 @@ from freepage.fpr.evidence import parse_choice, parse_features, parse_reporting_
 from freepage.records import Evidence
 from freepage.sampling.balloon import parse_buddyinfo, parse_guest_stats
 from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import read_process_cpu, read_process_memory, read_text
+from freepage.sampling.procfs import parse_guest_cpu, read_process_cpu, read_process_memory, read_text
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.targets.local.qemu_command import BALLOON_ID, VmPipes, VmShape, build_command, find_architecture
 from freepage.worker.channel import open_socket_channel
@@ -74,6 +74,7 @@ class Vm:
         buddyinfo = await self.worker.read_text("/proc/buddyinfo")
         reports = await self._count_reports()
         values = parse_guest_stats(stats or {}, time.time()) | parse_buddyinfo(buddyinfo or "")
+        values |= parse_guest_cpu(await self.worker.read_text("/proc/stat") or "")
         return values | {"reports_handled": reports}
 
     async def read_evidence(self) -> Evidence:

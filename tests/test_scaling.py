@@ -1,0 +1,134 @@
+"""What a scale makes of experiments, groups and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from freepage.errors import CapacityError, StudyError
+from freepage.plan import fit_scale, plan_trials, planned_duration_s
+from freepage.records import Action, Arm
+from freepage.run import Request, check_disk, prepare
+from freepage.scaling import TRY_SCALE, expected_levels, scale_study
+from freepage.schedule import build_schedule
+from freepage.study import Conditions, Group, Range, builtin_studies, read_study
+from freepage.units import GIB, MIB
+
+SMALL = Conditions(node_memory_bytes=24 * GIB, cores=2, accelerator="tcg")
+LAPTOP = Conditions(node_memory_bytes=32 * GIB, cores=8, accelerator="kvm")
+HOST = {"memory_total_bytes": 24 * GIB, "memory_available_bytes": 22 * GIB, "cpus_logical": 2}
+
+
+def scaled(name, scale, conditions=SMALL, *overrides):
+    return scale_study(read_study(name, overrides)[0], scale, conditions)
+
+
+@pytest.mark.parametrize("name", [n for n in builtin_studies() if n not in {"quick", "article"}])
+def test_any_experiment_can_be_tried_in_about_a_minute(name):
+    trials = prepare(Request(name, scale=0.01), "tcg", HOST).trials
+    for experiment in {t.experiment.name for t in trials}:
+        mine = [t for t in trials if t.experiment.name == experiment]
+        assert planned_duration_s(mine, "tcg") <= 75, experiment
+        assert len(mine) <= 3
+
+
+@pytest.mark.parametrize(("conditions", "minutes"), [(SMALL, 40), (LAPTOP, 20)])
+def test_the_whole_article_fits_its_time_and_memory(conditions, minutes):
+    file = read_study("article")[0]
+    scale = fit_scale(file, conditions, 20 * GIB)
+    trials = plan_trials(scale_study(file, scale, conditions))
+    assert scale >= TRY_SCALE
+    assert planned_duration_s(trials, conditions.accelerator) <= minutes * 60
+    assert max(t.demand_bytes for t in trials) <= 0.7 * 20 * GIB
+
+
+@pytest.mark.parametrize("name", ["random", "burst"])
+def test_the_memory_of_a_whole_experiment_follows_the_scale(name):
+    (whole,), (small,) = (scaled(name, s).experiments[0].groups for s in (1.0, 0.05))
+    share = small.instances * small.peak_demand_bytes / (whole.instances * whole.peak_demand_bytes)
+    assert share == pytest.approx(0.05, rel=0.1)
+
+
+def test_the_times_of_churn_stay_short():
+    (group,) = scaled("churn", 0.05).experiments[0].groups
+    assert (group.hold.minimum, group.hold.maximum) == (0.5, 1.5)
+
+
+def test_host_io_is_planned_alone_too_and_has_a_node_of_its_own():
+    trials = plan_trials(scaled("host-io", 0.05))
+    assert {t.arm for t in trials} == {Arm.BASELINE, Arm.VM, Arm.VM_FPR}
+    alone = next(t for t in trials if t.arm is Arm.BASELINE)
+    beside = next(t for t in trials if t.arm is Arm.VM_FPR)
+    assert [(i.name, i.carrier) for i in alone.instances] == [("host-io-fio-0", Arm.POD)]
+    assert {i.carrier for i in beside.instances} == {Arm.POD, Arm.VM_FPR}
+    assert alone.node_memory_bytes == beside.node_memory_bytes < 24 * GIB
+
+
+def test_the_hosts_test_file_fits_between_what_vms_hold_with_fpr_and_without():
+    for conditions in (SMALL, replace(SMALL, node_memory_bytes=8 * GIB, node_is_cgroup=True)):
+        experiment = scaled("host-io", 0.03, conditions).experiments[0]
+        memory, fio = experiment.groups
+        window = (fio.after_s, experiment.duration_s)
+        with_fpr, without = expected_levels(experiment.name, (memory,), 1, *window)
+        node = experiment.node_memory_bytes or conditions.node_memory_bytes
+        overhead = memory.instances * 260 * MIB
+        assert with_fpr < without
+        assert with_fpr + fio.io.file_bytes + overhead < node < without + fio.io.file_bytes + overhead
+    assert experiment.node_memory_bytes is None
+
+
+def test_expected_levels_are_what_is_held_within_two_passes_and_what_ever_was():
+    group = Group(
+        "m", "random", None, 1, 1, 1, 0, Range(MIB, MIB, 1), Range(2, 2, 1), Range(18, 18, 1), start="held"
+    )
+    group = replace(group, duration_s=100.0)
+    with_fpr, without = expected_levels("x", (group,), 1, 20.0, 80.0)
+    assert without == pytest.approx(MIB)
+    assert with_fpr == pytest.approx(MIB * 6 / 20, rel=0.1)
+
+
+def test_memory_groups_of_host_io_hold_until_fio_has_ended():
+    experiment = scaled("host-io", 0.05).experiments[0]
+    memory = experiment.groups[0]
+    steps = [
+        s for p in range(memory.processes) for s in build_schedule(memory, 1, "host-io-memory-0", p).steps
+    ]
+    assert max(s.at_s for s in steps if s.action is Action.ALLOCATE) > 0.8 * experiment.duration_s
+
+
+def test_arms_an_experiment_has_not_are_left_out_and_none_left_is_refused():
+    study = scaled("article", 0.05, SMALL, 'arms=["pod","vm"]')
+    arms = {e.name: e.arms for e in study.experiments}
+    assert arms["cycle"] == (Arm.POD, Arm.VM)
+    assert arms["host-io"] == (Arm.BASELINE, Arm.VM)
+    with pytest.raises(StudyError, match="no experiment of the study runs on pod") as caught:
+        scaled("host-io", 0.05, SMALL, 'arms=["pod"]')
+    assert "vm, vm-fpr" in caught.value.hint
+
+
+def test_a_process_starts_held_with_the_probability_given():
+    (group,) = scaled("random", 0.1, SMALL, "random.start=0.25").experiments[0].groups
+    held = [build_schedule(group, 1, f"random-{n}", 0).steps[0].at_s == 0 for n in range(400)]
+    assert 0.18 < sum(held) / 400 < 0.32
+
+
+def test_test_files_that_do_not_fit_the_disk_are_refused_before_anything_starts(tmp_path, monkeypatch):
+    prepared = prepare(Request("guest-io", scale=0.05), "tcg", HOST)
+    check_disk(prepared, tmp_path / "run")
+    usage = type("Usage", (), {"free": GIB})
+    monkeypatch.setattr("freepage.run.shutil.disk_usage", lambda _: usage)
+    with pytest.raises(CapacityError, match=r"the test files need 1\.[0-9]+ GiB, and .* has 1\.00 GiB free"):
+        check_disk(prepared, tmp_path / "run")
+
+
+def test_streams_that_no_layout_of_files_fits_are_refused():
+    with pytest.raises(StudyError, match="one stream through all files, or as many as there are files"):
+        scaled("guest-io", 0.05, SMALL, "guest-io-ext4.streams=[2, 7]")
+
+
+def test_a_guest_for_fio_has_its_share_and_what_does_not_shrink():
+    (group,) = scaled("guest-io", 0.05).experiments[0].groups
+    assert group.io.file_bytes == pytest.approx(0.05 * 28 * GIB, rel=0.01)
+    assert group.vm_memory_bytes == pytest.approx(0.05 * 32 * GIB + 224 * MIB, rel=0.02)
+    assert group.io.disk_bytes > group.io.file_bytes + 64 * MIB
