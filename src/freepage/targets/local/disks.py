@@ -140,16 +140,16 @@ def _check_guest_modules(kernel: Path | None, filesystem: str | None) -> None:
 @cache
 def _check_host_file_system(filesystem: str) -> None:
     """Mounting loads the module where there is one: only a kernel that has neither cannot mount it."""
-    known = read_text(Path("/proc/filesystems")).split()
-    module = (
-        subprocess.run(["modprobe", "-n", filesystem], capture_output=True, check=False)
-        if shutil.which("modprobe")
-        else None
-    )
-    if filesystem not in known and (module is None or module.returncode != 0):
+    if filesystem not in read_text(Path("/proc/filesystems")).split() and not _has_module(filesystem):
         raise HostError(
             f"this host's kernel has no {filesystem}, so a pod cannot have it",
             hint=f"modprobe {filesystem}, or another filesystem in the study",
         )
     if not Path("/dev/loop-control").exists():
         raise HostError("this host has no loop devices for a pod's disk", hint="modprobe loop")
+
+
+def _has_module(name: str) -> bool:
+    if shutil.which("modprobe") is None:
+        return False
+    return subprocess.run(["modprobe", "-n", name], capture_output=True, check=False).returncode == 0
