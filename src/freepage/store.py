@@ -58,6 +58,14 @@ class TrialData:
     schedules: dict[str, list[ProcessSchedule]]
     samples: pl.DataFrame
     events: pl.DataFrame
+    folder: Path | None = None
+
+    def read_output(self, instance: str, process: int, index: int, ending: str = "out") -> str | None:
+        """Read what the program of one step wrote ("err": its errors); None when it wrote nothing."""
+        if self.folder is None:
+            return None
+        path = self.folder / "output" / f"{instance}-{process}-{index}.{ending}"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,7 @@ def load_trial(folder: Path) -> TrialData:
         schedules=_load_schedules(folder / "schedule.json"),
         samples=_load_frame(folder, "samples"),
         events=_load_frame(folder, "events"),
+        folder=folder,
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.claims import Conditions, decide_claims
 from freepage.analysis.doubts import Findings, find_doubts
+from freepage.analysis.io import KINDS as IO_KINDS
+from freepage.analysis.io import compare_io, describe_cells, measure_io, memory_ratios
 from freepage.analysis.prices import Weighed, weigh_experiment
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
@@ -55,6 +57,9 @@ ESTIMATED = {
     "main_loop_cpu_s_per_gib": "s/GiB",
     "command_s": "s",
     "command_failures": "runs",
+    "cached_read_fraction": "fraction",
+    "working_set_mean_bytes": "bytes",
+    "working_set_max_bytes": "bytes",
 }
 
 Values = dict[str, dict[str, float | None]]
@@ -63,7 +68,7 @@ Values = dict[str, dict[str, float | None]]
 def build_results(run: Run) -> dict[str, Any]:
     """Give the content of results.json from a stored run alone; no NaN, null where nothing is known."""
     ok = [t for t in run.trials if t.record.status is TrialStatus.OK]
-    values = {t.record.id: measure_trial(t) for t in ok}
+    values = {t.record.id: measure_trial(t) | measure_io(t) for t in ok}
     estimates = _estimate_all(run, ok, values)
     comparisons = {name: _compare(name, ok, values) for name in estimates}
     experiments = {
@@ -71,6 +76,7 @@ def build_results(run: Run) -> dict[str, Any]:
             "kind": _kind_of(run, name),
             "arms": {arm: {key: _json(e) for key, e in by_name.items()} for arm, by_name in arms.items()},
             "comparisons": {key: _json(e) for key, e in comparisons[name].items()},
+            "cells": _cells(run, name),
         }
         for name, arms in estimates.items()
     }
@@ -89,6 +95,11 @@ def build_results(run: Run) -> dict[str, Any]:
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
         "experiments": experiments,
     }
+
+
+def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:
+    mine = [t for t in run.trials if t.record.experiment == experiment]
+    return describe_cells(mine, run.arms_of(experiment)) if _kind_of(run, experiment) in IO_KINDS else []
 
 
 def _kind_of(run: Run, experiment: str) -> str:
@@ -125,6 +136,8 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
         "reallocation_against_first": estimate_ratio(
             by_repeat(Arm.VM_FPR, "alloc_rest_s"), by_repeat(Arm.VM_FPR, "alloc_first_s")
         ),
+        **compare_io([t for t in ok if t.record.experiment == name and t.record.kind in IO_KINDS]),
+        **memory_ratios(by_repeat),
         "command_ratio": ratio("command_s", Arm.VM_FPR, Arm.VM),
         "first_allocation_penalty": ratio("alloc_first_s", Arm.VM_FPR, Arm.VM),
         "allocation_penalty": ratio("alloc_s_per_gib", Arm.VM_FPR, Arm.VM),

@@ -42,6 +42,7 @@ ARM_WORDS = {
 }
 DEMAND = "held by the workload"
 PREDICTED = "predicted from the kernel's pace"
+DEVICE = "the device itself"
 REFERENCE_COLOUR = "#8a8f98"
 RELEASE_SECONDS = 40.0
 
@@ -68,6 +69,7 @@ def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     figures = [draw_node_memory(run, results, name) for name in results["experiments"]]
     figures += [draw_release(run, results, name) for name in results["experiments"]]
     figures += [draw_cpu(run, results, name) for name in results["experiments"]]
+    figures += [draw_throughput(results, name) for name in results["experiments"]]
     return [replace(figure, arms=_arms_shown(figure.spec)) for figure in figures if figure is not None]
 
 
@@ -85,7 +87,8 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
     duration_s = trials[0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, 2 * int(duration_s / run.manifest.interval_s) + 2))
     rows = [row for arm in run.arms_of(experiment) for row in _node_rows(run, trials, arm, grid)]
-    demand = sample_steps(demand_steps(s for p in trials[0].schedules.values() for s in p), _fine(grid)) / GIB
+    fullest = max(trials, key=lambda t: len(t.schedules))
+    demand = sample_steps(demand_steps(s for p in fullest.schedules.values() for s in p), _fine(grid)) / GIB
     rows += [
         {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
     ]
@@ -165,6 +168,23 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
     return Figure(
         f"cpu-{experiment}", title, caption, f"{title}. {caption}", spec, "", _touching(results, "time")
     )
+
+
+def draw_throughput(results: dict[str, Any], experiment: str) -> Figure | None:
+    """Draw what fio measured in every cell, against the device itself."""
+    from freepage.report.io_figures import throughput_spec, throughput_title
+
+    found = results["experiments"][experiment]
+    spec = throughput_spec(found, ARM_COLOURS)
+    if spec is None:
+        return None
+    title = throughput_title(found, experiment)
+    caption = (
+        f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
+        "cache; hollow: from the device; the grey tick is what the device itself gave, by direct I/O."
+    )
+    doubts = _touching(results, "time") if found["kind"] == "guest-io" else ()
+    return Figure(f"throughput-{experiment}", title, caption, f"{title}. {caption}", spec, DEVICE, doubts)
 
 
 def _cpu_rows(run: Run, trials: list[TrialData], arm: Arm, grid: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from freepage.units import GIB
+from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,7 @@ _SHOWN = {
     "s/GiB": (1.0, 2, " s/GiB"),
     "GiB/s": (1.0, 2, " GiB/s"),
     "cores": (1.0, 2, " cores"),
+    "cells": (1.0, 0, " cells"),
     "runs": (1.0, 1, " runs"),
     "ratio": (1.0, 2, "×"),
     "GiB x s": (1.0, 1, " GiB·s"),
@@ -29,6 +30,8 @@ def show_value(estimate: Mapping[str, Any] | None) -> str:
     """Show an estimate's value with its unit: "95.3 %", "1.20 GiB"."""
     if estimate is None:
         return MISSING
+    if estimate["unit"] == "bytes/s":
+        return f"{format_bytes(estimate['value'])}/s"
     factor, decimals, unit = _SHOWN[estimate["unit"]]
     return f"{_number(estimate['value'] * factor, decimals)}{unit}"
 
@@ -37,6 +40,8 @@ def show_interval(estimate: Mapping[str, Any] | None) -> str:
     """Show an estimate's interval: "94.1 to 96.4"; "" without one."""
     if estimate is None or estimate["low"] is None:
         return ""
+    if estimate["unit"] == "bytes/s":
+        return f"{format_bytes(max(estimate['low'], 0))} to {format_bytes(estimate['high'])}"
     factor, decimals, _ = _SHOWN[estimate["unit"]]
     return f"{_number(estimate['low'] * factor, decimals)} to {_number(estimate['high'] * factor, decimals)}"
 

@@ -39,6 +39,8 @@ class Table:
 
 def build_tables(results: Results, manifest: Manifest) -> list[Table]:
     """Build every table that has something to show, in the order of the page."""
+    from freepage.report.io_tables import guest_io_table, host_io_table, io_memory_table
+
     tables = [
         build(results)
         for build in (
@@ -48,6 +50,9 @@ def build_tables(results: Results, manifest: Manifest) -> list[Table]:
             _release,
             _cpu,
             _burst,
+            guest_io_table,
+            host_io_table,
+            io_memory_table,
             _commands,
             _comparison,
             _evidence,
@@ -94,7 +99,7 @@ def claim_number(claim: Mapping[str, Any]) -> Cell:
     return Cell(show_value(decides), lines, numeric=True, estimate=decides)
 
 
-def _by_arm(
+def rows_by_arm(
     results: Results, keys: tuple[str, ...], wanted: Callable[[Mapping[str, Any]], bool] = lambda _: True
 ) -> tuple[tuple[Cell, ...], ...]:
     rows: list[tuple[Cell, ...]] = []
@@ -107,7 +112,7 @@ def _by_arm(
 
 def _allocation(results: Results) -> Table:
     keys = tuple(f"alloc{kind}_{which}_s" for kind in ("", "_system", "_user") for which in ("first", "rest"))
-    rows = _by_arm(
+    rows = rows_by_arm(
         results, (*keys[:2], "alloc_rest_sd_s", *keys[2:]), lambda e: e["alloc_first_s"] is not None
     )
     return Table(
@@ -145,7 +150,7 @@ def _memory(results: Results) -> Table:
         "resident memory beyond what the workload held, integrated. Node memory in use is above the trial's own baseline; "
         "idle overhead is what one instance costs before its workload starts.",
         ("experiment", "arm", "given back", "held needlessly", "node mean", "node peak", "idle overhead"),
-        _by_arm(results, keys),
+        rows_by_arm(results, keys),
     )
 
 
@@ -157,7 +162,7 @@ def _release(results: Results) -> Table:
         "Seconds from the free until 50, 90 and 99 % of the freed bytes had left the host, interpolated between samples; "
         "a dash where a release did not get there within its window. The rate is that of the first 90 %.",
         ("experiment", "arm", "50 %", "90 %", "99 %", "rate"),
-        _by_arm(results, keys, lambda e: e["given_back_fraction"] is not None),
+        rows_by_arm(results, keys, lambda e: e["given_back_fraction"] is not None),
     )
 
 
@@ -189,13 +194,19 @@ def _cpu(results: Results) -> Table:
             "host",
             "host peak",
         ),
-        _by_arm(results, keys),
+        rows_by_arm(results, keys),
     )
 
 
 _COMPARISONS = {
     "reallocation_penalty": "Allocating again, FPR against no FPR",
     "reallocation_against_first": "Later allocations against the first, with FPR",
+    "io_ratio": "Throughput of fio, FPR against no FPR, all cells",
+    "cached_lost": "Cells cached without FPR and not with it",
+    "node_mean_ratio": "Node memory, FPR against no FPR, mean",
+    "node_max_ratio": "Node memory, FPR against no FPR, peak",
+    "working_set_mean_ratio": "Working set of fio's instance, FPR against no FPR, mean",
+    "working_set_max_ratio": "Working set of fio's instance, FPR against no FPR, peak",
     "command_ratio": "Program's time, FPR against no FPR",
     "first_allocation_penalty": "First allocation, FPR against no FPR",
     "allocation_penalty": "All allocations per GiB, FPR against no FPR",
@@ -218,7 +229,7 @@ def _burst(results: Results) -> Table:
         "How far apart instances that start together really started; and the host's highest CPU while they allocate, and in "
         "the 10 s after they free, when reports arrive.",
         ("experiment", "arm", "skew, most", "skew, 99 %", "CPU peak allocating", "CPU peak after freeing"),
-        _by_arm(results, keys, lambda e: e["start_skew_max_s"] is not None),
+        rows_by_arm(results, keys, lambda e: e["start_skew_max_s"] is not None),
     )
 
 
@@ -229,7 +240,7 @@ def _commands(results: Results) -> Table:
         "Seconds the study's own program ran, mean over the times it ended with status 0, and how often it did not. What it "
         "wrote is in the run folder, trials/ID/output.",
         ("experiment", "arm", "ran for", "failed"),
-        _by_arm(results, ("command_s", "command_failures"), lambda e: e["command_failures"] is not None),
+        rows_by_arm(results, ("command_s", "command_failures"), lambda e: e["command_failures"] is not None),
     )
 
 
