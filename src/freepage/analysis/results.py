@@ -62,6 +62,9 @@ ESTIMATED = {
     "working_set_max_bytes": "bytes",
 }
 
+# CPU time per GiB given back says nothing where next to nothing came back.
+LEAST_GIVEN_BACK_GIB = 0.05
+
 Values = dict[str, dict[str, float | None]]
 
 
@@ -161,7 +164,10 @@ def _extra_cpu_s_per_gib(by_repeat: Callable[[Arm, str], dict[int, float | None]
     values = [
         (more - less) / gib
         for repeat, gib in back.items()
-        if gib and (more := with_fpr.get(repeat)) is not None and (less := without.get(repeat)) is not None
+        if gib
+        and gib > LEAST_GIVEN_BACK_GIB
+        and (more := with_fpr.get(repeat)) is not None
+        and (less := without.get(repeat)) is not None
     ]
     return estimate_mean(values, "s/GiB")
 
