@@ -12,6 +12,7 @@ from freepage.analysis.results import build_results
 from freepage.plan import plan_trials
 from freepage.records import NODE, Action, Arm, EventLine, SampleLine, TrialRecord, TrialStatus
 from freepage.report.figures import draw_figures
+from freepage.report.page import find_headlines
 from freepage.report.tables import build_tables
 from freepage.scaling import scale_study
 from freepage.store import TrialWriter, load_run, load_trial, plan_as_json, write_json, write_manifest
@@ -166,6 +167,14 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     assert found["comparisons"]["cached_lost"]["value"] == 0
     assert found["arms"]["vm"]["cached_read_fraction"]["value"] == 1
     assert found["arms"]["vm"]["working_set_mean_bytes"]["value"] == pytest.approx(300 * MIB, rel=0.01)
+
+
+def test_a_run_of_fio_alone_puts_its_own_numbers_on_top(tmp_path):
+    run = write_io_run(tmp_path / "run", GUEST_IO, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED})
+    numbers = {n["label"]: n["value"] for n in find_headlines(build_results(run))}
+    assert numbers["fio with FPR"] == "1.00×"
+    assert numbers["Reads from the cache"] == "100.0 %"
+    assert numbers["Cached cells lost"] == "0 cells"
 
 
 def test_a_cell_that_is_no_longer_cached_with_fpr_is_counted_as_lost(tmp_path):

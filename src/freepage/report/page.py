@@ -43,6 +43,23 @@ _HEADLINES = (
     ("Allocating again", ("comparisons", "reallocation_penalty"), "time", "times as long as without FPR"),
     ("CPU cost", ("comparisons", "extra_cpu_cores"), "time", "added to the VMs by FPR, on average"),
 )
+# The same where a run measured fio and no release.
+_IO_HEADLINES = (
+    ("fio with FPR", ("comparisons", "io_ratio"), "time", "times the throughput without FPR, all cells"),
+    (
+        "Reads from the cache",
+        ("arms", Arm.VM_FPR, "cached_read_fraction"),
+        "memory",
+        "of fio's read cells, with FPR",
+    ),
+    (
+        "Cached cells lost",
+        ("comparisons", "cached_lost"),
+        "memory",
+        "ran from the cache without FPR and not with it",
+    ),
+    ("Node memory", ("comparisons", "node_mean_ratio"), "node", "times that without FPR, on average"),
+)
 
 
 def render_report(folder: Path, out: Path | None = None) -> Path:
@@ -110,6 +127,9 @@ def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Give the four numbers that stand on top: label, value and interval as text, trials, words, doubts."""
     name = headline_experiment({n: e["arms"] for n, e in results["experiments"].items()})
     experiment = results["experiments"].get(name or "", {})
+    headlines = _HEADLINES
+    if _dig(experiment, ("arms", Arm.VM_FPR, "given_back_fraction")) is None and experiment.get("cells"):
+        headlines = _IO_HEADLINES
     return [
         {
             "label": label,
@@ -121,7 +141,7 @@ def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
             "doubts": [d for d in results["doubts"] if d["touches"] == touched and d["id"] != "few-trials"],
             "experiment": name,
         }
-        for label, path, touched, words in _HEADLINES
+        for label, path, touched, words in headlines
     ]
 
 
