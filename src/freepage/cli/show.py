@@ -28,6 +28,28 @@ COLUMNS = {
     "first alloc": "alloc_first_s",
     "later": "alloc_rest_s",
 }
+# What is shown of experiments that are about something else than memory given back.
+_CPU_COLUMNS = {
+    "instances": "instance_cpu_cores",
+    "in guests": "guest_cpu_cores",
+    "main loop": "main_loop_cpu_s",
+    "host": "node_cpu_cores",
+    "host peak": "node_cpu_peak_cores",
+    "node mean": "node_in_use_mean_bytes",
+}
+_IO_COLUMNS = {
+    "reads cached": "cached_read_fraction",
+    "node mean": "node_in_use_mean_bytes",
+    "node peak": "node_in_use_max_bytes",
+    "working set": "working_set_mean_bytes",
+}
+COLUMNS_OF = {
+    "churn": _CPU_COLUMNS,
+    "burst": _CPU_COLUMNS | {"skew 99 %": "start_skew_p99_s"},
+    "guest-io": _IO_COLUMNS,
+    "host-io": _IO_COLUMNS,
+    "command": {"ran for": "command_s", "failed": "command_failures", "node mean": "node_in_use_mean_bytes"},
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +76,8 @@ def show_run(folder: Path) -> None:
     _print_headlines(console, results)
     _print_doubts(console, results["doubts"])
     for name, experiment in results["experiments"].items():
-        _print_experiment(console, name, experiment["arms"])
+        _print_experiment(console, name, experiment["arms"], COLUMNS_OF.get(experiment["kind"], COLUMNS))
+        _print_cells(console, experiment["cells"])
     _print_claims(console, results["claims"])
     _print_evidence(console, build_tables(results, run.manifest))
     _print_failures(console, results["trials"])
@@ -94,7 +117,31 @@ def _print_doubts(console: Console, doubts: list[dict[str, str]]) -> None:
         console.print()
 
 
-def _print_experiment(console: Console, name: str, arms: dict[str, dict[str, Any]]) -> None:
+def _print_cells(console: Console, cells: list[dict[str, Any]]) -> None:
+    """Print what fio measured: a row for each cell, a column for each arm."""
+    if not cells:
+        return
+    from rich import box
+    from rich.table import Table as RichTable
+
+    from freepage.report.io_tables import describe_cell
+    from freepage.report.numbers import show_value
+
+    arms = list(cells[0]["arms"])
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fio (* from the page cache)")
+    for arm in arms:
+        table.add_column(f"[{ARM_STYLES[arm]}]{arm}[/]", justify="right", no_wrap=True)
+    for cell in cells:
+        found = (cell["arms"][arm] for arm in arms)
+        shown = (f"{show_value(f['throughput'])}{' *' if f['cached'] else '  '}" for f in found)
+        table.add_row(describe_cell(cell), *shown)
+    console.print(table)
+
+
+def _print_experiment(
+    console: Console, name: str, arms: dict[str, dict[str, Any]], columns: dict[str, str]
+) -> None:
     from rich import box
     from rich.table import Table as RichTable
 
@@ -104,11 +151,11 @@ def _print_experiment(console: Console, name: str, arms: dict[str, dict[str, Any
         title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
     )
     table.add_column("arm")
-    for heading in COLUMNS:
+    for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm, estimates in arms.items():
         table.add_row(
-            f"[{ARM_STYLES[arm]}]{arm}[/]", *(show_value(estimates[key]) for key in COLUMNS.values())
+            f"[{ARM_STYLES[arm]}]{arm}[/]", *(show_value(estimates[key]) for key in columns.values())
         )
     console.print(table)
 

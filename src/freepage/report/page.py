@@ -32,7 +32,7 @@ DECISION_WORDS = {
 }
 
 # The four numbers on top: (label, where in results.json, which doubts touch it, what is said below it).
-_HEADLINES = (
+_HEADLINES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "Memory given back",
         ("arms", Arm.VM_FPR, "given_back_fraction"),
@@ -44,7 +44,7 @@ _HEADLINES = (
     ("CPU cost", ("comparisons", "extra_cpu_cores"), "time", "added to the VMs by FPR, on average"),
 )
 # The same where a run measured fio and no release.
-_IO_HEADLINES = (
+_IO_HEADLINES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("fio with FPR", ("comparisons", "io_ratio"), "time", "times the throughput without FPR, all cells"),
     (
         "Reads from the cache",
