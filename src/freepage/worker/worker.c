@@ -35,7 +35,6 @@
 #define LARGEST (INT64_MAX / 4)
 #define LEAVE_MS 5000
 #define MAX_ARGUMENTS 256
-#define OUTPUT_FOLDER "/tmp"
 #define WORK_FOLDER "/data"
 #define NS_PER_S 1000000000LL
 
@@ -495,10 +494,17 @@ static int allocate(struct block *block, const struct step *step)
 
 /* ---- programs -------------------------------------------------------------------------------------------------- */
 
+/* Where programs write, and where they start if there is no /data. */
+static const char *output_folder(void)
+{
+    const char *chosen = getenv("FREEPAGE_OUTPUT");
+    return chosen ? chosen : "/tmp";
+}
+
 static void redirect(int to, int process, size_t index, const char *ending)
 {
-    char path[96];
-    snprintf(path, sizeof path, OUTPUT_FOLDER "/run-%d-%zu.%s", process, index, ending);
+    char path[512];
+    snprintf(path, sizeof path, "%.400s/run-%d-%zu.%s", output_folder(), process, index, ending);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd < 0 || dup2(fd, to) < 0)
         _exit(126);
@@ -521,7 +527,7 @@ static _Noreturn void become_program(int process, size_t index, const struct ste
         dup2(nothing, STDIN_FILENO);
     redirect(STDOUT_FILENO, process, index, "out");
     redirect(STDERR_FILENO, process, index, "err");
-    if (chdir(WORK_FOLDER) != 0 && chdir(OUTPUT_FOLDER) != 0)
+    if (chdir(WORK_FOLDER) != 0 && chdir(output_folder()) != 0)
         _exit(126);
     environ = (char **)environment;
     execvp(argv[0], argv);
