@@ -30,6 +30,8 @@ PLANNED_FIO_MARGIN_S = {"kvm": 0.6, "tcg": 1.3}
 PLANNED_VM_BYTES = 260 * MIB
 SMALLEST_BLOCK_BYTES = 4 * MIB
 GUEST_RESERVE_BYTES = 320 * MIB
+# Linux switches transparent huge pages off in machines with less than 512 MiB: they would be another kind of guest.
+SMALLEST_VM_BYTES = 640 * MIB
 # A guest needs this for its kernel and fio, however small its share of the original is.
 GUEST_IO_RESERVE_BYTES = 224 * MIB
 PAGE_CACHE_SHARE = 0.85
@@ -225,7 +227,7 @@ def _io_vm_bytes(file: GroupFile, file_bytes: int, scale: float, conditions: Con
         else _in_bytes(file.vm_memory, scale, conditions.node_memory_bytes)
     )
     reserve = GUEST_IO_RESERVE_BYTES if scale < 1 or file.vm_memory is None else 0
-    return math.ceil((wanted + reserve) / (16 * MIB)) * 16 * MIB
+    return max(SMALLEST_VM_BYTES, math.ceil((wanted + reserve) / (16 * MIB)) * 16 * MIB)
 
 
 def _scale_command(group: Group, file: GroupFile, conditions: Conditions) -> Group:
@@ -402,7 +404,8 @@ def _slot_s(file: GroupFile, size: Range, touching: int, conditions: Conditions)
 
 def _vm_memory_bytes(file: GroupFile, scale: float, peak_bytes: float, conditions: Conditions) -> int:
     """Give a VM its peak demand, 6 % for page tables and page structures, and what an idle guest needs."""
-    least = math.ceil((peak_bytes * 1.06 + GUEST_RESERVE_BYTES) / (128 * MIB)) * 128 * MIB
+    needed = math.ceil((peak_bytes * 1.06 + GUEST_RESERVE_BYTES) / (128 * MIB)) * 128 * MIB
+    least = max(needed, SMALLEST_VM_BYTES)
     if file.vm_memory is None:
         return least
     wanted = _in_bytes(file.vm_memory, scale, conditions.node_memory_bytes)

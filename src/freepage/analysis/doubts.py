@@ -282,22 +282,23 @@ def _is_subset(some: Mapping[str, object], all_: Mapping[str, object]) -> bool:
 
 def _different_thp(findings: Findings) -> Doubt | None:
     """Huge pages change both what a fault costs and what can be given back."""
-    seen = {
-        (e.guest_thp, e.host_thp)
-        for t in findings.ok_trials()
-        if t.record.arm is not Arm.POD
-        for e in t.record.evidence
-        if e.is_of_vm
-    }
-    if len(seen) < 2:
-        return None
-    words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
-    return Doubt(
-        "thp-differs",
-        f"Transparent huge pages were not set alike in all VMs: {words}.",
-        "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
-        "all",
-    )
+    for experiment in findings.estimates:
+        seen = {
+            (e.guest_thp, e.host_thp)
+            for t in findings.ok_trials()
+            if t.record.experiment == experiment and t.record.arm is not Arm.POD
+            for e in t.record.evidence
+            if e.is_of_vm
+        }
+        if len(seen) > 1:
+            words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
+            return Doubt(
+                "thp-differs",
+                f"Transparent huge pages were not set alike in all VMs of {experiment}: {words}.",
+                "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
+                "all",
+            )
+    return None
 
 
 def _baseline_drift(findings: Findings) -> Doubt | None:
