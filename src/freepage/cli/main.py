@@ -6,10 +6,17 @@ import argparse
 import sys
 
 from freepage import __version__
-from freepage.cli import plan, report, run, show, studies
+from freepage.cli import audit, plan, report, run, show, studies
 from freepage.errors import FreepageError
 
-COMMANDS = {"run": run, "plan": plan, "report": report, "show": show, "studies": studies}
+COMMANDS = {
+    "run": run,
+    "plan": plan,
+    "report": report,
+    "show": show,
+    "studies": studies,
+    "audit": audit,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
