@@ -180,3 +180,9 @@ async def test_a_step_that_cannot_be_is_refused(tmp_path):
     async with worker(tmp_path) as client:
         with pytest.raises(Exception, match="argv or timeout_ns"):
             await client.load([ProcessSchedule(0, (Step(0.0, Action.RUN, 0, 0),))])
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_a_worker_without_input_or_output_ends(closed):
+    command = ["/bin/sh", "-c", f'exec "$0" {closed}', build_worker()]
+    assert subprocess.run(command, timeout=20, check=False, input=b"").returncode == 1

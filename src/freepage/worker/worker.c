@@ -1038,6 +1038,9 @@ int main(void)
 {
     int event_pipe[2];
     struct sigaction on_child = {.sa_handler = note_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+    /* A pipe would take the place of a stream that is not there. */
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0)
+        return 1;
     signal(SIGPIPE, SIG_IGN);
     if (pipe2(event_pipe, O_CLOEXEC) != 0 || pipe2(child_signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
         return 1;
