@@ -72,7 +72,7 @@ def test_a_clear_run_says_enable_and_gives_its_numbers(tmp_path):
     verdict = results_of(tmp_path)["verdict"]
     assert verdict["decision"] == "enable"
     assert "96\u00a0%" in verdict["sentence"]
-    assert "5.8 s" in verdict["sentence"]
+    assert "5.8\u00a0s" in verdict["sentence"]
     assert verdict["thresholds"]["min_given_back_fraction"] == 0.5
 
 

@@ -22,19 +22,23 @@ BASELINE_DRIFT_BYTES = 0.25 * GIB
 LEAST_TRIALS = 3
 # Kinds whose blocks are not meant to come back whole before memory is used again.
 NOT_ABOUT_RELEASES = ("churn", "host-io")
+# Kinds that are not about how much of the node's memory FPR saves.
+NOT_ABOUT_MEMORY = ("churn", "guest-io", "command")
 
 
 @dataclass(frozen=True)
 class Doubt:
     """A reason not to trust part of a result.
 
-    touches: memory (given back), node (the node's memory in use), time (and CPU), or all.
+    touches: memory (given back), node (the node's memory in use), time (and CPU), or all. experiment: the one it is
+    about; None for the whole run.
     """
 
     id: str
     text: str
     remedy: str
     touches: str
+    experiment: str | None = None
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -149,6 +153,7 @@ def _inhibited(findings: Findings) -> Doubt | None:
                 f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
                 "Likely causes: VFIO devices, locked memory (mem-lock), page poisoning in the guest, 1 GiB huge pages.",
                 "memory",
+                experiment,
             )
     return None
 
@@ -241,6 +246,7 @@ def _window_too_short(findings: Findings) -> Doubt | None:
                 f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
                 "example in fragments too small to report.",
                 "memory",
+                experiment,
             )
     return None
 
@@ -248,6 +254,8 @@ def _window_too_short(findings: Findings) -> Doubt | None:
 def _noisy_node(findings: Findings) -> Doubt | None:
     for experiment, comparisons in findings.comparisons.items():
         saved = comparisons.get("saved_mean_bytes")
+        if findings.kind_of(experiment) in NOT_ABOUT_MEMORY:
+            continue
         if saved is None or saved.low is None or saved.high is None or not saved.low < 0 < saved.high:
             continue
         if saved.value > 0:
@@ -258,6 +266,7 @@ def _noisy_node(findings: Findings) -> Doubt | None:
                 "of the instances, from which memory given back is computed, has no such noise.",
                 "Stop other work on the host, use --node-memory, or more --repeats.",
                 "node",
+                experiment,
             )
     return None
 
@@ -302,16 +311,19 @@ def _different_thp(findings: Findings) -> Doubt | None:
 
 
 def _baseline_drift(findings: Findings) -> Doubt | None:
-    baselines = [b for v in findings.values.values() if (b := v.get("baseline_bytes")) is not None]
-    if len(baselines) < 2 or max(baselines) - min(baselines) < BASELINE_DRIFT_BYTES:
-        return None
-    return Doubt(
-        "baseline-drift",
-        f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} before "
-        "trials started.",
-        "Stop other work on the host, or use --node-memory, which counts nothing else.",
-        "node",
-    )
+    for experiment in findings.estimates:
+        mine = [t.record.id for t in findings.ok_trials() if t.record.experiment == experiment]
+        baselines = [b for i in mine if (b := findings.values[i].get("baseline_bytes")) is not None]
+        if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
+            return Doubt(
+                "baseline-drift",
+                f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
+                f"before trials of {experiment} started.",
+                "Stop other work on the host, or use --node-memory, which counts nothing else.",
+                "node",
+                experiment,
+            )
+    return None
 
 
 def _total(findings: Findings, experiment: str, key: str) -> float:

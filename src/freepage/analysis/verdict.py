@@ -217,7 +217,8 @@ def _findings(shown: Weighed, weights: Weights) -> Iterator[str]:
         shown.given_back_without,
         shown.reallocation,
     )
-    within = f", 90\u00a0% within {format_duration(round(t90.value, 1))}" if t90 else ""
+    duration = format_duration(round(t90.value, 1)).replace(" ", "\u00a0") if t90 else ""
+    within = f", 90\u00a0% within {duration}" if t90 else ""
     if given is not None:
         yield f"FPR gave back {_percent(given)} of the memory that VMs freed{within}."
     if without is not None:

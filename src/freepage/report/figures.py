@@ -107,7 +107,7 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
         alternative,
         spec,
         DEMAND,
-        _touching(results, "node"),
+        _touching(results, "node", experiment),
     )
 
 
@@ -140,7 +140,7 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
         f"{title}. {caption}",
         spec,
         reference,
-        _touching(results, "memory"),
+        _touching(results, "memory", experiment),
     )
 
 
@@ -166,7 +166,13 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
         y="cores the host is busy with",
     )
     return Figure(
-        f"cpu-{experiment}", title, caption, f"{title}. {caption}", spec, "", _touching(results, "time")
+        f"cpu-{experiment}",
+        title,
+        caption,
+        f"{title}. {caption}",
+        spec,
+        "",
+        _touching(results, "time", experiment),
     )
 
 
@@ -183,7 +189,7 @@ def draw_throughput(results: dict[str, Any], experiment: str) -> Figure | None:
         f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
         "cache; hollow: from the device; the grey tick is what the device itself gave, by direct I/O."
     )
-    doubts = _touching(results, "time") if found["kind"] == "guest-io" else ()
+    doubts = _touching(results, "time", experiment) if found["kind"] == "guest-io" else ()
     return Figure(f"throughput-{experiment}", title, caption, f"{title}. {caption}", spec, DEVICE, doubts)
 
 
@@ -313,8 +319,9 @@ def _lines(
     return chart
 
 
-def _touching(results: dict[str, Any], what: str) -> tuple[str, ...]:
-    return tuple(d["id"] for d in results["doubts"] if d["touches"] == what)
+def _touching(results: dict[str, Any], what: str, experiment: str) -> tuple[str, ...]:
+    found = (d for d in results["doubts"] if d["touches"] == what and d["experiment"] in {None, experiment})
+    return tuple(d["id"] for d in found)
 
 
 def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:

@@ -138,7 +138,9 @@ def find_headlines(results: dict[str, Any]) -> list[dict[str, Any]]:
             "n": found["n"] if found else 0,
             "words": words,
             "missing": _why_missing(results, name, path[-1]),
-            "doubts": [d for d in results["doubts"] if d["touches"] == touched and d["id"] != "few-trials"],
+            "doubts": [
+                d for d in results["doubts"] if d["touches"] == touched and d["experiment"] in {None, name}
+            ],
             "experiment": name,
         }
         for label, path, touched, words in headlines
