@@ -20,6 +20,7 @@ from freepage.analysis.series import (
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
 from freepage.records import Arm, TrialStatus
+from freepage.report.numbers import show_interval
 from freepage.units import GIB, format_duration
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from freepage.store import Run, TrialData
 
 MOST_POINTS = 400
-# Kinds of experiment whose question is what they cost in CPU.
-ABOUT_CPU = ("churn", "burst")
 ARM_COLOURS = {Arm.POD: "#1b9e77", Arm.VM: "#d1462f", Arm.VM_FPR: "#2f6fc4", Arm.BASELINE: "#8a6d3b"}
 ARM_DASHES = {Arm.POD: [7, 3], Arm.VM: [2, 2], Arm.VM_FPR: [1, 0], Arm.BASELINE: [10, 3, 2, 3]}
 ARM_WORDS = {
@@ -66,10 +65,11 @@ class Figure:
 
 def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     """Draw every figure the run has data for, in the order of the page."""
-    figures = [draw_node_memory(run, results, name) for name in results["experiments"]]
-    figures += [draw_release(run, results, name) for name in results["experiments"]]
-    figures += [draw_cpu(run, results, name) for name in results["experiments"]]
-    figures += [draw_throughput(results, name) for name in results["experiments"]]
+    figures = [
+        draw(run, results, name)
+        for name, experiment in results["experiments"].items()
+        for draw in _FIGURES_OF.get(experiment["kind"], (draw_node_memory, draw_release))
+    ]
     return [replace(figure, arms=_arms_shown(figure.spec)) for figure in figures if figure is not None]
 
 
@@ -147,7 +147,7 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
 def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw how many cores the host is busy with over time, for experiments that are about CPU."""
     trials = _ok_trials(run, experiment)
-    if not trials or trials[0].record.kind not in ABOUT_CPU:
+    if not trials:
         return None
     duration_s = trials[0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, int(duration_s / run.manifest.interval_s) + 2))
@@ -176,10 +176,11 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
     )
 
 
-def draw_throughput(results: dict[str, Any], experiment: str) -> Figure | None:
+def draw_throughput(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw what fio measured in every cell, against the device itself."""
     from freepage.report.io_figures import throughput_spec, throughput_title
 
+    del run
     found = results["experiments"][experiment]
     spec = throughput_spec(found, ARM_COLOURS)
     if spec is None:
@@ -204,7 +205,7 @@ def _cpu_title(extra: dict[str, Any] | None, experiment: str) -> str:
     if extra is None:
         return f"CPU of the host while {experiment} runs"
     if extra["low"] is not None and extra["low"] <= 0 <= extra["high"]:
-        return f"VMs with FPR use no more CPU than this run can tell ({extra['low']:.2f} to {extra['high']:.2f} cores)"
+        return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
     return f"VMs with FPR use {abs(extra['value']):.2f} cores {'more' if extra['value'] > 0 else 'less'} than without"
 
 
@@ -360,3 +361,13 @@ def _fine(grid: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _round(value: float) -> float:
     return round(float(value), 4)
+
+
+# What each kind of experiment shows, its own question first; others show memory and how it comes back.
+_FIGURES_OF = {
+    "churn": (draw_cpu, draw_node_memory),
+    "burst": (draw_cpu, draw_node_memory, draw_release),
+    "guest-io": (draw_throughput, draw_node_memory),
+    "host-io": (draw_throughput, draw_node_memory),
+    "command": (draw_node_memory,),
+}
