@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from freepage.analysis.trial_values import measure_trial
@@ -61,6 +62,30 @@ def test_the_peaks_of_a_burst_are_told_apart_by_what_instances_do(tmp_path):
     assert values["cpu_alloc_peak_cores"] == pytest.approx(3.0)
     assert values["cpu_release_peak_cores"] == pytest.approx(1.5)
     assert values["node_cpu_peak_cores"] == pytest.approx(3.0)
+
+
+def test_what_is_watched_after_a_free_ends_when_instances_allocate_again(tmp_path):
+    """The next allocation comes 6 s after the free here, within the time that is watched at most."""
+    trial = write_burst(tmp_path)
+    sooner = trial.events.with_columns(
+        [
+            pl.when(pl.col("iteration") == 1).then(pl.col(name) - 9.0).otherwise(pl.col(name)).alias(name)
+            for name in ("t_s", "end_s", "planned_s")
+        ]
+    )
+    counter = (pl.col("metric") == "cpu_user_s") & (pl.col("t_s") >= 11.0)
+    busy = pl.col("value") + 10 * (pl.col("t_s") - 11.0)
+    samples = trial.samples.with_columns(
+        pl.when(counter).then(busy).otherwise(pl.col("value")).alias("value")
+    )
+    values = measure_trial(replace(trial, events=sooner, samples=samples))
+    assert values["cpu_alloc_peak_cores"] > 9
+    first = measure_trial(replace(trial, events=sooner.filter(pl.col("t_s") < 6), samples=samples))
+    assert first["cpu_release_peak_cores"] > 9
+    frees = sooner.filter((pl.col("iteration") == 0) | (pl.col("action") == "allocate"))
+    assert measure_trial(replace(trial, events=frees, samples=samples))[
+        "cpu_release_peak_cores"
+    ] == pytest.approx(1.5)
 
 
 def test_instances_that_do_not_act_together_have_no_skew(tmp_path):

@@ -252,7 +252,7 @@ def _fallen_bytes(trial: TrialData, instance: str) -> float:
 
 
 def _peak_cores(trial: TrialData, busy_cores: Series, action: Action) -> float | None:
-    """Give the highest CPU of the host while instances that act together allocate, or in the time after they free.
+    """Give the highest CPU of the host while instances that act together allocate, or after they free, until they allocate.
 
     None for kinds whose instances do not act together.
     """
@@ -263,10 +263,13 @@ def _peak_cores(trial: TrialData, busy_cores: Series, action: Action) -> float |
     rows = trial.events.filter((pl.col("action") == action) & pl.col("ok"))
     spans = rows.group_by("iteration").agg(pl.col("planned_s").min(), pl.col("end_s").max())
     least_s = RELEASE_WATCH_S if action is Action.FREE else 0.0
-    peaks = [
-        busy_cores.between(start_s, max(end_s + TICK_S, start_s + least_s)).maximum()
-        for _, start_s, end_s in spans.iter_rows()
-    ]
+    starts: list[float] = trial.events.filter(pl.col("action") == Action.ALLOCATE)["planned_s"].to_list()
+    peaks = []
+    for _, start_s, end_s in spans.iter_rows():
+        until_s = max(end_s + TICK_S, start_s + least_s)
+        if action is Action.FREE:
+            until_s = min([until_s, *(s for s in starts if s > start_s)])
+        peaks.append(busy_cores.between(start_s, until_s).maximum())
     return max((peak for peak in peaks if peak is not None), default=None)
 
 
