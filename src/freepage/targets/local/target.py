@@ -181,7 +181,11 @@ def find_runtime() -> str:
 
 def read_tool_versions(guest: Guest) -> dict[str, str]:
     """Read the versions of what takes part in a run."""
-    programs = {"qemu": find_architecture(platform.machine()).program, "oci_runtime": _find_first(RUNTIMES)}
+    programs = {
+        "qemu": find_architecture(platform.machine()).program,
+        "oci_runtime": _find_first(RUNTIMES),
+        "fio": _find_first(("fio",)),
+    }
     versions = {name: _version_of(program) for name, program in programs.items() if program}
     return versions | {"guest_kernel": guest.kernel_version, "guest_digest": guest.digest}
 
