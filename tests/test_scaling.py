@@ -132,3 +132,14 @@ def test_a_guest_for_fio_has_its_share_and_what_does_not_shrink():
     assert group.io.file_bytes == pytest.approx(0.05 * 28 * GIB, rel=0.01)
     assert group.vm_memory_bytes == pytest.approx(0.05 * 32 * GIB + 224 * MIB, rel=0.02)
     assert group.io.disk_bytes > group.io.file_bytes + 64 * MIB
+
+
+def test_a_commands_folder_is_seen_from_the_studys_and_has_to_be_there(tmp_path):
+    study = tmp_path / "own.toml"
+    study.write_text(
+        'name = "own"\n[[experiment]]\nkind = "command"\ncommand = ["/tools/opt/x"]\nfolder = "mine"\n'
+    )
+    with pytest.raises(StudyError, match="experiment command: the folder .*mine is not there"):
+        read_study(str(study))
+    (tmp_path / "mine").mkdir()
+    assert read_study(str(study))[0].experiment[0].folder == str(tmp_path / "mine")

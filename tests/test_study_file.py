@@ -76,6 +76,7 @@ def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_secon
         ('hold = "2s"', 'file = "1GiB"', "kind 'cycle' has no 'file'"),
         ('"256MiB"', '"120%"', "between 0% and 100%"),
         ('kind = "cycle"', 'kind = "cicle"', "'cycle'"),
+        ('arms = ["vm", "vm-fpr"]', 'arms = "vm"', "write it as a list"),
         ('idle = "6s"', 'idle = "5s,7s,1s"', "use kind 'random'"),
         ('hold = "4s,12s,1s"\nidle = "4s"', 'hold = "0s"\nidle = "0s"', "cannot both be 0"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
-from freepage.study_file import StudyFile, parse_study
+from freepage.study_file import StudyFile, name_of, parse_study
 
 if TYPE_CHECKING:
     from freepage.fio import IoJob
@@ -160,9 +160,15 @@ def read_study(name_or_path: str, overrides: tuple[str, ...] = ()) -> tuple[Stud
 
 
 def _resolve_folders(file: StudyFile, home: Path) -> StudyFile:
-    """Take the folders a study names as seen from the study's own."""
-    experiments = tuple(
-        e if e.folder is None else e.model_copy(update={"folder": str((home / e.folder).resolve())})
-        for e in file.experiment
-    )
-    return file.model_copy(update={"experiment": experiments})
+    """Take the folders a study names as seen from the study's own; StudyError names one that is not there."""
+    experiments = []
+    for experiment in file.experiment:
+        folder = None if experiment.folder is None else (home / experiment.folder).resolve()
+        if folder is not None and not folder.is_dir():
+            raise StudyError(
+                f"experiment {name_of(experiment)}: the folder {folder} is not there",
+                hint="folder = is taken as seen from the study's file",
+            )
+        named = experiment if folder is None else experiment.model_copy(update={"folder": str(folder)})
+        experiments.append(named)
+    return file.model_copy(update={"experiment": tuple(experiments)})

@@ -371,6 +371,8 @@ def _explain(error: ErrorDetails, text: str, source: str) -> StudyError:
     if error["type"] == "missing":
         return StudyError(f"{place}: {key!r} is missing{_table_of(location)}")
     message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "tuple_type":
+        message = "write it as a list, such as ['one', 'two']"
     shown = f" = {error['input']!r}" if isinstance(error["input"], str | int | float) else ""
     named = location and isinstance(location[-1], str)
     return StudyError(f"{place}: {key}{shown}: {message}" if named else f"{place}: {message}")
