@@ -139,7 +139,7 @@ def test_a_commands_folder_is_seen_from_the_studys_and_has_to_be_there(tmp_path)
     study.write_text(
         'name = "own"\n[[experiment]]\nkind = "command"\ncommand = ["/tools/opt/x"]\nfolder = "mine"\n'
     )
-    with pytest.raises(StudyError, match="experiment command: the folder .*mine is not there"):
+    with pytest.raises(StudyError, match=r"experiment command: the folder .*mine is not there"):
         read_study(str(study))
     (tmp_path / "mine").mkdir()
     assert read_study(str(study))[0].experiment[0].folder == str(tmp_path / "mine")
