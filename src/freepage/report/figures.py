@@ -89,24 +89,26 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
     rows = [row for arm in run.arms_of(experiment) for row in _node_rows(run, trials, arm, grid)]
     fullest = max(trials, key=lambda t: len(t.schedules))
     demand = sample_steps(demand_steps(s for p in fullest.schedules.values() for s in p), _fine(grid)) / GIB
-    rows += [
-        {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
-    ]
+    reference = DEMAND if demand.any() else ""
+    if reference:
+        rows += [
+            {"t": _round(t), "y": _round(v), "arm": DEMAND} for t, v in zip(_fine(grid), demand, strict=True)
+        ]
     title, alternative = _node_words(results["experiments"][experiment], experiment)
     spec = _lines(
         rows,
         run.arms_of(experiment),
-        DEMAND,
+        reference,
         x="seconds since the schedules started",
         y="node memory in use (GiB)",
     )
     return Figure(
         f"node-memory-{experiment}",
         title,
-        _node_caption(experiment, trials),
+        _node_caption(experiment, trials, reference),
         alternative,
         spec,
-        DEMAND,
+        reference,
         _touching(results, "node", experiment),
     )
 
@@ -346,12 +348,13 @@ def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:
     return title, f"{title}. Mean node memory in use above the baseline: {mean_words}."
 
 
-def _node_caption(experiment: str, trials: list[TrialData]) -> str:
+def _node_caption(experiment: str, trials: list[TrialData], reference: str) -> str:
     repeats = len({t.record.repeat for t in trials})
     range_words = " The band spans the repeats." if repeats > 1 else ""
+    line_words = " The thin grey line is what the schedules hold." if reference else ""
     return (
         f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free), "
-        f"above what was in use before the trial.{range_words} The thin grey line is what the schedules hold."
+        f"above what was in use before the trial.{range_words}{line_words}"
     )
 
 
