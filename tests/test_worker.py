@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import os
 import resource
 import subprocess
@@ -20,12 +22,13 @@ from freepage.schedule import ProcessSchedule, Step
 from freepage.units import MIB
 from freepage.worker.build import build_worker
 from freepage.worker.channel import LONGEST_LINE_BYTES, open_process_channel
-from freepage.worker.client import WorkerClient
+from freepage.worker.client import PART_BYTES, WorkerClient
 
 
 @asynccontextmanager
-async def worker(**options):
+async def worker(*before, **options):
     process = await asyncio.create_subprocess_exec(
+        *before,
         build_worker(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -220,6 +223,175 @@ async def test_the_workers_clock_is_this_hosts_clock_when_it_runs_here():
     assert abs(offset.offset_s) <= offset.uncertainty_s + 1e-6
 
 
+def run_step(script, at_s=0.0, timeout_s=30.0):
+    return Step(at_s, Action.RUN, 0, 0, argv=("sh", "-c", *script), timeout_s=timeout_s)
+
+
+def outputs_in(folder):
+    return {"env": {"FREEPAGE_OUTPUT": str(folder)}}
+
+
+async def test_the_end_of_the_worker_ends_what_its_programs_started(tmp_path):
+    steps = (run_step(["sleep 60 & echo $!; sleep 60"]),)
+    async with worker(**outputs_in(tmp_path)) as (client, _):
+        await _start(client, ProcessSchedule(0, steps))
+        child = int(await _output_of(tmp_path / "run-0-0.out"))
+        assert _is_alive(child)
+    await _until(lambda: not _is_alive(child))
+
+
+async def test_the_end_of_a_process_ends_its_program_and_what_that_started(tmp_path):
+    steps = (run_step(["sleep 60 & echo $!; sleep 60"]),)
+    async with worker(**outputs_in(tmp_path)) as (client, process):
+        await _start(client, ProcessSchedule(0, steps))
+        child = int(await _output_of(tmp_path / "run-0-0.out"))
+        os.kill(_children_of(process.pid)[0], 9)
+        await _until(lambda: not _is_alive(child))
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "--pid", "--fork", "true"], check=False, capture_output=True).returncode != 0,
+    reason="needs a PID namespace",
+)
+async def test_a_worker_that_is_init_does_not_wait_for_what_its_programs_left_behind(tmp_path):
+    steps = (run_step(["setsid sleep 20 & sleep 0.2; echo left"]),)
+    async with worker("unshare", "--pid", "--fork", **outputs_in(tmp_path)) as (client, process):
+        await replay(client, ProcessSchedule(0, steps))
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_program_may_have_thousands_of_arguments(tmp_path):
+    arguments = ["echo $#", "sh", *map(str, range(1, 5001))]
+    async with worker(**outputs_in(tmp_path)) as (client, _):
+        (event,) = await replay(client, ProcessSchedule(0, (run_step(arguments),)))
+    assert event.ok
+    assert (tmp_path / "run-0-0.out").read_text() == "5000\n"
+
+
+async def test_a_program_whose_output_cannot_be_kept_is_an_event_that_says_so(tmp_path):
+    async with worker(**outputs_in(tmp_path / "none")) as (client, _):
+        (event,) = await replay(client, ProcessSchedule(0, (run_step(["true"]),)))
+    assert (event.ok, event.error) == (False, "No such file or directory")
+
+
+async def test_a_worker_without_stderr_still_says_why_a_program_cannot_start(tmp_path):
+    step = Step(0.0, Action.RUN, 0, 0, argv=("nonesuch",), timeout_s=5)
+    async with worker("/bin/sh", "-c", 'exec "$0" 2>&-', **outputs_in(tmp_path)) as (client, _):
+        (event,) = await replay(client, ProcessSchedule(0, (step,)))
+    assert (event.ok, event.error) == (False, "No such file or directory")
+
+
+async def test_a_time_limit_is_said_in_parts_of_a_second(tmp_path):
+    async with worker(**outputs_in(tmp_path)) as (client, _):
+        (event,) = await replay(client, ProcessSchedule(0, (run_step(["sleep 60"], timeout_s=0.25),)))
+    assert event.error == "did not end within 0.25 s"
+    assert 0.25 <= event.wall_s < 10
+
+
+async def test_a_barrier_is_reached_on_time_left_when_told_and_shifts_nothing_after_it():
+    steps = (
+        Step(0.1, Action.ALLOCATE, MIB, 0, barrier=True),
+        Step(0.15, Action.FREE, MIB, 0),
+    )
+    events, arrivals = [], []
+    async with worker() as (client, _):
+        client.on_waiting = lambda process, index: arrivals.append((time.monotonic(), process, index))
+        zero_s = await _start(client, ProcessSchedule(0, steps))
+        await _until(lambda: arrivals)
+        told_s = zero_s + 0.5
+        await client.go(0, told_s)
+        await client.wait_done(events.append, 30)
+    ((arrived_s, process, index),) = arrivals
+    assert arrived_s >= zero_s + 0.1 - 0.001
+    assert (process, index) == (0, 0)
+    first, second = events
+    assert first.planned_s == pytest.approx(0.5, abs=0.001)
+    assert 0 <= first.late_s < 0.3
+    assert second.planned_s == pytest.approx(0.15, abs=0.001)
+    assert first.end_s <= second.t_s < first.end_s + 0.3
+
+
+async def test_memory_is_not_scanned_while_its_process_waits_at_a_barrier():
+    steps = (
+        Step(0.0, Action.ALLOCATE, MIB, 0, scan="sequential"),
+        Step(0.05, Action.FREE, MIB, 0, barrier=True),
+    )
+    arrivals = []
+    async with worker() as (client, process):
+        client.on_waiting = lambda _, index: arrivals.append(index)
+        await _start(client, ProcessSchedule(0, steps))
+        await _until(lambda: arrivals)
+        (child,) = _children_of(process.pid)
+        before = _cpu_ticks(child)
+        await asyncio.sleep(0.2)
+        assert _cpu_ticks(child) - before <= 1
+        await client.go(0, time.monotonic())
+        await client.wait_done(lambda _: None, 30)
+
+
+async def test_a_barrier_counts_from_its_planned_time_even_when_told_a_time_long_gone():
+    events = []
+    async with worker() as (client, _):
+        client.on_waiting = lambda *_: None
+        zero_s = await _start(client, ProcessSchedule(0, (Step(0.2, Action.ALLOCATE, MIB, 0, barrier=True),)))
+        await client.go(0, zero_s)
+        await client.wait_done(events.append, 30)
+    assert events[0].t_s >= 0.2
+
+
+async def test_only_a_process_with_a_barrier_can_be_told_to_go():
+    async with worker() as (client, _):
+        await _start(client, ProcessSchedule(0, pair(0, 30, MIB)))
+        await client.go(0, time.monotonic())
+        with pytest.raises(InstanceError, match="it complains: go: "):
+            await client.wait_done(lambda _: None, 30)
+
+
+async def test_there_may_be_more_processes_than_open_files():
+    schedules = [ProcessSchedule(p, pair(0, 0.01, 65536)) for p in range(40)]
+    async with worker(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))) as (client, _):
+        assert len(await replay(client, *schedules)) == 80
+
+
+def test_nothing_is_read_behind_the_end_of_a_file_and_a_file_too_long_needs_an_offset(tmp_path):
+    path = tmp_path / "long"
+    path.write_bytes(b"x" * (PART_BYTES + 1))
+    commands = [{"path": str(path)}, {"path": str(path), "offset": 2**40}, {"path": str(path), "offset": 1}]
+    told = b"".join(json.dumps({"op": "read", "id": 1} | c).encode() + b"\n" for c in commands)
+    outcome = subprocess.run([build_worker()], input=told, capture_output=True, timeout=30, check=True)
+    too_long, behind, rest = (json.loads(line) for line in outcome.stdout.splitlines()[1:])
+    assert too_long["errno"] == errno.EFBIG
+    assert behind["text"] == ""
+    assert rest["text"] == "x" * PART_BYTES
+
+
+async def _start(client, *schedules):
+    await client.wait_ready(30)
+    await client.ping()
+    await client.load(schedules)
+    zero_s = time.monotonic() + 0.05
+    await client.start(zero_s)
+    return zero_s
+
+
+async def _until(condition, deadline_s=10):
+    """Wait for what is soon so."""
+    async with asyncio.timeout(deadline_s):
+        while not condition():  # noqa: ASYNC110 - the worker does it
+            await asyncio.sleep(0.01)
+
+
+async def _output_of(path):
+    await _until(lambda: path.exists() and path.read_text())
+    return path.read_text()
+
+
+def _cpu_ticks(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
 def _children_of(pid):
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
@@ -231,7 +403,6 @@ def _children_of(pid):
 
 def _is_alive(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

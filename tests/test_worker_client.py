@@ -50,6 +50,7 @@ STEP = {
 }
 PONG = {"type": "pong", "clock_ns": 0}
 STARTED = {"type": "started"}
+WAITING = {"type": "waiting", "process": 2, "index": 4}
 
 
 @asynccontextmanager
@@ -118,6 +119,9 @@ async def test_another_version_of_the_protocol_is_refused():
         json.dumps(READY | {"memory_bytes": 10**400}).encode(),
         json.dumps(READY).encode("utf-16"),
         json.dumps(STEP).encode(),
+        json.dumps(WAITING).encode(),
+        json.dumps(WAITING | {"index": "4"}).encode(),
+        b'{"type":"waiting","process":2}\n',
     ],
 )
 async def test_what_is_not_the_protocol_ends_every_wait_and_is_shown(garbage):
@@ -396,6 +400,70 @@ async def test_steps_are_told_in_whole_nanoseconds_and_counted():
     assert channel.heard[1]["at_ns"] == 1_500_000_000
 
 
+async def test_a_program_and_a_barrier_are_told_only_where_a_step_has_them():
+    steps = (
+        Step(0.0, Action.ALLOCATE, 4096, 0, barrier=True),
+        Step(1.0, Action.RUN, 0, 1, argv=("fio", "", "two words"), timeout_s=2.5, label="cell/read/1"),
+    )
+    async with talk({"loaded": {"type": "loaded", "processes": 1, "steps": 2}}) as (client, channel):
+        await client.load([ProcessSchedule(0, steps)])
+    first, second = channel.heard[:2]
+    assert first["barrier"] == 1
+    assert not {"argv", "timeout_ns"} & set(first)
+    assert (second["action"], second["bytes"]) == ("run", 0)
+    assert (second["argv"], second["timeout_ns"]) == ("fio\n\ntwo words", 2_500_000_000)
+    assert not {"barrier", "label"} & set(second)
+
+
+@pytest.mark.parametrize("argument", ["echo a\necho b", "a\0b"])
+async def test_an_argument_that_would_become_another_is_refused(argument):
+    step = Step(0.0, Action.RUN, 0, 0, argv=("sh", "-c", argument), timeout_s=1)
+    async with talk() as (client, channel):
+        with pytest.raises(InstanceError, match="vm-0 cannot be told the argument") as caught:
+            await client.load([ProcessSchedule(0, (step,))])
+        assert not channel.heard
+    assert "file" in caught.value.hint
+
+
+async def test_who_waits_at_a_barrier_is_handed_on_and_told_a_time_of_its_own_clock(monkeypatch):
+    monkeypatch.setattr(clients, "time", SimpleNamespace(monotonic=lambda: 500.0))
+    arrived = []
+    pong = {"type": "pong", "clock_ns": 100_000_000_000}
+    async with talk({"ping": pong, "start": STARTED}) as (client, channel):
+        client.on_waiting = lambda process, index: arrived.append((process, index))
+        await client.ping(1)
+        await client.start(500.0)
+        channel.say(WAITING)
+        channel.say({"type": "done", "failed": 0})
+        await client.wait_done(ignore, 30)
+        await client.go(2, 507.5)
+        assert channel.heard[-1] == {"op": "go", "process": 2, "at_ns": 107_500_000_000}
+    assert arrived == [(2, 4)]
+
+
+async def test_what_the_listener_at_a_barrier_raises_is_raised_where_it_waits():
+    def refuse(process, index):
+        raise KeyError(process, index)
+
+    async with started() as (client, channel):
+        client.on_waiting = refuse
+        channel.say(WAITING)
+        with pytest.raises(KeyError):
+            await client.wait_done(ignore, 30)
+
+
+async def test_a_long_file_is_asked_for_part_by_part_up_to_the_limit():
+    part = {"type": "text", "text": "x" * clients.PART_BYTES}
+    async with talk({"read": [part, part, {"type": "text", "text": "end"}]}) as (client, channel):
+        assert await client.read_whole("/a") == b"x" * 2 * clients.PART_BYTES + b"end"
+        assert [c["offset"] for c in channel.heard] == [0, clients.PART_BYTES, 2 * clients.PART_BYTES]
+        channel.answers["read"] = [part, part]
+        limit_bytes = clients.PART_BYTES + 1
+        assert await client.read_whole("/a", limit_bytes) == b"x" * limit_bytes
+        channel.answers["read"] = {"type": "text", "errno": 2}
+        assert await client.read_whole("/none") is None
+
+
 async def test_steps_that_got_lost_are_noticed():
     async with talk({"loaded": {"type": "loaded", "processes": 1, "steps": 0}}) as (client, _):
         with pytest.raises(InstanceError, match="vm-0 took 0 of 1 steps"):
@@ -472,5 +540,7 @@ def refused_or_parsed(line):
         "started",
         "text",
         "written",
+        "waiting",
+        "process-ended",
         "done",
     }

@@ -28,7 +28,7 @@ T = TypeVar("T")
 PROTOCOL_VERSION = 1
 REPLY_DEADLINE_S = 60.0
 QUIT_DEADLINE_S = 1.0
-# What the worker reads of a file at once, and what a program's output may be.
+# What the worker reads of a file at once, and what is read of a program's output.
 PART_BYTES = 256 * 1024
 LARGEST_FILE_BYTES = 64 * 1024 * 1024
 _NS = 1_000_000_000
@@ -91,9 +91,10 @@ class WorkerClient:
         return self._offset
 
     async def load(self, schedules: Sequence[ProcessSchedule]) -> None:
-        """Send the schedules and have the worker count them."""
+        """Send the schedules and have the worker count them; InstanceError for an argument it cannot be told."""
         for schedule in schedules:
             for step in schedule.steps:
+                self._check_arguments(step)
                 await self._send(
                     op="step",
                     process=schedule.process,
@@ -134,17 +135,17 @@ class WorkerClient:
         reply = await self._ask("read", path=path)
         return reply["text"].decode("utf-8", "replace") if "text" in reply else None
 
-    async def read_whole(self, path: str) -> bytes | None:
-        """Read a file of any length, up to LARGEST_FILE_BYTES; None when it cannot be read."""
-        parts: list[bytes] = []
-        while sum(map(len, parts)) < LARGEST_FILE_BYTES:
-            reply = await self._ask("read", path=path, offset=sum(map(len, parts)))
+    async def read_whole(self, path: str, limit_bytes: int = LARGEST_FILE_BYTES) -> bytes | None:
+        """Read a file part by part, its first `limit_bytes` at most; None when it cannot be read."""
+        whole = bytearray()
+        while len(whole) < limit_bytes:
+            reply = await self._ask("read", path=path, offset=len(whole))
             if "text" not in reply:
                 return None
-            parts.append(reply["text"])
-            if len(parts[-1]) < PART_BYTES:
+            whole += reply["text"]
+            if len(reply["text"]) < PART_BYTES:
                 break
-        return b"".join(parts)
+        return bytes(whole[:limit_bytes])
 
     async def go(self, process: int, at_s: float) -> None:
         """Tell a process that waits at a barrier to go on at an instant of this host's time.monotonic()."""
@@ -180,6 +181,14 @@ class WorkerClient:
         waiting: list[asyncio.Future[Any]] = [self._hello, self._done]
         for future in waiting + [q.reply for q in self._questions.values()]:
             _set_error(future, error)
+
+    def _check_arguments(self, step: Step) -> None:
+        for argument in step.argv:
+            if "\n" in argument or "\0" in argument:
+                raise self._error(
+                    f"cannot be told the argument {argument[:80]!r}: it has a newline or a NUL",
+                    hint="put the script into a file and run that",
+                )
 
     async def _ping_once(self) -> ClockOffset:
         sent_s = time.monotonic()

@@ -34,7 +34,7 @@
 #define MAX_ORDER 32
 #define LARGEST (INT64_MAX / 4)
 #define LEAVE_MS 5000
-#define MAX_ARGUMENTS 256
+#define LONGEST_POLL_MS 60000
 #define WORK_FOLDER "/data"
 #define NS_PER_S 1000000000LL
 
@@ -54,12 +54,12 @@ struct step {
     int64_t timeout_ns;
 };
 
-/* `go` is a pipe that carries the common times of barriers from the controller. */
+/* `go` is a pipe that carries the common times of barriers from the controller, if there are any barriers. */
 struct process {
     struct step *steps;
     size_t count, room;
     pid_t pid;
-    bool running;
+    bool running, meets;
     int go[2];
 };
 
@@ -69,6 +69,9 @@ static int running_count;
 static int failed_count;
 static bool started;
 static bool spoken_to;
+
+/* The process group of the program that each process runs, or 0; shared with the processes and their programs. */
+static volatile pid_t *programs;
 
 /* ---- time ---------------------------------------------------------------------------------------------------- */
 
@@ -90,13 +93,24 @@ static void sleep_until(int64_t at_ns)
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
+static void kill_program(int process)
+{
+    if (programs[process] > 0)
+        kill(-programs[process], SIGKILL);
+    programs[process] = 0;
+}
+
+/* Waits for our own processes only: as the init of a container we may have inherited some that go on for long. */
 static _Noreturn void finish(int status)
 {
     for (int i = 0; i < process_count; i++)
         if (processes[i].running)
             kill(processes[i].pid, SIGKILL);
-    while (wait(NULL) > 0 || errno == EINTR)
-        ;
+    for (int i = 0; i < process_count; i++) {
+        while (processes[i].running && waitpid(processes[i].pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        kill_program(i);
+    }
     _exit(status);
 }
 
@@ -462,10 +476,10 @@ static void write_event(int fd, int process, size_t index, const struct step *st
                "\"bytes\":%" PRId64 ",\"planned_ns\":%" PRId64 ",\"start_ns\":%" PRId64 ",\"end_ns\":%" PRId64 ","
                "\"user_ns\":%" PRId64 ",\"system_ns\":%" PRId64 ",\"read_bytes\":%" PRId64 ","
                "\"minor_faults\":%ld,\"major_faults\":%ld,%s}",
-               process, index, step->iteration, actions[step->action], done->bytes, planned_ns, done->start_ns, done->end_ns,
-               done->after.user_ns - done->before.user_ns, done->after.system_ns - done->before.system_ns,
-               done->after.read_bytes - done->before.read_bytes, done->after.minor_faults - done->before.minor_faults, done->after.major_faults - done->before.major_faults,
-               verdict);
+               process, index, step->iteration, actions[step->action], done->bytes, planned_ns, done->start_ns,
+               done->end_ns, done->after.user_ns - done->before.user_ns, done->after.system_ns - done->before.system_ns,
+               done->after.read_bytes - done->before.read_bytes, done->after.minor_faults - done->before.minor_faults,
+               done->after.major_faults - done->before.major_faults, verdict);
 }
 
 /* The one block a process holds; `address` is NULL while it holds none. */
@@ -501,38 +515,55 @@ static const char *output_folder(void)
     return chosen ? chosen : "/tmp";
 }
 
-static void redirect(int to, int process, size_t index, const char *ending)
+/* Tells the process why its program cannot start, by errno. */
+static _Noreturn void give_up(int failure)
+{
+    int error = errno;
+    _exit(write(failure, &error, sizeof error) == sizeof error ? 127 : 126);
+}
+
+static bool put_at(int fd, int to)
+{
+    return fd == to || (fd >= 0 && dup2(fd, to) == to && close(fd) == 0);
+}
+
+static bool redirect(int to, int process, size_t index, const char *ending)
 {
     char path[512];
     snprintf(path, sizeof path, "%.400s/run-%d-%zu.%s", output_folder(), process, index, ending);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (fd < 0 || dup2(fd, to) < 0)
-        _exit(126);
+    return put_at(open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644), to);
 }
 
-/* Becomes the program; `failure` takes errno where that cannot be. */
-static _Noreturn void become_program(int process, size_t index, const struct step *step, int failure)
+/* Takes the arguments apart in their own place; NULL when there is no memory. */
+static char **split_arguments(char *text)
+{
+    size_t count = 1, at = 0;
+    for (const char *c = text; *c; c++)
+        count += *c == '\n';
+    char **argv = calloc(count + 1, sizeof *argv);
+    while (argv && text)
+        argv[at++] = strsep(&text, "\n");
+    return argv;
+}
+
+/* Becomes the program in a group of its own; `failure` takes errno where that cannot be. */
+static _Noreturn void become_program(int process, size_t index, const struct step *step, pid_t parent, int failure)
 {
     static char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/tmp", NULL};
-    char *argv[MAX_ARGUMENTS + 1], *rest = step->argv;
-    size_t count = 0;
-    while (rest && count < MAX_ARGUMENTS)
-        argv[count++] = strsep(&rest, "\n");
-    argv[count] = NULL;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    setpgid(0, 0);
-    signal(SIGPIPE, SIG_DFL);
-    int nothing = open("/dev/null", O_RDONLY);
-    if (nothing >= 0)
-        dup2(nothing, STDIN_FILENO);
-    redirect(STDOUT_FILENO, process, index, "out");
-    redirect(STDERR_FILENO, process, index, "err");
-    if (chdir(WORK_FOLDER) != 0 && chdir(output_folder()) != 0)
+    if (getppid() != parent)
         _exit(126);
+    setpgid(0, 0);
+    programs[process] = getpid();
+    signal(SIGPIPE, SIG_DFL);
+    char **argv = split_arguments(step->argv);
+    if (!argv || !put_at(open("/dev/null", O_RDONLY), STDIN_FILENO) ||
+        !redirect(STDOUT_FILENO, process, index, "out") || !redirect(STDERR_FILENO, process, index, "err") ||
+        (chdir(WORK_FOLDER) != 0 && chdir(output_folder()) != 0))
+        give_up(failure);
     environ = (char **)environment;
     execvp(argv[0], argv);
-    int error = errno;
-    _exit(write(failure, &error, sizeof error) == sizeof error ? 127 : 126);
+    give_up(failure);
 }
 
 /* Sleeps until a program ends or `until_ns`, where the kernel can tell (Linux 5.3), else for a moment. */
@@ -545,11 +576,12 @@ static void await_program(pid_t program, int64_t until_ns)
         nanosleep(&moment, NULL);
         return;
     }
-    poll(&ended, 1, left_ns > 0 ? (int)(left_ns / 1000000) + 1 : 0);
+    int64_t left_ms = left_ns > 0 ? left_ns / 1000000 + 1 : 0;
+    poll(&ended, 1, left_ms < LONGEST_POLL_MS ? (int)left_ms : LONGEST_POLL_MS);
     close(ended.fd);
 }
 
-/* Waits for a program's end; false, with the whole group killed, when it takes longer than it may. */
+/* Waits for a program's end and kills what is left of its group; false when it takes longer than it may. */
 static bool wait_for_program(pid_t program, int64_t until_ns, int *status)
 {
     bool in_time = true;
@@ -571,8 +603,8 @@ static bool wait_for_program(pid_t program, int64_t until_ns, int *status)
 static void describe_end(struct outcome *done, int status, bool in_time, const struct step *step)
 {
     if (!in_time)
-        snprintf(done->complaint, sizeof done->complaint, "did not end within %d s",
-                 (int)(step->timeout_ns / NS_PER_S));
+        snprintf(done->complaint, sizeof done->complaint, "did not end within %g s",
+                 (double)step->timeout_ns / NS_PER_S);
     else if (WIFSIGNALED(status))
         snprintf(done->complaint, sizeof done->complaint, "was ended by signal %d", WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
@@ -587,15 +619,16 @@ static void run_program(struct outcome *done, int process, size_t index, const s
         done->error = errno;
         return;
     }
-    pid_t program = fork();
+    pid_t parent = getpid(), program = fork();
     if (program == 0)
-        become_program(process, index, step, failure[1]);
+        become_program(process, index, step, parent, failure[1]);
     if (program < 0)
         done->error = errno;
     close(failure[1]);
     if (program > 0) {
         bool failed = read(failure[0], &error, sizeof error) == sizeof error;
         bool in_time = wait_for_program(program, done->start_ns + step->timeout_ns, &status);
+        programs[process] = 0;
         done->error = failed ? error : 0;
         describe_end(done, status, in_time, step);
     }
@@ -697,7 +730,8 @@ static void add_step(const struct command *command)
         complain(command, "step: action is allocate, free or run, scan is once, sequential or random");
         return;
     }
-    if (step.action == RUN && (!argv || !find_number(command, "timeout_ns", &step.timeout_ns) || step.timeout_ns <= 0)) {
+    if (!find_number(command, "timeout_ns", &step.timeout_ns) ||
+        (step.action == RUN && (!argv || step.timeout_ns <= 0))) {
         complain(command, "step: argv or timeout_ns is missing or out of range");
         return;
     }
@@ -706,7 +740,8 @@ static void add_step(const struct command *command)
         !find_number(command, "iteration", &step.iteration) || !find_number(command, "seed", &seed) ||
         !find_number(command, "barrier", &barrier) || number < 0 || number >= MAX_PROCESSES || step.at_ns < 0 ||
         step.bytes < 0 || (step.bytes == 0 && step.action != RUN) || step.stride <= 0) {
-        complain(command, "step: process, at_ns, bytes, stride, iteration or seed is missing or out of range");
+        complain(command,
+                 "step: process, at_ns, bytes, stride, iteration, seed or barrier is missing or out of range");
         return;
     }
     if (started) {
@@ -718,6 +753,7 @@ static void add_step(const struct command *command)
     if (step.action == RUN && !(step.argv = strdup(argv)))
         finish(1);
     append_step(&processes[number], &step);
+    processes[number].meets |= step.barrier;
     if (number >= process_count)
         process_count = (int)number + 1;
 }
@@ -765,7 +801,8 @@ static pid_t start_process(int number, int64_t zero_ns, const int events[2], con
     if (getppid() != controller)
         _exit(1);
     close(STDIN_FILENO);
-    close(processes[number].go[1]);
+    if (processes[number].meets)
+        close(processes[number].go[1]);
     close(events[0]);
     close(settled[0]);
     close(settled[1]);
@@ -797,14 +834,15 @@ static void start_all(const struct command *command, int64_t zero_ns, int events
     }
     started = true;
     for (int i = 0; i < process_count; i++) {
-        if (pipe2(processes[i].go, O_CLOEXEC) == 0) {
+        if (!processes[i].meets || pipe2(processes[i].go, O_CLOEXEC) == 0) {
             processes[i].pid = start_process(i, zero_ns, events, settled);
             processes[i].running = processes[i].pid > 0;
-            close(processes[i].go[0]);
         }
         running_count += processes[i].running;
         if (!processes[i].running)
             report_process_ended(i, 0, strerror(errno));
+        if (processes[i].meets && processes[i].running)
+            close(processes[i].go[0]);
     }
     close(events[1]);
     close(settled[1]);
@@ -827,13 +865,13 @@ static void go(const struct command *command)
 {
     int64_t number = -1, at_ns = -1;
     if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &at_ns) || number < 0 ||
-        number >= process_count || at_ns < 0 || !processes[number].running)
-        complain(command, "go: process or at_ns is missing or out of range, or the process does not run");
+        number >= process_count || at_ns < 0 || !processes[number].running || !processes[number].meets)
+        complain(command, "go: process or at_ns is missing or out of range, or the process cannot be waiting");
     else if (write(processes[number].go[1], &at_ns, sizeof at_ns) != sizeof at_ns)
         complain(command, "go: the process cannot be told");
 }
 
-/* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a file that is longer, unless `offset` >= 0). */
+/* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a longer file, unless `offset` >= 0). */
 static ssize_t read_file(const char *path, char *text, size_t room, int64_t offset)
 {
     size_t length = 0;
@@ -1005,6 +1043,7 @@ static void reap(int event_fd)
             if (!processes[i].running || processes[i].pid != pid)
                 continue;
             processes[i].running = false;
+            kill_program(i);
             running_count--;
             if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
                 report_process_ended(i, WIFSIGNALED(status) ? WTERMSIG(status) : 0, "ended before its schedule");
@@ -1024,6 +1063,21 @@ static void note_child(int number)
     errno = kept;
 }
 
+/* Pipes and files would take the place of a stream that is not there; only stderr can be done without. */
+static bool has_streams(void)
+{
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0)
+        return false;
+    return fcntl(STDERR_FILENO, F_GETFD) >= 0 || open("/dev/null", O_WRONLY) == STDERR_FILENO;
+}
+
+static bool share_programs(void)
+{
+    size_t bytes = MAX_PROCESSES * sizeof *programs;
+    programs = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return programs != MAP_FAILED;
+}
+
 static void greet(void)
 {
     int64_t page = sysconf(_SC_PAGESIZE);
@@ -1038,8 +1092,7 @@ int main(void)
 {
     int event_pipe[2];
     struct sigaction on_child = {.sa_handler = note_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-    /* A pipe would take the place of a stream that is not there. */
-    if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0)
+    if (!has_streams() || !share_programs())
         return 1;
     signal(SIGPIPE, SIG_IGN);
     if (pipe2(event_pipe, O_CLOEXEC) != 0 || pipe2(child_signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
