@@ -37,7 +37,11 @@ GUEST_IO_RESERVE_BYTES = 224 * MIB
 PAGE_CACHE_SHARE = 0.85
 # Below this a person only tries an experiment: it is cut to a few seconds a trial.
 TRY_SCALE = 0.015
-TRY_DURATION_S = 12.0
+TRY_DURATION_S = 11.0
+TRY_BLOCK_BYTES = 512 * MIB
+TRY_LEAD_S = 6.0
+TRY_SLOT_S = 3.0
+TRY_INTERVAL_S = 0.5
 TRY_RUNTIME_S = 0.5
 SHORTEST_RUNTIME_S = 1.0
 SHORTEST_CHURN_S = 20.0
@@ -58,7 +62,7 @@ def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study
         title=study.title or study.name,
         seed=study.seed,
         arms=study.arms,
-        interval_s=study.interval,
+        interval_s=min(study.interval, TRY_INTERVAL_S) if scale < TRY_SCALE else study.interval,
         scale=scale,
         experiments=tuple(scale_experiment(e, scale, conditions, study) for e in fitting),
         verdict_rule=study.verdict,
@@ -124,6 +128,8 @@ def _scale_memory(group: Group, file: GroupFile, scale: float, conditions: Condi
     if file.size is None or file.hold is None or file.idle is None:
         raise TypeError(file.kind)
     size = _scale_sizes(file, _size_factor(group, file, scale), conditions.node_memory_bytes)
+    if scale < TRY_SCALE:
+        size = Range(*(min(v, TRY_BLOCK_BYTES) for v in (size.minimum, size.maximum, size.step)))
     mean_idle_s = (file.idle.min + file.idle.max) / 2
     # Churn is about times far shorter than FPR's own: they stay.
     time = 1.0 if file.kind == "churn" else scale_time(scale, size.maximum, mean_idle_s)
@@ -275,7 +281,7 @@ def _lead_s(io: Group, memory: tuple[Group, ...], scale: float) -> float:
     """Give how long the memory groups run before fio starts: scaled as the article's wait, at least three periods."""
     period_s = max(g.hold.mean + g.idle.mean for g in memory)
     if scale < TRY_SCALE:
-        return min(io.after_s, period_s)
+        return min(io.after_s, TRY_LEAD_S)
     return min(io.after_s, max(io.after_s * scale, 3 * period_s))
 
 
@@ -399,7 +405,8 @@ def _slot_s(file: GroupFile, size: Range, touching: int, conditions: Conditions)
     if file.slot is not None:
         return file.slot
     rate = PLANNED_TOUCH_RATE[conditions.accelerator] * min(touching, conditions.cores)
-    return max(1.0, math.ceil(size.maximum * touching / rate))
+    needed_s = size.maximum * touching / rate
+    return max(1.0, math.ceil(needed_s) if needed_s > TRY_SLOT_S else math.ceil(needed_s * 4) / 4)
 
 
 def _vm_memory_bytes(file: GroupFile, scale: float, peak_bytes: float, conditions: Conditions) -> int:
