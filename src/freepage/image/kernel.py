@@ -205,7 +205,7 @@ def _add_module(
     if name not in files:
         raise HostError(
             f"the guest kernel {kernel.version} has no module {name}, and it is not built in",
-            hint="choose a kernel with virtio drivers, such as the distribution's cloud kernel",
+            hint="choose a kernel that has it, such as the distribution's cloud kernel",
         )
     for dependency in parse_dependencies(read_module(files[name])):
         _add_module(dependency, files, builtin, order, kernel)
