@@ -85,6 +85,7 @@ def test_a_container_has_no_rights_and_no_network():
     assert config["root"]["readonly"]
     assert {"type": "network"} in config["linux"]["namespaces"]
     assert config["linux"]["cgroupsPath"] == "/freepage-1/cycle-0"
+    assert {m["destination"] for m in config["mounts"]} == {"/proc", "/dev", "/dev/shm", "/tmp"}
 
 
 @pytest.mark.parametrize(

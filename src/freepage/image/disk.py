@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError, HostError
@@ -13,6 +15,7 @@ from freepage.units import format_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from freepage.plan import DataPlan
 
@@ -23,23 +26,35 @@ _MAKERS = {
 _PACKAGES = {"mke2fs": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
 
 
-def make_disk(path: Path, plan: DataPlan) -> None:
-    """Make the file `path` a sparse disk with a file system.
+def open_disk(folder: Path, plan: DataPlan) -> BinaryIO:
+    """Make a sparse disk with a file system, as an open file without a name: it is gone with the last that has it open.
 
     Raises CapacityError where it does not fit, HostError when the program that makes it is missing or fails.
     """
-    free = shutil.disk_usage(path.parent).free
+    free = shutil.disk_usage(folder).free
     if plan.bytes > free:
         raise CapacityError(
-            f"a disk of {format_bytes(plan.bytes)} does not fit: {path.parent} has {format_bytes(free)} free",
+            f"a disk of {format_bytes(plan.bytes)} does not fit: {folder} has {format_bytes(free)} free",
             hint="choose an --out on a larger disk, or a smaller --scale",
         )
     command = find_maker(plan.filesystem)
-    with path.open("wb") as stream:
-        stream.truncate(plan.bytes)
-    outcome = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
+        file.truncate(plan.bytes)
+        run_on_disk(command, file)
+        stack.pop_all()
+    return file
+
+
+def run_on_disk(command: list[str], file: BinaryIO) -> str:
+    """Run a program on an open disk, given to it as a path, and give what it says; HostError when it fails."""
+    fd = file.fileno()
+    outcome = subprocess.run(
+        [*command, f"/proc/self/fd/{fd}"], pass_fds=(fd,), capture_output=True, text=True, check=False
+    )
     if outcome.returncode != 0:
         raise HostError(f"{command[0]} failed: {outcome.stderr.strip()[-500:]}")
+    return outcome.stdout.strip()
 
 
 def find_maker(filesystem: str) -> list[str]:
@@ -54,10 +69,10 @@ def find_maker(filesystem: str) -> list[str]:
         ) from error
 
 
-def takes_direct_io(path: Path) -> bool:
-    """Say whether a file can be opened past the host's page cache (tmpfs, for one, may refuse)."""
+def takes_direct_io(file: BinaryIO) -> bool:
+    """Say whether an open disk can be used past the host's page cache (tmpfs, for one, may refuse)."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_DIRECT))
+        os.close(os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDWR | os.O_DIRECT))
     except OSError:
         return False
     return True

@@ -143,19 +143,21 @@ static int mount_disk(const char *serial, const char *target, unsigned long flag
     return 1;
 }
 
+/* What programs expect beside themselves: their folders, and what containers have in /dev too. */
 static void mount_disks(void)
 {
-    static const char *const folders[] = {"bin", "sbin", "lib", "lib64", "usr"};
-    char link[32], target[32];
+    static const char *const links[][2] = {
+        {"/bin", "tools/bin"}, {"/sbin", "tools/sbin"}, {"/lib", "tools/lib"}, {"/lib64", "tools/lib64"},
+        {"/usr", "tools/usr"}, {"/dev/fd", "/proc/self/fd"}, {"/dev/stdin", "/proc/self/fd/0"},
+        {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
+    };
     mount_disk("data", "/data", 0);
     if (!mount_disk("tools", "/tools", MS_RDONLY))
         return;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        snprintf(link, sizeof link, "/%s", folders[i]);
-        snprintf(target, sizeof target, "tools/%s", folders[i]);
-        if (symlink(target, link) != 0 && errno != EEXIST)
-            fail("cannot link", link);
-    }
+    mount_at("tmpfs", "/dev/shm");
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (symlink(links[i][1], links[i][0]) != 0 && errno != EEXIST)
+            fail("cannot link", links[i][0]);
 }
 
 static int is_our_port(const char *port)

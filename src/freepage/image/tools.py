@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -25,6 +26,8 @@ _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 MERGED = ("bin", "sbin", "lib", "lib64")
 USER_FOLDER = "opt"
 _SLACK_BYTES = 16 * MIB
+_BLOCK_BYTES = 4096
+_SPARE_INODES = 100
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,18 @@ def build_tools(plan: ToolsPlan) -> Tools:
 
     Raises HostError for a program that is not installed, StudyError for a folder that is not there.
     """
-    programs = (*plan.programs, "sh") if plan.folder is not None else plan.programs
-    files = _gather([find_program(name) for name in dict.fromkeys(programs)])
     folder = None if plan.folder is None else _check_folder(Path(plan.folder))
+    programs = (*plan.programs, "sh") if folder is not None else plan.programs
+    files = _gather([find_program(name) for name in dict.fromkeys(programs)])
+    if folder is not None:
+        files = _gather_for_folder(folder) | files
     home = cache_folder() / f"tools-{_digest(files, folder)}"
     if not home.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
             made = Path(scratch) / "made"
             _copy(files, folder, made / "root")
             _make_image(made / "root", made / "image")
-            made.rename(home)
+            _keep(made, home)
     return Tools(home / "root", home / "image")
 
 
@@ -69,25 +74,46 @@ def parse_ldd(text: str) -> list[Path]:
     return [Path(path) for path in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", text, re.MULTILINE)]
 
 
+def parse_shebang(head: bytes) -> list[str]:
+    """Give the programs that a script's first bytes name: its interpreter, and what /usr/bin/env runs; [] if it is none."""
+    words = head[2:].split(b"\n")[0].decode(errors="replace").split() if head.startswith(b"#!") else []
+    if words and Path(words[0]).name == "env":
+        run = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
+        return [words[0], *run[:1]]
+    return words[:1]
+
+
 def _gather(programs: list[Path]) -> dict[str, Path]:
     """Give the files programs need, by their place in the root file system: themselves, libraries, interpreters."""
     files: dict[str, Path] = {}
     for program in programs:
         files[f"usr/bin/{program.name}"] = program
-        with program.open("rb") as stream:
-            head = stream.read(256)
-        if head.startswith(b"#!"):
-            words = head[2:].split(b"\n")[0].decode(errors="replace").split()
-            name = words[1] if words[0].endswith("/env") and len(words) > 1 else words[0]
-            files |= _gather([find_program(name)])
-            continue
-        said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
-        files |= {_place(path): path for path in parse_ldd(said.stdout)}
+        files |= _find_needs(program)
     return files
 
 
+def _gather_for_folder(folder: Path) -> dict[str, Path]:
+    """Give what the programs in a user's folder need of this host; a need that cannot be met shows when they run."""
+    files: dict[str, Path] = {}
+    inside = folder.resolve()
+    for program in sorted(p for p in folder.rglob("*") if p.is_file() and os.access(p, os.X_OK)):
+        with contextlib.suppress(HostError):
+            files |= _find_needs(program)
+    return {place: path for place, path in files.items() if not path.resolve().is_relative_to(inside)}
+
+
+def _find_needs(program: Path) -> dict[str, Path]:
+    with program.open("rb") as stream:
+        head = stream.read(256)
+    if head.startswith(b"\x7fELF"):
+        said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
+        return {_place(path): path for path in parse_ldd(said.stdout)}
+    interpreters = [find_program(word) for word in parse_shebang(head)]
+    return {_place(path): path for path in interpreters} | _gather(interpreters)
+
+
 def _place(path: Path) -> str:
-    """Give a library's place below usr, where the folders it is looked for in lead."""
+    """Give a file's place below usr, where the folders of a merged root lead."""
     parts = path.parts[1:]
     return str(Path(*parts)) if parts[0] == "usr" else str(Path("usr", *parts))
 
@@ -101,10 +127,11 @@ def _check_folder(folder: Path) -> Path:
 
 
 def _digest(files: dict[str, Path], folder: Path | None) -> str:
-    digest = hashlib.sha256()
-    inner = [] if folder is None else sorted(p for p in folder.rglob("*") if p.is_file())
-    for name, path in [*sorted(files.items()), *((str(p), p) for p in inner)]:
-        status = path.stat()
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    known = [(name, path.stat()) for name, path in sorted(files.items())]
+    if folder is not None:
+        known += [(str(path), path.lstat()) for path in sorted(folder.rglob("*"))]
+    for name, status in known:
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_mode}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -117,17 +144,49 @@ def _copy(files: dict[str, Path], folder: Path | None, root: Path) -> None:
         target = root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+    _link_libraries(files, root)
     if folder is not None:
-        shutil.copytree(folder, root / USER_FOLDER, symlinks=True)
+        _copy_folder(folder, root / USER_FOLDER)
+
+
+def _link_libraries(files: dict[str, Path], root: Path) -> None:
+    """Make every library known where the C library is: the loader looks there when it has no cache and no run path."""
+    home = next((Path(name).parent for name in files if Path(name).name == "libc.so.6"), None)
+    for name in (n for n in files if home is not None and ".so" in Path(n).name):
+        link = root / str(home) / Path(name).name
+        if not link.exists():
+            link.symlink_to(os.path.relpath(root / name, link.parent))
+
+
+def _copy_folder(folder: Path, target: Path) -> None:
+    try:
+        shutil.copytree(folder, target, symlinks=True)
+    except shutil.Error as error:
+        path, _, reason = error.args[0][0]
+        raise StudyError(f"{path} cannot be copied for the instances: {reason}") from error
 
 
 def _make_image(root: Path, image: Path) -> None:
-    used = sum(p.lstat().st_size for p in root.rglob("*") if p.is_file())
-    size = round(used * 1.1) + _SLACK_BYTES
+    paths = list(root.rglob("*"))
+    blocks = sum(1 + -(-path.lstat().st_size // _BLOCK_BYTES) for path in paths)
+    size = round(blocks * _BLOCK_BYTES * 1.1) + _SLACK_BYTES
     mke2fs = find_program("mke2fs")
-    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", str(root)]
+    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-b", str(_BLOCK_BYTES)]
+    content = ["-N", str(len(paths) + _SPARE_INODES), "-d", str(root)]
     outcome = subprocess.run(
-        [str(mke2fs), *options, str(image), f"{size // 1024}k"], capture_output=True, text=True, check=False
+        [str(mke2fs), *options, *content, str(image), f"{size // 1024}k"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if outcome.returncode != 0:
         raise HostError(f"mke2fs cannot make the tools disk: {outcome.stderr.strip()[-500:]}")
+
+
+def _keep(made: Path, home: Path) -> None:
+    """Move what was made to its place in the cache, where another freepage may have put the same meanwhile."""
+    try:
+        made.rename(home)
+    except OSError:
+        if not home.exists():
+            raise

@@ -167,6 +167,8 @@ def build_config(name: str, cgroup: Cgroup | None, mounts: PodMounts | None = No
         },
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm"},  # noqa: S108 - the container's own
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},  # noqa: S108 - the container's own
             *_mounts_of(mounts),
         ],

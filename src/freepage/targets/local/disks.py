@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import HostError, InstanceError
-from freepage.image.disk import find_maker, make_disk, takes_direct_io
+from freepage.image.disk import find_maker, open_disk, run_on_disk, takes_direct_io
 from freepage.image.guest import disk_modules
 from freepage.image.kernel import find_kernel, find_modules
 from freepage.image.tools import build_tools, find_program
@@ -31,44 +31,39 @@ _TOOLS_FILE_SYSTEM = "ext4"
 
 @dataclass
 class PodMounts:
-    """The OCI mounts of a container beyond the usual, and a loop device that is let go once it is mounted."""
+    """The OCI mounts of a container beyond the usual, and a loop device that is let go once it is mounted.
+
+    direct: whether its disk is past the host's page cache; None where it has none of its own.
+    """
 
     mounts: list[dict[str, Any]] = field(default_factory=list)
-    loop_device: str | None = None
+    loop_fd: int | None = None
+    direct: bool | None = None
 
     @property
     def has_tools(self) -> bool:
         return any(m["destination"] == "/tools" for m in self.mounts)
 
     def release(self) -> None:
-        """Detach the loop device: one that is mounted goes when its last mount goes, whatever becomes of us."""
-        if self.loop_device is not None:
-            subprocess.run(["losetup", "--detach", self.loop_device], check=False, capture_output=True)
-            self.loop_device = None
+        """Let the loop device go: it is detached with its last user, which is the mount when there is one by now."""
+        if self.loop_fd is not None:
+            os.close(self.loop_fd)
+            self.loop_fd = None
 
 
 @contextmanager
 def open_vm_disks(plan: InstancePlan, folder: Path) -> Iterator[tuple[VmDisk, ...]]:
-    """Give the disks of a VM as open files; the data disk's file is gone before the VM starts."""
+    """Give the disks of a VM as open files; the data disk's has no name, so that it goes with QEMU and freepage."""
     disks: list[VmDisk] = []
-    try:
+    with ExitStack() as stack:
         if plan.tools is not None:
-            image = build_tools(plan.tools).image
-            disks.append(VmDisk("tools", _TOOLS_FILE_SYSTEM, os.open(image, os.O_RDONLY), read_only=True))
+            image = stack.enter_context(build_tools(plan.tools).image.open("rb"))
+            disks.append(VmDisk("tools", _TOOLS_FILE_SYSTEM, image.fileno(), read_only=True))
         if plan.data is not None:
-            disks.append(_open_data_disk(plan.data, folder / f"data-{plan.name}"))
+            data = stack.enter_context(open_disk(folder, plan.data))
+            direct = takes_direct_io(data)
+            disks.append(VmDisk("data", plan.data.filesystem, data.fileno(), direct=direct))
         yield tuple(disks)
-    finally:
-        for disk in disks:
-            os.close(disk.fd)
-
-
-def _open_data_disk(plan: DataPlan, path: Path) -> VmDisk:
-    try:
-        make_disk(path, plan)
-        return VmDisk("data", plan.filesystem, os.open(path, os.O_RDWR), direct=takes_direct_io(path))
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -83,10 +78,8 @@ def open_pod_mounts(plan: InstancePlan, folder: Path) -> Iterator[PodMounts]:
             data.mkdir()
             mounts.mounts.append(_bind(data, "/data", "rw"))
         elif plan.data is not None:
-            mounts.loop_device = _open_loop_device(plan.data, data)
-            mounts.mounts.append(
-                {"destination": "/data", "type": plan.data.filesystem, "source": mounts.loop_device}
-            )
+            device = _attach_loop_device(plan.data, folder, mounts)
+            mounts.mounts.append({"destination": "/data", "type": plan.data.filesystem, "source": device})
         yield mounts
     finally:
         mounts.release()
@@ -102,21 +95,26 @@ def _bind(source: Path, destination: str, access: str) -> dict[str, Any]:
     }
 
 
-def _open_loop_device(plan: DataPlan, path: Path) -> str:
-    """Give a block device over a file that has no name any more, past the host's page cache where that goes."""
+def _attach_loop_device(plan: DataPlan, folder: Path, mounts: PodMounts) -> str:
+    """Give a block device over a file without a name, past the host's page cache where that goes.
+
+    `mounts` keeps it open. A device that is detached while it is open goes by itself when it no longer is.
+    """
+    with open_disk(folder, plan) as file:
+        mounts.direct = takes_direct_io(file)
+        direct = f"--direct-io={'on' if mounts.direct else 'off'}"
+        try:
+            device = run_on_disk(["losetup", "--find", "--show", direct], file)
+        except HostError as error:
+            raise InstanceError(
+                f"there is no loop device for a pod's disk: {error.message}",
+                hint="losetup --list shows those in use",
+            ) from error
     try:
-        make_disk(path, plan)
-        direct = "on" if takes_direct_io(path) else "off"
-        command = ["losetup", "--find", "--show", f"--direct-io={direct}", str(path)]
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+        mounts.loop_fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        path.unlink(missing_ok=True)
-    if outcome.returncode != 0:
-        raise InstanceError(
-            f"there is no loop device for a pod's disk: {outcome.stderr.strip()}",
-            hint="losetup --list shows those in use",
-        )
-    return outcome.stdout.strip()
+        subprocess.run(["losetup", "--detach", device], check=False, capture_output=True)
+    return device
 
 
 def check_instance(plan: InstancePlan, kernel: Path | None) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
@@ -53,22 +53,26 @@ class LocalTarget:
     tools: dict[str, str]
     kernel: Path | None = None
     limit_bytes: int | None = None
+    disk_guests: dict[tuple[str, ...], Guest] = field(default_factory=dict)
 
     def find_obstacle(self, trial: Trial) -> FreepageError | None:
         """Say why this trial cannot run here, though others may: a program, a file system or a device is missing."""
         try:
             for plan in trial.instances:
                 check_instance(plan, self.kernel)
-            if trial.node_memory_bytes is not None and self.cgroup is None:
-                raise HostError(
-                    "a node of its own needs a writable memory cgroup controller", hint="run freepage as root"
-                )
+            if trial.node_memory_bytes is not None:
+                self._check_cgroup()
         except FreepageError as error:
             return error
         return None
 
     def set_node(self, memory_bytes: int | None) -> None:
-        """Make the run's cgroup the node, with this limit; None for what the run was started with."""
+        """Make the run's cgroup the node, with this limit; None for what the run was started with.
+
+        Raises HostError where a limit is wanted and there is no cgroup to set it on.
+        """
+        if memory_bytes is not None:
+            self._check_cgroup()
         limit = self.limit_bytes if memory_bytes is None else memory_bytes
         self.node = "host" if limit is None else "cgroup"
         if self.cgroup is not None:
@@ -107,8 +111,9 @@ class LocalTarget:
                         mounts.release()
                         yield container
                 return
+            guest = await self._find_guest(plan)
             with open_vm_disks(plan, folder) as disks:
-                async with open_vm(self._shape(plan, disks), self._guest_for(plan), folder, cgroup) as vm:
+                async with open_vm(self._shape(plan, disks), guest, folder, cgroup) as vm:
                     yield vm
 
     def _shape(self, plan: InstancePlan, disks: tuple[VmDisk, ...]) -> VmShape:
@@ -116,11 +121,20 @@ class LocalTarget:
         shape = VmShape(plan.name, plan.vm_memory_bytes, plan.cpus, reporting, self.accelerator)
         return replace(shape, disks=disks)
 
-    def _guest_for(self, plan: InstancePlan) -> Guest:
+    async def _find_guest(self, plan: InstancePlan) -> Guest:
         """Give the guest with the drivers an instance needs: most need none but those of every guest."""
         if plan.tools is None and plan.data is None:
             return self.guest
-        return build_guest(self.kernel, disk_modules(plan.data.filesystem if plan.data else None))
+        modules = disk_modules(plan.data.filesystem if plan.data else None)
+        if modules not in self.disk_guests:
+            self.disk_guests[modules] = await asyncio.to_thread(build_guest, self.kernel, modules)
+        return self.disk_guests[modules]
+
+    def _check_cgroup(self) -> None:
+        if self.cgroup is None:
+            raise HostError(
+                "a node of its own needs a writable memory cgroup controller", hint="run freepage as root"
+            )
 
 
 @asynccontextmanager
