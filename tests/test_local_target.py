@@ -171,6 +171,16 @@ def test_only_cgroups_of_processes_that_are_gone_are_stale(tmp_path):
     ]
 
 
+def test_what_a_runtime_left_below_other_controllers_is_stale_too(tmp_path):
+    gone, here = f"freepage-{2**22 + 5}", f"freepage-{os.getpid()}"
+    for controller in ("memory", "pids", "systemd"):
+        (tmp_path / controller / here).mkdir(parents=True)
+    for controller in ("pids", "systemd"):
+        (tmp_path / controller / gone / "cycle-0").mkdir(parents=True)
+    cgroups.remove_stale(tmp_path / "memory")
+    assert {p.name for p in tmp_path.glob("*/*")} == {here}
+
+
 def test_a_limit_without_cgroups_is_refused(monkeypatch):
     monkeypatch.setattr(cgroups, "find_cgroup_version", lambda: None)
     with pytest.raises(HostError, match="--node-memory"), cgroups.open_run_cgroup(MIB):

@@ -105,12 +105,16 @@ def remove_tree(cgroup: Cgroup) -> None:
 
 
 def remove_stale(home: Path) -> None:
-    """Remove what a freepage that was killed left behind: cgroups named after processes that are gone."""
-    for folder in home.glob(f"{PREFIX}*"):
+    """Remove what a freepage that was killed left behind: cgroups named after processes that are gone.
+
+    Of version 1 below every controller, since runc makes them there.
+    """
+    version = 1 if home.name == "memory" else 2
+    for folder in home.parent.glob(f"*/{PREFIX}*") if version == 1 else home.glob(f"{PREFIX}*"):
         pid = folder.name.removeprefix(PREFIX)
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             with contextlib.suppress(HostError):
-                remove_tree(Cgroup(folder, 1 if home.name == "memory" else 2))
+                remove_tree(Cgroup(folder, version))
 
 
 def _make(run: Cgroup) -> None:
