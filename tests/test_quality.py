@@ -24,6 +24,7 @@ LAYERS = (
     ("worker",),
     ("sampling",),
     ("image",),
+    ("cluster",),
     ("facts",),
     ("targets",),
     ("barrier", "trial", "run"),
@@ -32,7 +33,7 @@ LAYERS = (
     ("cli",),
 )
 # targets.base and the sampler only name each other's types.
-HEAVY = {"polars", "altair", "scipy", "numpy", "jinja2", "rich", "pydantic", "qemu", "vl_convert"}
+HEAVY = {"polars", "altair", "scipy", "numpy", "jinja2", "rich", "pydantic", "qemu", "vl_convert", "kr8s", "httpx", "yaml"}
 
 
 def modules():

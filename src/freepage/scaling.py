@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLANNED_TOUCH_RATE = {"kvm": 1024 * MIB, "tcg": 250 * MIB}
 # Likewise for laying out test files, in bytes per second, and for a fio to start and end beside its runtime.
 PLANNED_WRITE_RATE = {"kvm": 400 * MIB, "tcg": 100 * MIB}
-PLANNED_FIO_MARGIN_S = {"kvm": 0.6, "tcg": 1.3}
+PLANNED_FIO_MARGIN_S = {"kvm": 0.4, "tcg": 1.3}
 # What an idle VM takes of the node, for sizing a node and a test file, and for the capacity check.
 PLANNED_VM_BYTES = 260 * MIB
 SMALLEST_BLOCK_BYTES = 4 * MIB
@@ -39,7 +39,7 @@ PAGE_CACHE_SHARE = 0.85
 TRY_SCALE = 0.015
 TRY_DURATION_S = 11.0
 TRY_BLOCK_BYTES = 512 * MIB
-TRY_LEAD_S = 6.0
+TRY_LEAD_S = 5.0
 TRY_SLOT_S = 3.0
 TRY_INTERVAL_S = 0.5
 TRY_RUNTIME_S = 0.5

@@ -1,0 +1,43 @@
+"""What a cluster may say no with, each with what to do about it."""
+
+from __future__ import annotations
+
+from freepage.errors import FreepageError
+
+
+class ClusterError(FreepageError):
+    """The cluster said no, or said nothing; `status` is HTTP's, None where there was no answer."""
+
+    exit_status = 7
+
+    def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class UnreachableError(ClusterError):
+    """No connection, no answer in time, or a certificate that does not fit."""
+
+
+class LoginError(ClusterError):
+    """No usable kubeconfig, token or service account; or the server does not know who is asking."""
+
+
+class ForbiddenError(ClusterError):
+    """A verb on a resource that this user may not do; the hint names the RBAC manifest that grants it."""
+
+
+class NotFoundError(ClusterError):
+    """The object, or the kind itself, is not there."""
+
+
+class ExistsError(ClusterError):
+    """A name is taken."""
+
+
+class ConflictError(ClusterError):
+    """The object was changed by someone else in between."""
+
+
+class InvalidError(ClusterError):
+    """The server's validation refuses the object; the message names the field."""

@@ -1,0 +1,68 @@
+"""The kinds of objects freepage speaks of with a cluster, by group, version and plural."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind as the API serves it; `group` is "" for the core."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+PODS = Resource("", "v1", "pods", "Pod")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+EVENTS = Resource("", "v1", "events", "Event")
+KUBEVIRTS = Resource("kubevirt.io", "v1", "kubevirts", "KubeVirt")
+MACHINES = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
+MACHINE_INSTANCES = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
+HYPERCONVERGED_V1BETA1 = Resource("hco.kubevirt.io", "v1beta1", "hyperconvergeds", "HyperConverged")
+HYPERCONVERGED_V1 = Resource("hco.kubevirt.io", "v1", "hyperconvergeds", "HyperConverged")
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+ROUTES = Resource("route.openshift.io", "v1", "routes", "Route")
+
+# What everything freepage creates carries, so that it can be found and removed.
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "freepage"
+RUN_LABEL = "freepage/run"
+INSTANCE_LABEL = "freepage/instance"
+ROLE_LABEL = "freepage/role"
+
+
+def name_of(obj: Object) -> str:
+    """Give an object's name; "" where it has none."""
+    return str((obj.get("metadata") or {}).get("name", ""))
+
+
+def namespace_of(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("namespace", ""))
+
+
+def dig(tree: Any, *path: str | int) -> Any:
+    """Follow keys (and list positions) into a JSON tree; None where the way ends."""
+    for key in path:
+        if isinstance(tree, dict):
+            tree = tree.get(key)
+        elif isinstance(tree, list) and isinstance(key, int) and -len(tree) <= key < len(tree):
+            tree = tree[key]
+        else:
+            return None
+    return tree
