@@ -273,7 +273,7 @@ def _join_groups(
         arms=(Arm.BASELINE, *experiment.arms),
         duration_s=end_s,
         groups=tuple(io if g.io is not None else ended.get(g.name, g) for g in experiment.groups),
-        node_memory_bytes=None if conditions.node_is_cgroup or file.node_memory is None else node_bytes,
+        node_memory_bytes=None if conditions.node_is_given or file.node_memory is None else node_bytes,
     )
 
 
@@ -298,7 +298,7 @@ def _node_bytes(
     conditions: Conditions,
 ) -> int:
     """Give the node's memory: its share of the original and the VMs' own, which does not shrink."""
-    if conditions.node_is_cgroup or file.node_memory is None:
+    if conditions.node_is_given or file.node_memory is None:
         return conditions.node_memory_bytes
     overhead = sum(g.instances for g in memory) * PLANNED_VM_BYTES
     wanted = _in_bytes(file.node_memory, scale, conditions.node_memory_bytes)

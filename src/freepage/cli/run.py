@@ -40,14 +40,15 @@ def execute(options: argparse.Namespace) -> int:
 def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
     """Refuse what can be seen to be wrong before anything is started, fetched or removed; give what carries its instances."""
     from freepage.facts import read_host_facts
-    from freepage.run import check_disk, prepare
+    from freepage.plan import check_disk
+    from freepage.run import prepare
     from freepage.store import check_folder
     from freepage.targets.local.accelerator import guess_accelerator
 
     check_folder(folder, force=options.force)
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
-    check_disk(prepared, folder)
+    check_disk(prepared.trials, folder)
     return tuple({i.carrier for t in prepared.trials for i in t.instances})
 
 
