@@ -6,21 +6,22 @@ One small shell loop runs in the container `compute` (pods/exec) and prints ever
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-import time
 from typing import TYPE_CHECKING
 
-from freepage.cluster.errors import ClusterError
+from freepage.cluster.launchers import COMPUTE
+from freepage.cluster.resources import name_of, namespace_of
 from freepage.sampling.cgroupfs import parse_instance_cgroup
 from freepage.sampling.procfs import parse_status, parse_task_stat
 
 if TYPE_CHECKING:
     from freepage.cluster.api import ClusterApi
     from freepage.cluster.resources import Object
+    from freepage.targets.cluster.newest import Newest
 
 Values = dict[str, float | None]
 
-CONTAINER = "compute"
 # A pause after the stream was lost, so that a launcher that cannot be read does not cost the API server much.
 RETRY_S = 5.0
 _CGROUPS = {2: "/sys/fs/cgroup", 1: "/sys/fs/cgroup/memory"}
@@ -77,47 +78,21 @@ def _parse_qemu_cpu(stat: str, tasks: str) -> Values:
     }
 
 
-class LauncherUsage:
-    """The newest numbers of one launcher, kept coming by a task."""
+async def follow_launcher(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
+    """Keep `usage` up to date for ever: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
+    while True:
+        with contextlib.suppress(OSError):
+            await _follow_once(api, pod, usage, interval_s)
+        await asyncio.sleep(RETRY_S)
 
-    def __init__(self, api: ClusterApi, pod: Object, interval_s: float) -> None:
-        self._api = api
-        self._pod = pod
-        self._interval_s = interval_s
-        self._values: Values = {}
-        self._read_s = float("-inf")
-        self.refused: ClusterError | None = None
 
-    def read(self) -> Values:
-        """Give the newest numbers with their age; {} when they are too old to stand for now."""
-        age_s = time.monotonic() - self._read_s
-        if age_s > 3 * self._interval_s:
-            return {}
-        return self._values | {"usage_age_s": age_s}
-
-    async def follow(self) -> None:
-        """Read for ever; a lost stream is opened again, one that is refused (no pods/exec) ends it."""
-        while True:
-            try:
-                await self._follow_once()
-            except OSError:
-                pass
-            except ClusterError as error:
-                self.refused = error
-                return
-            await asyncio.sleep(RETRY_S)
-
-    async def _follow_once(self) -> None:
-        metadata = self._pod["metadata"]
-        async with self._api.open_exec(
-            metadata["name"],
-            build_loop(self._interval_s),
-            namespace=metadata["namespace"],
-            container=CONTAINER,
-        ) as stream:
-            waiting = b""
-            while data := await stream.read():
-                *ticks, waiting = (waiting + data).split(b"\n==\n")
-                if ticks:
-                    self._values = parse_tick(ticks[-1].decode("utf-8", "replace"))
-                    self._read_s = time.monotonic()
+async def _follow_once(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
+    command = build_loop(interval_s)
+    async with api.open_exec(
+        name_of(pod), command, namespace=namespace_of(pod), container=COMPUTE
+    ) as stream:
+        waiting = b""
+        while data := await stream.read():
+            *ticks, waiting = (waiting + data).split(b"\n==\n")
+            if ticks:
+                usage.put(parse_tick(ticks[-1].decode("utf-8", "replace")))
