@@ -120,6 +120,11 @@ async def _run_trials(place: Place, prepared: Prepared, folder: Path, progress: 
         progress.trial_ended(trial, record)
 
 
+def read_request(request: Request) -> StudyFile:
+    """Read the study a request is about, with its options applied; StudyError for a wrong one."""
+    return _read_file(request)[0]
+
+
 def _read_file(request: Request) -> tuple[StudyFile, str]:
     file, text = read_study(request.study, request.overrides)
     changes: dict[str, object] = {}

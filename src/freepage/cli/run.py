@@ -12,8 +12,10 @@ from freepage.cli.options import add_study_arguments, build_request
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractAsyncContextManager
 
-    from freepage.records import Arm, Manifest
+    from freepage.records import Manifest
+    from freepage.targets.base import Place
 
 SOME_TRIALS_FAILED = 6
 INTERRUPTED = 130
@@ -32,36 +34,42 @@ def execute(options: argparse.Namespace) -> int:
 
         return plan.execute(options)
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
-    arms = _refuse_early(options, folder)
-    interrupted = _run(options, folder, arms)
+    place = _choose_place(options, folder)
+    interrupted = _run(options, folder, place)
     return _report(folder, interrupted=interrupted)
 
 
-def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
-    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give what carries its instances."""
+def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
+    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
+    from freepage.cli.places import open_cluster_place, open_local_place
+    from freepage.store import check_folder
+
+    check_folder(folder, force=options.force)
+    if options.target == "cluster":
+        return open_cluster_place(options)
     from freepage.facts import read_host_facts
     from freepage.plan import check_disk
     from freepage.run import prepare
-    from freepage.store import check_folder
     from freepage.targets.local.accelerator import guess_accelerator
 
-    check_folder(folder, force=options.force)
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
     check_disk(prepared.trials, folder)
-    return tuple({i.carrier for t in prepared.trials for i in t.instances})
+    return open_local_place(options, prepared.trials)
 
 
-def _run(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> bool:
+def _run(options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]) -> bool:
     """Run the study; true when it was interrupted."""
     try:
-        asyncio.run(_run_cancellable(options, folder, arms))
+        asyncio.run(_run_cancellable(options, folder, place))
     except asyncio.CancelledError:
         return True
     return False
 
 
-async def _run_cancellable(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> Manifest:
+async def _run_cancellable(
+    options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]
+) -> Manifest:
     """Run with the signals that ask to stop turned into one cancellation, which cleans up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - true of every coroutine that asyncio.run runs
@@ -70,12 +78,10 @@ async def _run_cancellable(options: argparse.Namespace, folder: Path, arms: tupl
         loop.add_signal_handler(number, task.cancel)
     from freepage.cli.progress import make_progress
     from freepage.run import run_study
-    from freepage.targets.local.target import open_local_target
 
-    kernel = Path(options.kernel) if options.kernel else None
-    async with open_local_target(options.accel, kernel, options.node_memory, arms) as target:
+    async with place as opened:
         return await run_study(
-            build_request(options), target, folder, make_progress(sys.stdout), force=options.force
+            build_request(options), opened, folder, make_progress(sys.stdout), force=options.force
         )
 
 

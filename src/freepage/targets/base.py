@@ -66,11 +66,17 @@ class Place(Target, Protocol):
     """A target with what a whole run needs to know of it."""
 
     name: str
-    accelerator: str
-    accelerator_reason: str
     node: str
     tools: dict[str, str]
     nodes_are_given: bool
+
+    @property
+    def accelerator(self) -> str:
+        """How guests are executed: "kvm" or "tcg"."""
+        ...
+
+    @property
+    def accelerator_reason(self) -> str: ...
 
     def read_facts(self) -> dict[str, object]:
         """Read the conditions by name, as facts.read_host_facts; None is not known."""

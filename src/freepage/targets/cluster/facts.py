@@ -39,7 +39,9 @@ def read_execution(kubevirt: Object | None) -> Execution:
     return Execution("kvm", f"KubeVirt's {'.'.join(path)} is not set")
 
 
-def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_machines: bool) -> tuple[Object, ...]:
+def choose_nodes(
+    nodes: Sequence[Object], wanted: Sequence[str], *, with_machines: bool
+) -> tuple[Object, ...]:
     """Choose the nodes to measure: those wanted by name, else the largest that takes pods (and VMs, where any run).
 
     HostError names a node that is not there or takes no work.
@@ -57,9 +59,7 @@ def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_machine
         return tuple(by_name[name] for name in wanted)
     fit = [n for n in nodes if _what_keeps_work_off(n, with_machines=with_machines) is None]
     if not fit:
-        causes = [
-            f"{n} {_what_keeps_work_off(o, with_machines=with_machines)}" for n, o in by_name.items()
-        ]
+        causes = [f"{n} {_what_keeps_work_off(o, with_machines=with_machines)}" for n, o in by_name.items()]
         raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
     workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
     return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
@@ -92,8 +92,8 @@ def read_facts(nodes: Sequence[Object], seen: Mapping[str, Values]) -> dict[str,
     """
     names = [name_of(n) for n in nodes]
     infos = [dig(n, "status", "nodeInfo") or {} for n in nodes]
-    words = {
-        "hostname": names,
+    words: dict[str, list[str | None]] = {
+        "hostname": list(names),
         "architecture": [i.get("architecture") for i in infos],
         "kernel": [i.get("kernelVersion") for i in infos],
         "distribution": [i.get("osImage") for i in infos],
@@ -115,7 +115,9 @@ def _allocatable(node: Object, what: str) -> object:
 
 
 def _total_bytes(node: Object, seen: Values) -> int:
-    return round(seen.get("mem_total_bytes") or parse_quantity(dig(node, "status", "capacity", "memory")) or 0)
+    return round(
+        seen.get("mem_total_bytes") or parse_quantity(dig(node, "status", "capacity", "memory")) or 0
+    )
 
 
 def _available_bytes(node: Object, seen: Values) -> int:

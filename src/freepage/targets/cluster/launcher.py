@@ -88,9 +88,7 @@ async def follow_launcher(api: ClusterApi, pod: Object, usage: Newest, interval_
 
 async def _follow_once(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
     command = build_loop(interval_s)
-    async with api.open_exec(
-        name_of(pod), command, namespace=namespace_of(pod), container=COMPUTE
-    ) as stream:
+    async with api.open_exec(name_of(pod), command, namespace=namespace_of(pod), container=COMPUTE) as stream:
         waiting = b""
         while data := await stream.read():
             *ticks, waiting = (waiting + data).split(b"\n==\n")

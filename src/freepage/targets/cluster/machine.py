@@ -19,6 +19,7 @@ from freepage.targets.guest import read_guest_counters, read_guest_evidence, rea
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from io import FileIO
     from pathlib import Path
 
     from freepage.cluster.manifests import MachineShape
@@ -117,7 +118,11 @@ async def open_machine(
         machine = await session.wait_running(MACHINE_INSTANCES, shape.name, shape.instance)
         with console.open("ab", buffering=0) as log:
             async with session.open_worker(
-                session.console(shape.name), shape.instance, MACHINE_INSTANCES, shape.name, log.write
+                session.console(shape.name),
+                shape.instance,
+                MACHINE_INSTANCES,
+                shape.name,
+                on_noise=lambda line: _write(log, line),
             ) as worker:
                 await _wait_ready(session, worker, shape.name)
                 launcher = session.find_launcher(shape.name)
@@ -129,6 +134,10 @@ async def open_machine(
                     yield ClusterMachine(
                         shape.instance, worker, usage, session, machine, launcher, accelerator
                     )
+
+
+def _write(log: FileIO, line: bytes) -> None:
+    log.write(line)
 
 
 async def _wait_ready(session: ClusterSession, worker: WorkerClient, machine: str) -> None:

@@ -21,6 +21,7 @@ from freepage.targets.cluster.readiness import is_started
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from freepage.cluster.manifests import RunPlace
     from freepage.sampling.node_lines import NodeLine
     from freepage.targets.cluster.session import ClusterSession
 
@@ -44,7 +45,9 @@ class NodeSampler:
         lag_s = time.monotonic() - line.clock_s
         self._least_lag_s = min(self._least_lag_s, lag_s)
         self.texts = line.texts
-        self.newest.put(read_host_from(lambda path: line.texts.get(path) or ""), line.clock_s + self._least_lag_s)
+        self.newest.put(
+            read_host_from(lambda path: line.texts.get(path) or ""), line.clock_s + self._least_lag_s
+        )
 
 
 @dataclass
@@ -75,13 +78,17 @@ def add_up(values: list[Values]) -> Values:
     return total
 
 
+def sampler_name(place: RunPlace, number: int) -> str:
+    return f"{place.worker_map}-sampler-{number}"
+
+
 @asynccontextmanager
 async def open_nodes(session: ClusterSession, names: tuple[str, ...], image: str) -> AsyncIterator[Nodes]:
     """Start a sampler on every node and wait for its first line; HostError names a node that says nothing."""
     nodes = Nodes({name: NodeSampler(session.interval_s) for name in names})
     async with AsyncExitStack() as stack:
         for number, name in enumerate(names):
-            pod = f"{session.place.worker_map}-sampler-{number}"
+            pod = sampler_name(session.place, number)
             command = sampler_command(session.interval_s / PRINTS_PER_SAMPLE)
             manifest = build_sampler_pod(session.place, pod, name, image, command)
             label = f"the sampler of node {name}"
@@ -109,5 +116,3 @@ async def _wait_for_lines(nodes: Nodes, deadline_s: float = 30.0) -> None:
                 hint="is this user allowed to get pods/log? `freepage rbac run` prints what a run needs",
             )
         await asyncio.sleep(0.05)
-
-

@@ -19,7 +19,6 @@ from freepage.targets.cluster.readiness import is_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from freepage.cluster.manifests import PodShape
     from freepage.cluster.resources import Object
@@ -55,13 +54,10 @@ class ClusterPod:
 
 
 @asynccontextmanager
-async def open_pod(
-    session: ClusterSession, shape: PodShape, manifest: Object, folder: Path
-) -> AsyncIterator[ClusterPod]:
+async def open_pod(session: ClusterSession, shape: PodShape, manifest: Object) -> AsyncIterator[ClusterPod]:
     """Create a pod to its worker's ready and delete it at the end; InstanceError says why it did not get there."""
     async with session.open_object(PODS, manifest, shape.instance):
         await session.wait_running(PODS, shape.name, shape.instance, lambda pod: is_started(pod, CONTAINER))
-        del folder
         attach = session.attach(shape.name, CONTAINER)
         async with session.open_worker(attach, shape.instance, PODS, shape.name) as worker:
             hello = await worker.wait_ready(session.ready_deadline_s)

@@ -38,9 +38,12 @@ if TYPE_CHECKING:
     from freepage.cluster.api import ByteStream, ClusterApi
     from freepage.cluster.manifests import RunPlace
     from freepage.cluster.resources import Object, Resource
+    from freepage.targets.cluster.site import ClusterSite
 
 READY_DEADLINE_S = 300.0
 GONE_DEADLINE_S = 60.0
+# How long a broken connection waits for its object's status to say why.
+CLOSING_GRACE_S = 3.0
 FOREVER_S = 10.0 * 365 * 86400
 
 
@@ -105,7 +108,8 @@ class ClusterSession:
 
     def find_launcher(self, machine: str) -> Object | None:
         """Give the pod that carries a VM now; None before there is one."""
-        vmi = self.caches[MACHINE_INSTANCES].objects.get(machine)
+        machines = self.caches.get(MACHINE_INSTANCES)
+        vmi = None if machines is None else machines.objects.get(machine)
         if vmi is None:
             return None
         return next(iter(self.caches[PODS].find(lambda pod: is_launcher_of(vmi, pod))), None)
@@ -123,12 +127,12 @@ class ClusterSession:
         instance: str,
         resource: Resource,
         name: str,
-        on_text: Callable[[bytes], None] | None = None,
+        on_noise: Callable[[bytes], None] | None = None,
     ) -> AsyncIterator[WorkerClient]:
         """Speak with an instance's worker; when its object or node fails, every wait on it ends with the reason."""
         async with AsyncExitStack() as stack:
-            channel = ReconnectingChannel(open_stream, on_text=on_text)
-            client = WorkerClient(channel, instance, closing_grace_s=2.0)
+            channel = ReconnectingChannel(open_stream, final=(ForbiddenError,))
+            client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S, on_noise=on_noise)
             stack.push_async_callback(client.close)
             await stack.enter_async_context(self.background(self._watch_object(client, resource, name)))
             await stack.enter_async_context(self.background(self._watch_node(client, resource, name)))
@@ -148,9 +152,11 @@ class ClusterSession:
         """Delete an object and wait until it is gone; what cannot be deleted now goes with the run's owner."""
         with contextlib.suppress(ClusterError, InstanceError):
             await self.api.delete(resource, name, namespace=self.place.namespace, grace_s=0)
-            gone = f"{name} was not deleted"
-            cache = self.caches[resource]
-            await cache.wait(lambda c: name not in c.objects or None, GONE_DEADLINE_S, gone)
+            if resource in self.caches:
+                gone = f"{name} was not deleted"
+                await self.caches[resource].wait(
+                    lambda c: name not in c.objects or None, GONE_DEADLINE_S, gone
+                )
 
     def _find_failure(self, resource: Resource, obj: Object | None) -> str | None:
         if obj is None:
@@ -185,18 +191,18 @@ class ClusterSession:
 
 @asynccontextmanager
 async def open_session(
-    api: ClusterApi, place: RunPlace, *, interval_s: float, concurrency: int, nodes: tuple[str, ...]
+    site: ClusterSite, place: RunPlace, interval_s: float
 ) -> AsyncIterator[ClusterSession]:
     """Watch the run's pods and VMs, and its nodes where that is allowed."""
-    session = ClusterSession(api, place, interval_s, asyncio.Semaphore(concurrency))
+    choices = site.choices
+    session = ClusterSession(site.api, place, interval_s, asyncio.Semaphore(choices.concurrency))
     labels = f"{RUN_LABEL}={place.run}"
     async with AsyncExitStack() as stack:
-        for resource in (PODS, MACHINE_INSTANCES):
-            cache = open_cache(api, resource, place.namespace, labels=labels)
+        for resource in (PODS, MACHINE_INSTANCES) if choices.with_machines else (PODS,):
+            cache = open_cache(site.api, resource, place.namespace, labels=labels)
             session.caches[resource] = await stack.enter_async_context(cache)
-        if await api.may("watch", NODES, namespace=None):
-            fields = f"metadata.name={nodes[0]}" if len(nodes) == 1 else None
-            session.caches[NODES] = await stack.enter_async_context(
-                open_cache(api, NODES, None, fields=fields)
-            )
+        if await site.api.may("watch", NODES, namespace=None):
+            fields = f"metadata.name={site.node_names[0]}" if len(site.nodes) == 1 else None
+            nodes = open_cache(site.api, NODES, None, fields=fields)
+            session.caches[NODES] = await stack.enter_async_context(nodes)
         yield session
