@@ -90,15 +90,16 @@ def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Serie
 
 def node_in_use_series(trial: TrialData) -> Series:
     """Give the node's memory in use (metrics.node_in_use_bytes) at every tick."""
-    return _node_series(trial, node_in_use_bytes)
+    return node_series(trial, node_in_use_bytes)
 
 
 def node_not_available_series(trial: TrialData) -> Series:
     """Give total - MemAvailable, which counts shared memory that the article's formula does not see."""
-    return _node_series(trial, _not_available)
+    return node_series(trial, _not_available)
 
 
-def _node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
+def node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
+    """Give what a formula makes of the node's values at every tick."""
     import polars as pl
 
     rows = trial.samples.filter(pl.col("entity") == NODE)

@@ -121,12 +121,12 @@ def _with_host(series: Mapping[str, str]) -> dict[str, str]:
 
 def describe_profile() -> str:
     """Give the section of docs/metrics.md on Prometheus."""
-    parts = [
+    head = (
         "\n## Prometheus\n\n"
         "With `--prometheus`; made from `src/freepage/sampling/prometheus.toml`, which has the queries. Entities: the node's name,\n"
-        "`POD/CONTAINER`, the VM's name. Samples come as they are stored, at their own times, but for expressions, which are\n"
-        "evaluated at steps.\n"
-    ]
+        "`POD/CONTAINER`, the VM's name. Samples come as they are stored, at their own times; expressions are evaluated at steps.\n"
+    )
+    parts = [head]
     profile = parse_profile(read_profile())
     for source in dict.fromkeys(m.source for m in profile):
         metrics = [m for m in profile if m.source == source]
