@@ -6,7 +6,20 @@ import argparse
 import sys
 
 from freepage import __version__
-from freepage.cli import audit, plan, report, run, show, studies
+from freepage.cli import (
+    audit,
+    clean,
+    disable,
+    enable,
+    plan,
+    rbac,
+    report,
+    restore,
+    run,
+    show,
+    status,
+    studies,
+)
 from freepage.errors import FreepageError
 
 COMMANDS = {
@@ -16,6 +29,12 @@ COMMANDS = {
     "show": show,
     "studies": studies,
     "audit": audit,
+    "status": status,
+    "enable": enable,
+    "disable": disable,
+    "restore": restore,
+    "clean": clean,
+    "rbac": rbac,
 }
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.cluster.installation import find_installation, full_name
+from freepage.cluster.instances import list_running
 from freepage.cluster.launchers import Sighting, list_launchers, see_reporting
-from freepage.cluster.resources import MACHINE_INSTANCES, MACHINES, dig
+from freepage.cluster.resources import MACHINES
 from freepage.fpr.eligibility import expect_next_start, judge_instance
+from freepage.fpr.stranded import Stranded, stranded_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,11 +20,9 @@ if TYPE_CHECKING:
     from freepage.cluster.launchers import Launcher
     from freepage.cluster.resources import Object
     from freepage.fpr.eligibility import Judgement, Switch
-    from freepage.fpr.stranded import Stranded
 
 # How many logs are read at once: an API server gives one user some dozens of requests before it makes them wait.
 MOST_AT_ONCE = 32
-FINAL_PHASES = frozenset({"Succeeded", "Failed"})
 STATES = ("on", "off", "no effect", "unknown")
 
 
@@ -57,11 +57,17 @@ class Audit:
 
     switch: Switch
     findings: list[Finding]
-    counts: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        counts = {state: sum(f.state == state for f in self.findings) for state in STATES}
-        object.__setattr__(self, "counts", counts)
+    def count(self, state: str) -> int:
+        return sum(f.state == state for f in self.findings)
+
+    @property
+    def stranded(self) -> Stranded | None:
+        """Give what FPR would give back of all VMs that have it off; None where metrics tell of none."""
+        known = [f.stranded for f in self.findings if f.state == "off" and f.stranded is not None]
+        if not known:
+            return None
+        return Stranded(sum(s.lower_bytes for s in known), sum(s.upper_bytes for s in known))
 
 
 async def audit_cluster(api: ClusterApi, namespace: str | None = None, *, may_exec: bool = False) -> Audit:
@@ -81,10 +87,20 @@ async def audit_cluster(api: ClusterApi, namespace: str | None = None, *, may_ex
     return Audit(found.switch, sorted(findings, key=lambda f: (f.vm.namespace, f.vm.name)))
 
 
-async def list_running(api: ClusterApi, namespace: str | None = None) -> list[Object]:
-    """List the VMs that run or are about to."""
-    instances = await api.list(MACHINE_INSTANCES, namespace)
-    return [i for i in instances if dig(i, "status", "phase") not in FINAL_PHASES]
+def add_stranded(audit: Audit, memory: Mapping[tuple[str, str], Mapping[str, float | None]]) -> Audit:
+    """Add what metrics tell of the VMs' memory: by (namespace, name), KubeVirt's "resident", "available" and "unused".
+
+    KubeVirt exports no swap: what the host has swapped out of a VM is not counted.
+    """
+
+    def estimate(finding: Finding) -> Stranded | None:
+        known = memory.get((finding.vm.namespace, finding.vm.name), {})
+        resident, total, unused = (known.get(key) for key in ("resident", "available", "unused"))
+        if resident is None or total is None or unused is None:
+            return None
+        return stranded_bytes(resident, 0.0, total, unused)
+
+    return replace(audit, findings=[replace(f, stranded=estimate(f)) for f in audit.findings])
 
 
 async def see_all(

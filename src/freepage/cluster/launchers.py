@@ -23,7 +23,7 @@ _CREATED_BY = "kubevirt.io/created-by"
 # The domain is defined right after the launcher has started: rarely after its first 64 KiB of log.
 _LOG_BYTES = (64 * 1024, 2 * 1024 * 1024)
 # A VM runs as an ordinary user unless its KubeVirt has the feature gate Root.
-_VIRSH = (("virsh", "-c", "qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock"), ("virsh",))
+VIRSH = (("virsh", "-c", "qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock"), ("virsh",))
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ async def list_launchers(api: ClusterApi, namespace: str | None = None) -> dict[
     found: dict[str, list[Launcher]] = {}
     for pod in await api.list(PODS, namespace, labels=f"{LAUNCHER_KEY}={LAUNCHER}"):
         owner = dig(pod, "metadata", "labels", _CREATED_BY) or ""
-        found.setdefault(owner, []).append(_read_launcher(pod))
+        found.setdefault(owner, []).append(read_launcher(pod))
     return found
 
 
-def _read_launcher(pod: Object) -> Launcher:
+def read_launcher(pod: Object) -> Launcher:
+    """Read what a launcher's pod says of it."""
     return Launcher(
         name_of(pod),
         dig(pod, "spec", "nodeName"),
@@ -110,7 +111,7 @@ async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) ->
     namespace = namespace_of(instance)
     domain = f"{namespace}_{name_of(instance)}"
     said = ""
-    for virsh in _VIRSH:
+    for virsh in VIRSH:
         answer = await api.run(
             launcher.name, [*virsh, "dumpxml", domain], namespace=namespace, container=COMPUTE
         )

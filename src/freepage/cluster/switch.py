@@ -19,8 +19,6 @@ from freepage.cluster.resources import (
     HYPERCONVERGED_V1BETA1,
     KUBEVIRTS,
     MACHINES,
-    MANAGED_BY,
-    MANAGER,
     dig,
     name_of,
     namespace_of,
@@ -29,7 +27,7 @@ from freepage.cluster.waiting import poll
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, read_switch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from freepage.cluster.api import ClusterApi
     from freepage.cluster.installation import Installation
@@ -132,7 +130,7 @@ def read_saved(obj: Object) -> Saved | None:
         ) from error
 
 
-def plan_change(handle: Handle, obj: Object, *, disable: bool, by: str) -> Change | None:
+def plan_change(handle: Handle, obj: Object, *, disable: bool, by: str | None) -> Change | None:
     """Plan to disable or enable FPR by one object; None where it says so already."""
     if is_disabled(handle, obj) is disable:
         return None
@@ -140,7 +138,7 @@ def plan_change(handle: Handle, obj: Object, *, disable: bool, by: str) -> Chang
         "/" + "/".join(part.replace("/", "~1") for part in handle.path),
         dig(obj, *handle.path),
         datetime.now(UTC).isoformat(timespec="seconds"),
-        by,
+        by or "a user whose name is not known",
     )
     return Change(handle, obj, handle.disabled if disable else handle.enabled, saved)
 
@@ -231,8 +229,3 @@ async def wait_for_effect(
             f"it still has FPR {'enabled' if disabled else 'disabled'}",
             hint="see the conditions of the HyperConverged object; `freepage restore` puts back what was there before",
         )
-
-
-def find_others(instances: Sequence[Object]) -> list[Object]:
-    """Give the VMs that are not freepage's own."""
-    return [i for i in instances if dig(i, "metadata", "labels", MANAGED_BY) != MANAGER]
