@@ -124,11 +124,11 @@ def _combine(parts: Mapping[str, Series]) -> Series:
 
 
 def resident_totals(collected: Collected, trial: TrialData) -> tuple[Series, Series]:
-    """Give the resident memory of all VMs of a trial, as KubeVirt exports it and as we sampled it."""
+    """Give the resident memory of all VMs of a trial, as we sampled it and as KubeVirt exports it."""
     found = trial_series(collected, trial, RESIDENT)
     mine = {entity: name for entity in found if (name := find_instance(entity, trial)) is not None}
     ours = [metric_series(trial, name, "rss_bytes") for name in mine.values()]
-    return add_series([found[entity] for entity in mine], len(mine)), add_series(ours, len(mine))
+    return add_series(ours, len(mine)), add_series([found[entity] for entity in mine], len(mine))
 
 
 def own_node_series(trial: TrialData, ours: str) -> Series:

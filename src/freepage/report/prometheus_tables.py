@@ -1,0 +1,61 @@
+"""What Prometheus has of a run, metric by metric: how often it should be new, how often it was, how far it is from ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from freepage.report.numbers import MISSING
+from freepage.report.tables import Cell, Results, Table
+from freepage.units import format_bytes, format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROMETHEUS = "prometheus"
+
+
+def prometheus_table(results: Results) -> Table:
+    """Give every metric that was asked for, also those that nothing came for."""
+    found = results["prometheus"]
+    return Table(
+        PROMETHEUS,
+        "Metrics of Prometheus",
+        "At best: how often the source itself has something new. Samples: how far apart they are (an expression has none of its "
+        "own). Changes: how far apart its value really changed. A metric is no finer than the coarsest of the three. Difference: "
+        "Prometheus' samples less freepage's own at the same times, median and what the middle nine tenths span.",
+        ("metric", "of", "at best", "samples", "changes", "points", "difference from ours"),
+        tuple(_row(metric) for metric in found["metrics"]) if found else (),
+    )
+
+
+def _row(metric: Mapping[str, Any]) -> tuple[Cell, ...]:
+    evaluated = "" if metric["raw"] else f"evaluated every {metric['step_s']:g} s"
+    return (
+        Cell(metric["id"], metric["error"] or ""),
+        Cell(metric["about"]),
+        Cell(format_duration(metric["refresh_s"]), metric["refresh_why"]),
+        _seconds(metric["sampled_s"], evaluated),
+        _seconds(metric["changed_s"]),
+        Cell(
+            str(metric["points"]),
+            f"{metric['entities']} series" if metric["entities"] > 1 else "",
+            numeric=True,
+        ),
+        _difference(metric["difference"]),
+    )
+
+
+def _seconds(value: float | None, words: str = "") -> Cell:
+    return Cell(MISSING if value is None else format_duration(value), words, numeric=True)
+
+
+def _difference(found: Mapping[str, Any] | None) -> Cell:
+    if found is None:
+        return Cell(MISSING, numeric=True)
+    low, value, high = (_show(found[key], found["unit"]) for key in ("low", "value", "high"))
+    return Cell(value, f"{low} to {high}", numeric=True, estimate=found)
+
+
+def _show(value: float, unit: str) -> str:
+    text = format_bytes(value) if unit == "bytes" else f"{value:.2f} {unit}"
+    return text.replace("-", "−")
