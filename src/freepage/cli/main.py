@@ -12,6 +12,7 @@ from freepage.cli import (
     disable,
     enable,
     plan,
+    prometheus,
     rbac,
     report,
     restore,
@@ -34,6 +35,7 @@ COMMANDS = {
     "disable": disable,
     "restore": restore,
     "clean": clean,
+    "prometheus": prometheus,
     "rbac": rbac,
 }
 

@@ -20,10 +20,10 @@ def prometheus_table(results: Results) -> Table:
     return Table(
         PROMETHEUS,
         "Metrics of Prometheus",
-        "At best: how often the source itself has something new. Samples: how far apart they are (an expression has none of its "
-        "own). Changes: how far apart its value really changed. A metric is no finer than the coarsest of the three. Difference: "
+        "Expected: how often the source should have something new. Samples: how far apart they are (an expression has none of its "
+        "own). Changes: how far apart its value really changed: samples closer than that repeat it. Difference: "
         "Prometheus' samples less freepage's own at the same times, median and what the middle nine tenths span.",
-        ("metric", "of", "at best", "samples", "changes", "points", "difference from ours"),
+        ("metric", "of", "expected", "samples", "changes", "points", "difference from ours"),
         tuple(_row(metric) for metric in found["metrics"]) if found else (),
     )
 

@@ -133,7 +133,7 @@ def describe_profile() -> str:
         first = metrics[0]
         rows = "".join(_describe(m) for m in metrics)
         parts.append(
-            f"\n### {source}\n\nAbout: {first.about}. Something new every {first.refresh_s:g} s at best: {first.refresh_why}.\n\n"
+            f"\n### {source}\n\nAbout: {first.about}. Expected to be new every {first.refresh_s:g} s: {first.refresh_why}.\n\n"
             f"| id | unit | kind | asked for | meaning | freepage's own |\n|---|---|---|---|---|---|\n{rows}"
         )
     return "".join(parts)
