@@ -43,13 +43,15 @@ class Asked:
 
 @dataclass
 class ApiServer:
-    """Answers each path from its script, the last answer for ever; an answer is a response or a handler."""
+    """Answers each path from its script, the last answer for ever; an answer is JSON, bytes or a handler."""
 
     tokens: set = field(default_factory=lambda: {TOKEN})
     asked: list = field(default_factory=list)
     scripts: dict = field(default_factory=lambda: defaultdict(list))
     url: str = ""
-    open_streams: int = 0
+
+    def __post_init__(self):
+        self.script("/version", {"gitVersion": "v1.31.2"})
 
     def script(self, path, *answers, method="GET"):
         self.scripts[method, path] = list(answers)
@@ -67,20 +69,16 @@ class ApiServer:
             return status(401, "Unauthorized", "Unauthorized")
         answers = self.scripts[request.method, request.path]
         if not answers:
-            if request.path == "/version":
-                return web.json_response({"gitVersion": "v1.31.2"})
             return web.Response(status=404, text="404 page not found")
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, dict):
-            return web.json_response(answer)
-        if isinstance(answer, (str, bytes)):
-            return web.Response(text=answer) if isinstance(answer, str) else web.Response(body=answer)
         if callable(answer):
             return await answer(request)
-        return answer()
+        if isinstance(answer, dict):
+            return web.json_response(answer)
+        return web.Response(body=answer)
 
     def answer_with(self, *arguments, **keywords):
-        """An answer that is a Status, made anew each time."""
+        """Make an answer that is a Status."""
 
         async def handler(_):
             return status(*arguments, **keywords)
@@ -88,7 +86,7 @@ class ApiServer:
         return handler
 
     @asynccontextmanager
-    async def serve(self, certificate=None):
+    async def serve(self, certificate=None, client_ca=None, port=0):
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self.handle)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
@@ -97,7 +95,10 @@ class ApiServer:
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
+        site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context, backlog=1024)
         await site.start()
         port = site._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"

@@ -9,8 +9,8 @@ import time
 
 import pytest
 from aiohttp import WSMsgType
-from api_server import ApiServer, echo, streaming, websocket
 
+from api_server import ApiServer, echo, streaming, websocket
 from freepage.cluster import connection, logs, streams
 from freepage.cluster.errors import ClusterError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from freepage.cluster.resources import PODS
@@ -18,6 +18,7 @@ from freepage.cluster.resources import PODS
 POD = "/api/v1/namespaces/ns/pods/p"
 CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm/console"
 AT = {"namespace": "ns", "container": "c"}
+LOST = r"lost|cut off"
 SUCCESS = b'\x03{"metadata":{},"status":"Success"}'
 
 
@@ -133,9 +134,9 @@ async def test_a_stream_that_breaks_is_an_error_and_stays_one(server, api):
     async with api.open_attach("p", **AT) as stream:
         assert await stream.read() == b"half"
         for _ in range(2):
-            with pytest.raises(OSError, match="lost|cut off"):
+            with pytest.raises(OSError, match=LOST):
                 await stream.read()
-        with pytest.raises(OSError, match="lost|cut off"):
+        with pytest.raises(OSError, match=LOST):
             await stream.write(b"x")
 
 
@@ -196,7 +197,7 @@ async def test_a_console_that_is_displaced_is_lost(server, api):
         await first.write(b"1")
         assert await first.read() == b"1"
         async with api.open_console("vm", namespace="ns") as second:
-            with pytest.raises(OSError, match="cut off|lost"):
+            with pytest.raises(OSError, match=LOST):
                 await first.read()
             await second.write(b"2")
             assert await second.read() == b"2"
@@ -252,7 +253,7 @@ async def test_an_upgrade_that_met_a_busy_server_is_tried_again(server, api):
 
 
 async def test_a_server_without_websockets_is_told_of(server, api):
-    server.script(f"{POD}/attach", "hello")
+    server.script(f"{POD}/attach", b"hello")
     with pytest.raises(ClusterError, match="websockets"):
         async with api.open_attach("p", **AT):
             pass
@@ -384,6 +385,17 @@ async def test_a_silent_log_is_asked_for_anew(server, api, monkeypatch):
     assert [line.text for line in await follow(api)] == ["one", "two"]
 
 
+async def test_a_log_that_is_silent_from_the_start_is_no_failure(server, api, monkeypatch):
+    monkeypatch.setattr(logs, "QUIET_LIMIT_S", 0.05)
+
+    async def say_nothing(request):
+        await asyncio.sleep(3600)
+
+    server.script(f"{POD}/log", *[say_nothing] * 10, streaming(log((1, "at last"))))
+    server.script(POD, ENDED)
+    assert [line.text for line in await follow(api)] == ["at last"]
+
+
 async def test_what_the_node_says_in_a_log_s_place_is_an_error(server, api):
     server.script(f"{POD}/log", streaming(b"unable to retrieve container logs for containerd://1"))
     server.script(POD, ENDED)
@@ -412,5 +424,5 @@ def test_timestamps_are_exact_to_the_nanosecond(stamp, time_ns):
 
 async def until(condition, limit_s=5):
     async with asyncio.timeout(limit_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the other side has no event for it
             await asyncio.sleep(0.01)

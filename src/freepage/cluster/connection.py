@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from freepage.cluster.errors import ClusterError, LoginError, UnreachableError
@@ -32,14 +34,20 @@ CONNECT_LIMIT_S = 10.0
 # A peer that vanished is noticed by the kernel after about 30 s, on streams that have no pings too.
 KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+        if hasattr(socket, name)
+    ),
 )
 
 
 class NotConnectedError(UnreachableError):
     """No connection came about, so nothing was asked of the server."""
+
+
+class SilentError(UnreachableError):
+    """No answer, or no next piece of one, in the time that is allowed for it."""
 
 
 class CertificateError(UnreachableError):
@@ -155,7 +163,9 @@ class Connection:
         """Read the login anew, unless another call did since; say whether it brought another token."""
         async with self._renewing:
             if self._access.token == token:
-                self._access = await asyncio.to_thread(find_access, self._login)
+                access = await asyncio.to_thread(find_access, self._login)
+                # A login that means another server by now is not for this one to see.
+                self._access = access if access.server == self.server else self._access
             return self._access.token != token
 
     @contextmanager
@@ -173,24 +183,27 @@ class Connection:
 
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", None) or cause.reason or str(cause)
+            reason = getattr(cause, "verify_message", None) or cause.reason or cause
             return CertificateError(
-                f"{self.server}: {reason} (TLS)",
-                hint=f"is its CA the one in {self._access.source}?",
+                f"{self.server}: {reason} (TLS)", hint=f"is its CA the one in {self._access.source}?"
             )
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
             way = " through the proxy" if self._access.proxy else ""
-            return NotConnectedError(f"{self.server} cannot be reached{way}: {cause or 'no answer'}")
+            return NotConnectedError(
+                f"{self.server} cannot be reached{way}: {_tell(cause) or 'no answer'}",
+                hint=f"the address is from {self._access.source}",
+            )
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
-            return UnreachableError(f"{self.server} does not answer: {call}")
-        return UnreachableError(f"{self.server} broke off: {call}: {cause}")
+            return SilentError(f"{self.server} does not answer: {call}")
+        return UnreachableError(f"{self.server} broke off: {call}: {_tell(cause)}")
 
 
 @asynccontextmanager
 async def open_connection(login: Login) -> AsyncIterator[tuple[Access, Connection]]:
+    """Find the login's way in and hold it open: whoever changes the current context later does not change ours."""
     access = await asyncio.to_thread(find_access, login)
     async with _build_client(access) as client:
-        yield access, Connection(login, access, client)
+        yield access, Connection(replace(login, context=access.context), access, client)
 
 
 def _build_client(access: Access) -> httpx.AsyncClient:
@@ -241,7 +254,16 @@ def _read_retry_after(response: httpx.Response) -> float | None:
     return float(text) if text.isdecimal() else None
 
 
-def _find_cause(error: BaseException) -> BaseException | None:
-    """Give the innermost error: the library wraps what the system said three times."""
+def _find_cause(error: BaseException) -> BaseException:
+    """Give the innermost error: the library wraps what the system said three times, and each address' in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return _find_cause(error.exceptions[0])
     inner = error.__cause__ or error.__context__
-    return _find_cause(inner) if inner is not None else (error if str(error) else None)
+    return error if inner is None else _find_cause(inner)
+
+
+def _tell(error: BaseException) -> str:
+    """Give the system's own word for an error: asyncio replaces it by another."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(getattr(error, "strerror", None) or error)

@@ -48,6 +48,7 @@ class Access:
     tls: ssl.SSLContext = field(repr=False)
     token: str | None = field(default=None, repr=False)
     user: str | None = None
+    context: str | None = None
     # A proxy's address may carry a password.
     proxy: str | None = field(default=None, repr=False)
     tls_server_name: str | None = None
@@ -127,6 +128,7 @@ def _access_by_context(login: Login, config: Kubeconfig, name: str, context: Ent
         ),
         token=token,
         user=user.value.get("as") or _read_subject(token) or context.value.get("user"),
+        context=name,
         proxy=cluster.value.get("proxy-url") or find_proxy(server),
         tls_server_name=cluster.value.get("tls-server-name"),
         impersonation=_find_impersonation(user.value),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage.cluster.call import LIST_LIMIT_S, build_call
-from freepage.cluster.connection import find_pause, may_repeat
+from freepage.cluster.connection import SilentError, find_pause, may_repeat
 from freepage.cluster.errors import ClusterError, NotFoundError
 from freepage.cluster.lines import split_lines
 from freepage.cluster.resources import PODS, dig
@@ -107,12 +107,17 @@ class _Follower:
     async def follow(self) -> AsyncGenerator[LogLine, None]:
         while True:
             error: ClusterError | None = None
+            whole = False
             try:
-                async with aclosing(self._read_once()) as lines:
-                    async for line in lines:
-                        self._failures = 0
-                        yield line
-                if await self._has_ended():
+                # Silence is no failure: not even headers come before the first line.
+                with suppress(SilentError):
+                    async with aclosing(self._read_once()) as lines:
+                        async for line in lines:
+                            self._failures = 0
+                            yield line
+                    whole = True
+                # Asked after a silence too: the pod's answer shows that the server is there.
+                if await self._has_ended() and whole:
                     break
             except ClusterError as lost:
                 if self._begun and isinstance(lost, NotFoundError):
@@ -148,6 +153,7 @@ class _Follower:
             name=self._pod,
             subresource="log",
             query=query,
+            limit_s=QUIET_LIMIT_S,
             quiet_s=QUIET_LIMIT_S,
         )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # What RBAC itself says; admission (quota, pod security, webhooks) refuses with 403 too, in other words.
 DENIED = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"')
+UNKNOWN_KIND = re.compile(r"page not found|could not find the requested resource|^HTTP status")
 READING = {"get", "list", "watch"}
 # Which shipped RBAC manifest grants what: `switch` these changes, `audit` all other reading but of these, `run` the rest.
 SWITCHED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachines/restart"}
@@ -85,14 +86,14 @@ def find_manifest(verb: str, resource: str) -> str:
 
 
 def _not_found(call: Call, said: Any, message: str) -> NotFoundError:
-    """Tell the object that is missing from the kind that is: only of an object does the Status have a name."""
-    if dig(said, "details", "name") or not call.resource:
-        return NotFoundError(f"{call}: {message}", status=404)
-    return NotFoundError(
-        f"the cluster has no {call.resource} in {call.api_version}",
-        hint="is what serves them installed, in this version?",
-        status=404,
-    )
+    """Tell the object that is missing from the kind that is, for which a server has no words of its own."""
+    if call.resource and not dig(said, "details", "name") and UNKNOWN_KIND.search(message):
+        return NotFoundError(
+            f"the cluster has no {call.resource} in {call.api_version}",
+            hint="is what serves them installed, in this version?",
+            status=404,
+        )
+    return NotFoundError(f"{call}: {message}", status=404)
 
 
 def _already_exists(call: Call, said: Any) -> bool:

@@ -145,11 +145,11 @@ async def _follow(
                 return
             if not may_repeat(lost, safe=True):
                 raise
-        # A watch that ends without a word, again and again, is a failure as well.
-        failures += 1
-        if error is not None and failures >= TRIES:
+        # The server ends a watch in order now and then.
+        failures = failures + 1 if error else 0
+        if error and failures >= TRIES:
             raise error
-        await asyncio.sleep(find_pause(failures, error))
+        await asyncio.sleep(find_pause(max(failures, 1), error))
 
 
 async def _watch_once(
