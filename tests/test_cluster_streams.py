@@ -163,6 +163,36 @@ async def test_large_messages_come_whole_both_ways(server, api):
         assert await stream.read() == data
 
 
+async def test_reading_goes_on_while_writing_waits_for_the_other_side(server, api):
+    data = os.urandom(8 << 20)
+
+    async def write(stream):
+        await stream.write(data)
+
+    server.script(f"{POD}/attach", websocket(echo))
+    async with api.open_attach("p", **AT) as stream, asyncio.timeout(30):
+        writing = asyncio.create_task(write(stream))
+        got = bytearray()
+        while len(got) < len(data):
+            got += await stream.read()
+        await writing
+    assert got == data
+
+
+async def test_a_write_that_is_cancelled_half_way_ends_the_stream(server, api):
+    async def talk(socket, request):
+        request.transport.pause_reading()
+        await asyncio.sleep(3600)
+
+    server.script(f"{POD}/attach", websocket(talk))
+    async with api.open_attach("p", **AT) as stream:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await stream.write(bytes(32 << 20))
+        with pytest.raises(OSError, match="broken off"):
+            await stream.write(b"more")
+
+
 async def test_a_console_speaks_plain_bytes_in_binary_messages(server, api):
     kinds = set()
 

@@ -159,15 +159,16 @@ class WebSocket:
 
         async with self._sending:
             self._check()
-            # Should we be cancelled here, half a frame may be under way: nothing could follow it.
-            self._lost = "sending was broken off"
             try:
                 await self._network.write(self._framing.send(event), timeout=WRITE_LIMIT_S)
             except LocalProtocolError as error:
                 raise self._lose("the connection is closed") from error
             except (httpcore.WriteError, httpcore.WriteTimeout) as error:
                 raise self._lose(f"the connection was lost: {error}") from error
-            self._lost = None
+            except asyncio.CancelledError:
+                # Half a frame may be under way: nothing could follow it.
+                self._lose("sending was broken off")
+                raise
 
     def _check(self) -> None:
         if self._lost is not None:
@@ -254,8 +255,9 @@ async def open_exec(
         finally:
             if socket.protocol == CHANNELS[0]:
                 # Version 4 has no word for the end of stdin; there the end of the connection is it.
-                with suppress(OSError):
-                    await socket.send(bytes([CLOSE, STDIN]))
+                with suppress(OSError, TimeoutError):
+                    async with asyncio.timeout(CLOSE_LIMIT_S):
+                        await socket.send(bytes([CLOSE, STDIN]))
 
 
 @asynccontextmanager
