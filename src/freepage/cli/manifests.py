@@ -28,15 +28,14 @@ def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str,
     """Give each object with what it is for."""
     from freepage.cluster.manifests import build_sampler_pod, build_worker_map
     from freepage.cluster.owner import build_owner
-    from freepage.sampling.node_lines import sampler_command
     from freepage.targets.cluster.instances import build_instance, build_place
-    from freepage.targets.cluster.nodes import PRINTS_PER_SAMPLE, sampler_name
+    from freepage.targets.cluster.nodes import node_command, sampler_name
     from freepage.worker.build import build_worker
 
     place = build_place(site, DRY_RUN, None, max(t.duration_s for t in prepared.trials))
     yield "owns everything below, which goes with it", build_owner(place.run, place.namespace)
     yield "the worker's binary", build_worker_map(place, build_worker().read_bytes())
-    command = sampler_command(prepared.study.interval_s / PRINTS_PER_SAMPLE)
+    command = node_command(prepared.study.interval_s)
     for number, node in enumerate(site.node_names):
         name = sampler_name(place, number)
         pod = build_sampler_pod(place, name, node, str(site.choices.image_for_pods), command)

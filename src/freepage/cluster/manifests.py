@@ -25,6 +25,7 @@ WORKER_KEY = "worker"
 WORKER_FOLDER = "/freepage"
 WORKER_PATH = f"{WORKER_FOLDER}/{WORKER_KEY}"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+LONGEST_LABEL = 63
 KERNEL_PATH = "/boot/vmlinuz"
 INITRAMFS_PATH = "/boot/initramfs"
 TOOLS_DISK_PATH = "/disk/tools.img"
@@ -91,7 +92,7 @@ class MachineShape:
 def build_labels(run: str, role: str, instance: str | None = None) -> dict[str, str]:
     """Give the labels by which what freepage created is found and removed."""
     labels = {MANAGED_BY: MANAGER, RUN_LABEL: run, ROLE_LABEL: role}
-    return labels if instance is None else labels | {INSTANCE_LABEL: instance}
+    return labels if instance is None else labels | {INSTANCE_LABEL: instance[:LONGEST_LABEL].rstrip("-")}
 
 
 def build_owner_reference(owner: Object) -> Object:

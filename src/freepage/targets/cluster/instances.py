@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # What ends by itself, should freepage be gone, does so this much after the longest trial would have.
 DEADLINE_MARGIN_S = 900
-LONGEST_NAME = 63
 USER_DATA_KEY = "userdata"
 
 
@@ -53,8 +52,8 @@ class InstanceManifests:
 def build_instance(
     place: RunPlace, site: ClusterSite, number: int, trial: Trial, plan: InstancePlan
 ) -> InstanceManifests:
-    """Give the objects of the trial's instance `number`; nodes take instances in turn."""
-    name = f"{place.worker_map}-{trial.order + 1}-{plan.name}"[:LONGEST_NAME].rstrip("-")
+    """Give the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
+    name = f"{place.worker_map}-{trial.order + 1}-{number}"
     node = site.node_names[number % len(site.nodes)]
     if plan.carrier is Arm.POD:
         pod = _pod_shape(site, name, node, plan)

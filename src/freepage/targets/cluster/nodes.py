@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from freepage.cluster.manifests import build_sampler_pod
 from freepage.cluster.resources import PODS
 from freepage.errors import HostError
+from freepage.fpr.evidence import parse_choice
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
 from freepage.sampling.procfs import read_host_from
@@ -29,6 +30,8 @@ Values = dict[str, float | None]
 
 # The sampler prints twice as often as samples are taken, so that those are never much older than half an interval.
 PRINTS_PER_SAMPLE = 2
+# What else a node has to say of itself that results depend on.
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 AGE = "node_sample_age_s"
 
 
@@ -45,9 +48,13 @@ class NodeSampler:
         lag_s = time.monotonic() - line.clock_s
         self._least_lag_s = min(self._least_lag_s, lag_s)
         self.texts = line.texts
-        self.newest.put(
-            read_host_from(lambda path: line.texts.get(path) or ""), line.clock_s + self._least_lag_s
-        )
+        values = read_host_from(line.read, line.page_bytes)
+        self.newest.put(values, line.clock_s + self._least_lag_s)
+
+    @property
+    def thp(self) -> str | None:
+        """The node's choice of transparent huge pages."""
+        return parse_choice(self.texts.get(THP))
 
 
 @dataclass
@@ -78,6 +85,11 @@ def add_up(values: list[Values]) -> Values:
     return total
 
 
+def node_command(interval_s: float) -> list[str]:
+    """Give the worker's arguments on a node that is sampled every `interval_s` seconds."""
+    return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP]
+
+
 def sampler_name(place: RunPlace, number: int) -> str:
     return f"{place.worker_map}-sampler-{number}"
 
@@ -89,7 +101,7 @@ async def open_nodes(session: ClusterSession, names: tuple[str, ...], image: str
     async with AsyncExitStack() as stack:
         for number, name in enumerate(names):
             pod = sampler_name(session.place, number)
-            command = sampler_command(session.interval_s / PRINTS_PER_SAMPLE)
+            command = node_command(session.interval_s)
             manifest = build_sampler_pod(session.place, pod, name, image, command)
             label = f"the sampler of node {name}"
             await stack.enter_async_context(session.open_object(PODS, manifest, label))
