@@ -51,19 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     from freepage.report.page import render_report
 
-    collected = asyncio.run(_collect(options))
+    collected = asyncio.run(collect_into(options, options.run, tuple(options.node)))
     _print_summary(collected.info)
     print(f"report: {render_report(options.run)}")
     return 0
 
 
-async def _collect(options: argparse.Namespace) -> Any:
+async def collect_into(options: argparse.Namespace, folder: Path, nodes: tuple[str, ...] = ()) -> Any:
+    """Keep what the Prometheus that the options name has of a stored run."""
     from freepage.sampling.collection import collect
 
     settings = await find_settings(options)
-    return await collect(
-        options.run, replace(settings, nodes=tuple(options.node), namespace=options.namespace)
-    )
+    return await collect(folder, replace(settings, nodes=nodes, namespace=options.namespace))
 
 
 async def find_settings(options: argparse.Namespace) -> Settings:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
+from freepage.cli.prometheus import add_prometheus_arguments, collect_into
 
 if TYPE_CHECKING:
     import argparse
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: STUDY-run)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing, write nothing")
+    add_prometheus_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 
 
@@ -36,6 +38,8 @@ def execute(options: argparse.Namespace) -> int:
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
     place = _choose_place(options, folder)
     interrupted = _run(options, folder, place)
+    if options.prometheus is not None and (folder / "manifest.json").exists():
+        _collect(options, folder)
     return _report(folder, interrupted=interrupted)
 
 
@@ -83,6 +87,17 @@ async def _run_cancellable(
         return await run_study(
             build_request(options), opened, folder, make_progress(sys.stdout), force=options.force
         )
+
+
+def _collect(options: argparse.Namespace, folder: Path) -> None:
+    """Keep what a Prometheus has of the run; a run without it is still a run."""
+    from freepage.errors import FreepageError
+
+    try:
+        asyncio.run(collect_into(options, folder))
+    except FreepageError as error:
+        print(f"freepage: nothing was collected from Prometheus: {error.message}", file=sys.stderr)
+        print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
 
 
 def _report(folder: Path, *, interrupted: bool) -> int:

@@ -122,7 +122,7 @@ async def open_machine(
                 shape.instance,
                 MACHINE_INSTANCES,
                 shape.name,
-                on_noise=lambda line: _write(log, line),
+                on_text=lambda line: _write(log, line),
             ) as worker:
                 await _wait_ready(session, worker, shape.name)
                 launcher = session.find_launcher(shape.name)

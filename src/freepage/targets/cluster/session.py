@@ -127,12 +127,12 @@ class ClusterSession:
         instance: str,
         resource: Resource,
         name: str,
-        on_noise: Callable[[bytes], None] | None = None,
+        on_text: Callable[[bytes], None] | None = None,
     ) -> AsyncIterator[WorkerClient]:
         """Speak with an instance's worker; when its object or node fails, every wait on it ends with the reason."""
         async with AsyncExitStack() as stack:
-            channel = ReconnectingChannel(open_stream, final=(ForbiddenError,))
-            client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S, on_noise=on_noise)
+            channel = ReconnectingChannel(open_stream, on_text=on_text, final=(ForbiddenError,))
+            client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S)
             stack.push_async_callback(client.close)
             await stack.enter_async_context(self.background(self._watch_object(client, resource, name)))
             await stack.enter_async_context(self.background(self._watch_node(client, resource, name)))

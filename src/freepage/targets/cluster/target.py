@@ -60,7 +60,11 @@ class ClusterTarget:
     def read_facts(self) -> dict[str, object]:
         seen = {name: s.newest.take() for name, s in self.samplers.samplers.items()}
         choices = dict.fromkeys(s.thp for s in self.samplers.samplers.values() if s.thp)
-        return read_facts(self.site.nodes, seen) | {"thp_enabled": ", ".join(choices) or None}
+        return read_facts(self.site.nodes, seen) | {
+            "thp_enabled": ", ".join(choices) or None,
+            "namespace": self.session.place.namespace,
+            "names": self.session.place.worker_map,
+        }
 
     def check_disk(self, trials: Sequence[Trial], folder: Path) -> None:
         """Test files are on the nodes' own ephemeral storage: the cluster says itself when they do not fit."""
