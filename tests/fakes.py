@@ -10,8 +10,8 @@ import json
 class FakeChannel:
     """A channel to a worker that the test plays: `say` is what it writes, `heard` what it was told.
 
-    What is said as a dictionary gets the next number, unless it has one. `breakable`: its connection can break, and
-    others speak on it, whose lines are `refused`. `answers` by op are replies given at once with the command's id; a list gives one after the other.
+    What is said as a dictionary gets the next number, unless it has one. `answers` by op are replies given at once with
+    the command's id; a list gives one after the other. `breakable`: others may speak on it, whose lines are `refused`.
     """
 
     def __init__(self, answers=None, breakable=False):
