@@ -83,7 +83,10 @@ def _print_audit(audit: Audit) -> None:
         f"{audit.count('no effect')} on without effect, {audit.count('unknown')} unknown"
     )
     setting = "disabled" if audit.switch.disabled else "enabled"
-    console.print(f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({audit.switch.source})")
+    console.print(
+        f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({audit.switch.source})",
+        soft_wrap=True,
+    )
     if audit.findings:
         console.print(_build_table(audit))
     if audit.stranded is not None:
@@ -92,7 +95,8 @@ def _print_audit(audit: Audit) -> None:
         lower, upper = format_bytes(audit.stranded.lower_bytes), format_bytes(audit.stranded.upper_bytes)
         console.print(
             f"FPR would give back between {lower} and {upper} of the VMs that have it off: "
-            "what the host holds of them now and they do not use"
+            "what the host holds of them now and they do not use",
+            soft_wrap=True,
         )
 
 

@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from freepage.cluster.api import ClusterApi, Login
 
@@ -74,6 +74,11 @@ def parse_vm(text: str) -> tuple[str, str]:
     if not (namespace and slash and name) or "/" in name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
     return namespace, name
+
+
+def count_vms(names: Sequence[str]) -> str:
+    """Count VMs in words, and name the first few."""
+    return f"{len(names)} VM{'' if len(names) == 1 else 's'} ({list_some(names)})"
 
 
 def list_some(names: Iterable[str], most: int = 5) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.cli.cluster_options import add_cluster_arguments, add_vm_argument, list_some, run_in_cluster
+from freepage.cli.cluster_options import add_cluster_arguments, add_vm_argument, count_vms, run_in_cluster
 
 if TYPE_CHECKING:
     import argparse
@@ -75,13 +75,14 @@ async def _restore_machines(console: Console, api: ClusterApi, options: argparse
         machines = [m for m in await api.list(MACHINES) if has_saved(m)]
     if not (options.vm or options.all):
         if machines:
-            names = list_some(full_name(m) for m in machines)
-            console.print(
-                f"{len(machines)} VMs keep a change of freepage's ({names}): --all restores them too"
-            )
+            names = count_vms([full_name(m) for m in machines])
+            console.print(f"--all restores single VMs too: {names}")
         return 0
     written = [await _restore(console, api, MACHINE_HANDLE, m, dry_run=options.dry_run) for m in machines]
-    return len([w for w in written if w is not None])
+    restored = [full_name(w) for w in written if w is not None]
+    if restored and not options.dry_run:
+        console.print(f"to be restarted, where they run: {count_vms(restored)}")
+    return len(restored)
 
 
 async def _restore(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.cli.cluster_options import add_cluster_arguments, list_some, run_in_cluster
+from freepage.cli.cluster_options import add_cluster_arguments, count_vms, run_in_cluster
 
 if TYPE_CHECKING:
     import argparse
@@ -86,7 +86,7 @@ def _print_machines(
     waiting = [f"{j.namespace}/{j.name}" for j in judged if j.restart]
     if waiting:
         console.print(
-            f"            their template differs: {list_some(waiting)}; it counts at the next start"
+            f"            of another template than they run with: {count_vms(waiting)}; it counts at the next start"
         )
 
 
@@ -102,6 +102,6 @@ def _print_saved(console: Console, found: Installation, machines: list[Object]) 
         )
     changed = [full_name(m) for m in machines if has_saved(m)]
     if changed:
-        console.print(f"to restore  {len(changed)} VMs: {list_some(changed)}: freepage restore --all")
+        console.print(f"to restore  {count_vms(changed)}: freepage restore --all")
     if saved is None and not changed:
         console.print("to restore  nothing: freepage has no change of its own here")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from freepage.cli.cluster_options import (
     add_cluster_arguments,
     add_vm_argument,
-    list_some,
+    count_vms,
     parse_vm,
     run_in_cluster,
 )
@@ -125,7 +125,7 @@ async def _refuse_others(api: ClusterApi, options: argparse.Namespace) -> None:
     others = [full_name(i) for i in await list_running(api) if not is_ours(i)]
     if others and not options.despite_running_vms and not options.dry_run:
         raise ClusterError(
-            f"{len(others)} VMs of others run in this cluster ({list_some(others)}): nothing was written",
+            f"others have VMs running in this cluster, and nothing was written: {count_vms(others)}",
             hint="none changes while it runs, but each takes the new setting over at its next start: "
             "--despite-running-vms if that is right; --vm NAMESPACE/NAME changes one VM alone",
         )
@@ -144,11 +144,9 @@ async def report_effect(console: Console, api: ClusterApi, found: Installation, 
     waiting = [f"{f.vm.namespace}/{f.vm.name}" for f in audit.findings if f.restart]
     unseen = [f"{f.vm.namespace}/{f.vm.name}" for f in audit.findings if f.real is None and not f.restart]
     if waiting:
-        console.print(f"to be restarted: {len(waiting)} VMs ({list_some(waiting)})")
+        console.print(f"to be restarted: {count_vms(waiting)}")
     if unseen:
-        console.print(
-            f"perhaps to be restarted: {len(unseen)} VMs whose state was not seen ({list_some(unseen)})"
-        )
+        console.print(f"perhaps to be restarted, for their state was not seen: {count_vms(unseen)}")
     if not waiting and not unseen:
         console.print("no running VM has to be restarted")
 
