@@ -26,6 +26,7 @@ from freepage.cluster.errors import (
     NotFoundError,
     UnreachableError,
 )
+from freepage.cluster.proxy import find_proxy
 from freepage.cluster.refusals import find_manifest
 from freepage.cluster.resources import MACHINE_INSTANCES, MACHINES, NODES, PODS, name_of
 
@@ -721,9 +722,17 @@ async def test_a_proxy_is_used_for_calls_and_streams(tmp_path, monkeypatch, by):
     assert {verb for verb, _ in seen} == {"CONNECT"}
 
 
+async def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(server, tmp_path):
+    cluster = {"server": server.url, "proxy-url": "ftp://ann:hidden@proxy:21"}
+    path = write_kubeconfig(tmp_path / "config", cluster, {"token": TOKEN})
+    with pytest.raises(LoginError, match=r"the proxy for .* cannot be used") as caught:
+        await version_through(Login(kubeconfig=str(path)))
+    assert "hidden" not in str(caught.value)
+
+
 def test_no_proxy_may_name_a_network(monkeypatch):
-    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("https_proxy", "proxy:3128")
     monkeypatch.setenv("no_proxy", "example.com,172.30.0.0/16,broken/x")
-    assert login.find_proxy("https://172.30.0.1:443") is None
-    assert login.find_proxy("https://api.example.com") is None
-    assert login.find_proxy("https://172.31.0.1:443") == "http://proxy:3128"
+    assert find_proxy("https://172.30.0.1:443") is None
+    assert find_proxy("https://api.example.com") is None
+    assert find_proxy("https://172.31.0.1:443") == "http://proxy:3128"

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import WSMsgType
 
 from api_server import ApiServer, echo, streaming, websocket
-from freepage.cluster import connection, logs, streams
+from freepage.cluster import connection, logs
+from freepage.cluster import websocket as websocket_module
 from freepage.cluster.errors import ClusterError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from freepage.cluster.resources import PODS
 
@@ -234,7 +235,7 @@ async def test_a_console_that_is_displaced_is_lost(server, api):
 
 
 async def test_a_peer_that_answers_no_ping_is_noticed(server, api, monkeypatch):
-    monkeypatch.setattr(streams, "PING_S", 0.2)
+    monkeypatch.setattr(websocket_module, "PING_S", 0.2)
 
     async def talk(socket, request):
         # A handler that does not receive answers no ping either.
@@ -249,7 +250,7 @@ async def test_a_peer_that_answers_no_ping_is_noticed(server, api, monkeypatch):
 
 
 async def test_a_silent_peer_that_answers_pings_is_kept(server, api, monkeypatch):
-    monkeypatch.setattr(streams, "PING_S", 0.1)
+    monkeypatch.setattr(websocket_module, "PING_S", 0.1)
     server.script(f"{POD}/attach", websocket(echo))
     async with api.open_attach("p", **AT) as stream:
         with pytest.raises(TimeoutError):

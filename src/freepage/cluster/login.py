@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import os
-import ssl
-import subprocess
-import tempfile
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +12,15 @@ from urllib.parse import urlsplit
 
 from freepage.cluster.errors import LoginError
 from freepage.cluster.kubeconfig import Entry, Kubeconfig, read_file, read_kubeconfig
+from freepage.cluster.plugin import run_plugin
+from freepage.cluster.proxy import find_proxy
 from freepage.cluster.resources import Object, dig
+from freepage.cluster.tls import build_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import ssl
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-PLUGIN_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ def _access_by_context(login: Login, config: Kubeconfig, name: str, context: Ent
     cluster, user = config.find_cluster(context), config.find_user(context)
     source = f'kubeconfig {context.file}, context "{name}"'
     server = _check_server(cluster.value.get("server"), source)
-    credential = _run_plugin(user, cluster) if "exec" in user.value else {}
+    credential = run_plugin(user, cluster) if "exec" in user.value else {}
     token = _check_token(credential.get("token") or _find_token(user), source)
     return Access(
         server=server,
@@ -213,96 +210,3 @@ def _find_impersonation(user: Object) -> tuple[tuple[str, str], ...]:
     if not (name := user.get("as")):
         return ()
     return (("Impersonate-User", name), *(("Impersonate-Group", g) for g in user.get("as-groups") or []))
-
-
-def _run_plugin(user: Entry, cluster: Entry) -> Object:
-    """Run a credential plugin and give its status (token, or certificate and key)."""
-    plugin: Object = user.value["exec"] or {}
-    command = str(plugin.get("command", ""))
-    program = str(user.find_path(command)) if "/" in command else command
-    try:
-        done = subprocess.run(
-            [program, *(plugin.get("args") or [])],
-            env={**os.environ, **_plugin_environment(plugin, cluster)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PLUGIN_LIMIT_S,
-            check=True,
-        )
-        return dict(json.loads(done.stdout)["status"])
-    except subprocess.TimeoutExpired as error:
-        reason = f"not done after {error.timeout:.0f} s"
-    except subprocess.CalledProcessError as error:
-        reason = f"exit status {error.returncode}: {error.stderr.decode(errors='replace').strip()[-500:]}"
-    except OSError as error:
-        reason = str(error.strerror)
-    except (ValueError, KeyError, TypeError):
-        reason = "it wrote no ExecCredential with a status"
-    # From None: the cause holds what the plugin wrote, which may be the token.
-    raise LoginError(
-        f"credential plugin {command} of {user.file}: {reason}", hint=plugin.get("installHint")
-    ) from None
-
-
-def _plugin_environment(plugin: Object, cluster: Entry) -> Mapping[str, str]:
-    spec: Object = {"interactive": False}
-    if plugin.get("provideClusterInfo"):
-        authority = cluster.read_data("certificate-authority")
-        spec["cluster"] = {
-            "server": cluster.value.get("server"),
-            **({"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}),
-        }
-    info = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
-    own = {str(e["name"]): str(e["value"]) for e in plugin.get("env") or []}
-    return {"KUBERNETES_EXEC_INFO": json.dumps(info), **own}
-
-
-def build_tls(
-    authority: bytes | None, certificate: tuple[bytes, bytes] | None = None, *, insecure: bool = False
-) -> ssl.SSLContext:
-    """Trust one CA (PEM), else the system's; show a certificate and its key (PEM) where there is one."""
-    try:
-        context = ssl.create_default_context(cadata=authority.decode() if authority else None)
-        # Python 3.13 asks more of a CA than clusters' own CAs have, and more than kubectl asks.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if certificate:
-            _load_certificate(context, *certificate)
-    except (ssl.SSLError, ValueError) as error:
-        raise LoginError(f"the login's certificates cannot be read: {error}") from error
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    # OpenSSL takes a key from a file only: one that nobody else can read, and that is gone at once.
-    with tempfile.NamedTemporaryFile(prefix="freepage-") as file:
-        file.write(certificate + b"\n" + key)
-        file.flush()
-        context.load_cert_chain(file.name)
-
-
-def find_proxy(server: str) -> str | None:
-    """Find the proxy that the environment names for a server."""
-    parts = urlsplit(server)
-    host = parts.hostname or ""
-    if urllib.request.proxy_bypass(host) or _bypasses_network(host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
-
-
-def _bypasses_network(host: str) -> bool:
-    """Say whether no_proxy has a network (10.0.0.0/8) with this address: clusters' pods are told so."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    for name in urllib.request.getproxies().get("no", "").split(","):
-        try:
-            if "/" in name and address in ipaddress.ip_network(name.strip(), strict=False):
-                return True
-        except ValueError:
-            continue
-    return False
