@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import uuid
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ class MemoryStore:
         self._forgotten: dict[Key, int] = {}
         self._followers: dict[Key, set[asyncio.Queue[Change]]] = {}
 
-    def create(self, key: Key, obj: Object) -> Object:
+    def create(self, key: Key, obj: Object, *, dry_run: bool = False) -> Object:
         """Add an object, filling in what a server fills in; FileExistsError for a name that is taken."""
         obj = copied(obj)
         metadata = obj.setdefault("metadata", {})
@@ -70,7 +71,7 @@ class MemoryStore:
             metadata.pop(unset, None)
         if key == NAMESPACES:
             _open_namespace(obj)
-        return copied(self._write(key, "ADDED", obj, None))
+        return obj if dry_run else copied(self._write(key, "ADDED", obj, None))
 
     def get(self, key: Key, namespace: str, name: str) -> Object:
         """Give a copy; KeyError when it is not there."""
@@ -95,7 +96,7 @@ class MemoryStore:
             for obj in list(places.values()):
                 yield key, obj
 
-    def update(self, key: Key, obj: Object, *, expect: str | None = None) -> Object:
+    def update(self, key: Key, obj: Object, *, expect: str | None = None, dry_run: bool = False) -> Object:
         """Replace an object, keeping what a server never lets go of.
 
         An object under deletion goes when its last finalizer does. `expect` is the resourceVersion it must still have
@@ -109,7 +110,7 @@ class MemoryStore:
             obj["metadata"].pop(kept, None)
             if kept in before["metadata"]:
                 obj["metadata"][kept] = before["metadata"][kept]
-        return copied(self._replace(key, before, obj))
+        return obj if dry_run else copied(self._replace(key, before, obj))
 
     def _replace(self, key: Key, before: Object, obj: Object) -> Object:
         obj["metadata"]["generation"] = before["metadata"]["generation"] + (
@@ -156,34 +157,39 @@ class MemoryStore:
 
     async def watch(self, key: Key) -> AsyncIterator[tuple[str, Object]]:
         """Give ("ADDED", object) for all there are, then every change, for ever."""
-        known, version = self.peek_all(key), self.version
-        for obj in known:
-            yield "ADDED", copied(obj)
-        async for change in self.follow(key, version):
-            yield change.type, copied(change.object)
+        known = self.peek_all(key)
+        with self.follow(key, self.version) as changes:
+            for obj in known:
+                yield "ADDED", copied(obj)
+            while True:
+                change = await changes.get()
+                yield change.type, copied(change.object)
 
-    async def follow(self, key: Key, version: int) -> AsyncIterator[Change]:
-        """Give every change after `version`, for ever; ExpiredError where some of them are no longer kept."""
-        changes: asyncio.Queue[Change] = asyncio.Queue()
-        if version < self._forgotten.get(key, 0):
+    @contextmanager
+    def follow(self, key: Key, version: int) -> Iterator[asyncio.Queue[Change]]:
+        """Queue every change after `version`; ExpiredError where some of them are no longer kept."""
+        if self.has_forgotten(key, version):
             raise ExpiredError
+        changes: asyncio.Queue[Change] = asyncio.Queue()
         for change in self._history.get(key, ()):
             if change.version > version:
                 changes.put_nowait(change)
         followers = self._followers.setdefault(key, set())
         followers.add(changes)
         try:
-            while True:
-                yield await changes.get()
+            yield changes
         finally:
             followers.discard(changes)
 
+    def has_forgotten(self, key: Key, version: int) -> bool:
+        return version < self._forgotten.get(key, 0)
+
     def forget_history(self) -> None:
         """Compact: no watch can start from a version before now."""
+        self.version += 1
         for key in self._objects:
             self._history.pop(key, None)
             self._forgotten[key] = self.version
-        self.version += 1
 
     def _write(self, key: Key, kind: str, obj: Object, before: Object | None) -> Object:
         self.version += 1
