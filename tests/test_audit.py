@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from fake_cluster import FakeCluster, domain_xml, launcher_log
 from freepage.cluster import audit as audit_module
 from freepage.cluster.audit import add_stranded, audit_cluster
-from freepage.cluster.errors import ForbiddenError, InvalidError, NotFoundError
+from freepage.cluster.errors import (
+    ClusterError,
+    ForbiddenError,
+    InvalidError,
+    LoginError,
+    NotFoundError,
+    UnreachableError,
+)
 from freepage.cluster.resources import KUBEVIRTS, MACHINES, PODS, name_of
 from freepage.fpr.eligibility import ANNOTATION
 from freepage.fpr.stranded import stranded_bytes
@@ -147,7 +154,14 @@ async def test_a_vm_that_runs_as_root_is_asked_for_the_system_way():
     assert "does not show the domain of shop/db: error: failed to get domain" in found.source
 
 
-@pytest.mark.parametrize("error", [NotFoundError("pod not found"), InvalidError("ContainerCreating")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("pod not found"),
+        InvalidError("ContainerCreating"),
+        ClusterError("kubelet: refused", status=500),
+    ],
+)
 async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(error):
     cluster = FakeCluster()
     cluster.add_machine("shop", "db")
@@ -157,11 +171,15 @@ async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(erro
     assert (found.state, found.source) == ("unknown", f"the log of {pod} cannot be read: {error.message}")
 
 
-async def test_logs_that_may_not_be_read_end_the_audit():
+@pytest.mark.parametrize(
+    "error", [ForbiddenError("no"), LoginError("expired"), UnreachableError("gone")], ids=lambda e: e.message
+)
+async def test_what_stands_in_the_way_of_every_log_ends_the_audit(error):
     cluster = FakeCluster()
     cluster.add_machine("shop", "db")
-    cluster.forbidden.add(("get", "pods/log"))
-    with pytest.raises(ForbiddenError):
+    (pod,) = launchers_of(cluster)
+    cluster.logs["shop", pod] = error
+    with pytest.raises(type(error)):
         await audit_cluster(cluster)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.cluster.errors import ConflictError, InvalidError, NotFoundError
+from freepage.cluster.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
 from freepage.cluster.installation import full_name
 from freepage.cluster.resources import PODS, dig, name_of, namespace_of
 from freepage.fpr.domain_xml import find_domain_xml, parse_balloon
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from freepage.cluster.api import ClusterApi
     from freepage.cluster.resources import Object
@@ -78,11 +78,24 @@ async def see_reporting(
         return Sighting(None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})")
     reasons = []
     for launcher in own:
-        seen = await _see_in_log(api, launcher, namespace_of(instance))
+        look = _see_in_log(api, launcher, namespace_of(instance))
+        seen = await _excuse(look, f"the log of {launcher.name} cannot be read")
         if seen.reporting is not None:
             return seen
         reasons.append(seen.source)
-    return await _ask_libvirt(api, own[0], instance) if may_exec else Sighting(None, reasons[0])
+    if not may_exec:
+        return Sighting(None, reasons[0])
+    return await _excuse(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
+
+
+async def _excuse(look: Awaitable[Sighting], complaint: str) -> Sighting:
+    """Let one launcher that cannot be read leave one VM unknown; what stands in the way of all is an error."""
+    try:
+        return await look
+    except (ForbiddenError, LoginError, UnreachableError):
+        raise
+    except ClusterError as error:
+        return Sighting(None, f"{complaint}: {error.message}")
 
 
 def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
@@ -93,12 +106,9 @@ def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
 
 async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Sighting:
     for limit_bytes in _LOG_BYTES:
-        try:
-            log = await api.read_log(
-                launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
-            )
-        except (NotFoundError, InvalidError, ConflictError) as error:
-            return Sighting(None, f"the log of {launcher.name} cannot be read: {error.message}")
+        log = await api.read_log(
+            launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
+        )
         seen = _see_in_xml(find_domain_xml(log), f"the log of {launcher.name}")
         if seen is not None:
             return seen
