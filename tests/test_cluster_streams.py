@@ -126,6 +126,21 @@ async def test_an_attached_container_that_ends_is_the_end_of_its_stream(server, 
         assert await stream.read() == b""
 
 
+async def test_what_was_said_before_the_end_is_heard_even_when_pings_cannot_be_answered(server, api):
+    async def talk(socket, request):
+        await socket.ping()
+        await socket.send_bytes(b"\x01last words")
+        await socket.ping()
+        await socket.send_bytes(SUCCESS)
+        await socket.close()
+
+    server.script(f"{POD}/attach", websocket(talk))
+    async with api.open_attach("p", **AT) as stream:
+        await asyncio.sleep(0.1)
+        assert await stream.read() == b"last words"
+        assert await stream.read() == b""
+
+
 async def test_a_stream_that_breaks_is_an_error_and_stays_one(server, api):
     async def talk(socket, request):
         await socket.send_bytes(b"\x01half")

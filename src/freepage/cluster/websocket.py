@@ -81,7 +81,9 @@ class WebSocket:
         if isinstance(event, (BytesMessage, TextMessage)):
             return self._add(event), False
         if isinstance(event, Ping):
-            await self._send(event.response())
+            # Where there is nobody left to answer, what came before still counts.
+            with suppress(OSError):
+                await self._send(event.response())
         if isinstance(event, CloseConnection):
             self._end(event)
             return None, True
