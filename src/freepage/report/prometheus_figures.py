@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from freepage.analysis.prometheus import IN_USE, RESIDENT, in_use_series, own_node_series, resident_totals
+from freepage.analysis.prometheus import (
+    IN_USE,
+    IN_USE_PARTS,
+    RESIDENT,
+    in_use_series,
+    own_node_series,
+    resident_totals,
+)
 from freepage.analysis.results import headline_experiment
 from freepage.analysis.series import resample
 from freepage.records import Arm, TrialStatus
@@ -40,40 +47,39 @@ def _draw_node(run: Run, collected: Collected, results: dict[str, Any]) -> Figur
         return own_node_series(trial, IN_USE), in_use_series(collected, trial)
 
     experiment, rows = _find_rows(run, results, both)
-    pace = _find_pace(results, "node_memory_MemFree_bytes")
+    if not rows:
+        return None
+    pace, own = _find_pace(results, IN_USE_PARTS["mem_free_bytes"]), format_duration(run.manifest.interval_s)
     return _build_figure(
         "prometheus-node",
-        f"Prometheus sees the node's memory {pace}, freepage every {format_duration(run.manifest.interval_s)}",
+        f"Prometheus sees the node's memory {pace}, freepage every {own}",
         f"Experiment {experiment}, the first trial of each arm: total − free − cached − buffers − reclaimable.",
-        rows,
-        "node memory in use (GiB)",
+        _build_spec(rows, "node memory in use (GiB)"),
     )
 
 
 def _draw_vms(run: Run, collected: Collected, results: dict[str, Any]) -> Figure | None:
     experiment, rows = _find_rows(run, results, lambda trial: resident_totals(collected, trial))
-    pace = _find_pace(results, RESIDENT)
+    if not rows:
+        return None
     return _build_figure(
         "prometheus-vms",
-        f"KubeVirt shows what VMs take of the node {pace}",
+        f"KubeVirt shows what VMs take of the node {_find_pace(results, RESIDENT)}",
         f"Experiment {experiment}, the first trial of each arm: resident memory of all its VMs together.",
-        rows,
-        "resident memory of VMs (GiB)",
+        _build_spec(rows, "resident memory of VMs (GiB)"),
     )
 
 
-def _build_figure(name: str, title: str, caption: str, rows: list[Row], y: str) -> Figure | None:
-    if not rows:
-        return None
+def _build_figure(name: str, title: str, caption: str, spec: dict[str, Any]) -> Figure:
     caption += " Lines: freepage's own samples; points: those of Prometheus, at their own times."
-    return Figure(name, title, caption, f"{title}. {caption}", _build_spec(rows, y), part=PART)
+    return Figure(name, title, caption, f"{title}. {caption}", spec, part=PART)
 
 
 def _find_pace(results: dict[str, Any], name: str) -> str:
     """Say how often a metric really had something new: no oftener than it was sampled, or than it changed."""
     metric = next(m for m in results["prometheus"]["metrics"] if m["id"] == name)
     known = [s for s in (metric["sampled_s"], metric["changed_s"]) if s is not None]
-    return f"every {format_duration(round(max(known), 1))}" if known else "once at most"
+    return f"every {format_duration(round(max(known), 1))}" if known else "once"
 
 
 def _find_rows(
