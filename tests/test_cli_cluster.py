@@ -9,6 +9,7 @@ import yaml
 
 from fake_cluster import FakeCluster, serve
 from freepage.cli.main import main
+from freepage.cluster.refusals import find_manifest
 from freepage.cluster.resources import HYPERCONVERGED_V1, KUBEVIRTS, MACHINES, dig
 from freepage.cluster.switch import SAVED
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
@@ -315,10 +316,10 @@ def test_what_is_forbidden_names_the_manifest_that_permits_it(use, arguments, de
     assert f"hint: freepage rbac {manifest} | kubectl apply -f -" in err
 
 
-@pytest.mark.parametrize("command", ["status", "audit", "enable", "disable", "restore"])
+@pytest.mark.parametrize("command", ["status", "audit", "enable", "disable", "disable --vm a/b", "restore"])
 def test_a_cluster_without_kubevirt_is_said_at_once(use, command):
     cluster = FakeCluster(kubevirt=None)
-    status, _, err = use(cluster, command)
+    status, _, err = use(cluster, *command.split())
     assert status == 7
     assert "has no KubeVirt" in err
 
@@ -383,6 +384,21 @@ def test_only_runs_and_who_asks_for_it_may_execute_in_pods(use):
     assert [may_exec(c) for c in ("audit", "switch", "run")] == [False, False, True]
     assert may_exec("audit", "--exec")
     assert may_exec("switch", "--exec")
+
+
+def test_a_refusal_names_a_manifest_that_really_permits_it(use):
+    permits = {
+        command: {
+            (verb, resource)
+            for o in build_manifest(use, command)
+            for rule in o.get("rules", ())
+            for verb in rule["verbs"]
+            for resource in rule["resources"]
+        }
+        for command in ("audit", "switch", "run")
+    }
+    for verb, resource in set().union(*permits.values()):
+        assert (verb, resource) in permits[find_manifest(verb, resource)], (verb, resource)
 
 
 def test_no_manifest_permits_everything_of_anything(use):

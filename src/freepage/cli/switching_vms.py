@@ -37,8 +37,7 @@ async def change_machines(api: ClusterApi, options: argparse.Namespace, *, disab
     from freepage.cluster.switch import apply_change
 
     console = open_console()
-    if not disable:
-        await _refuse_impossible(api, options)
+    await _refuse_impossible(api, options, disable=disable)
     targets = [await _plan(api, *vm, disable=disable) for vm in options.vm]
     for target in targets:
         if target.change is not None:
@@ -52,15 +51,15 @@ async def change_machines(api: ClusterApi, options: argparse.Namespace, *, disab
         await restart_and_prove(console, api, running, reporting=not disable)
 
 
-async def _refuse_impossible(api: ClusterApi, options: argparse.Namespace) -> None:
+async def _refuse_impossible(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
     """Raise ClusterError where the cluster has FPR off: a VM's annotation can only switch it off as well."""
     from freepage.cluster.errors import ClusterError
     from freepage.cluster.installation import find_installation
 
-    found = await find_installation(api)
-    if found.switch.disabled:
+    switch = (await find_installation(api)).switch
+    if switch.disabled and not disable:
         raise ClusterError(
-            f"FPR cannot be enabled for {'/'.join(options.vm[0])}: it is disabled for the whole cluster ({found.switch.source})",
+            f"FPR cannot be enabled for {'/'.join(options.vm[0])}: it is disabled for the whole cluster ({switch.source})",
             hint="a VM can opt out, none can opt in: `freepage enable`, then `freepage disable --vm` for those that shall not",
         )
 

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 # What RBAC itself says; admission (quota, pod security, webhooks) refuses with 403 too, in other words.
 DENIED = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"')
 UNKNOWN_KIND = re.compile(r"page not found|could not find the requested resource|^HTTP status")
-READING = {"get", "list", "watch"}
-# Which shipped RBAC manifest grants what: `switch` these changes, `audit` all other reading but of these, `run` the rest.
+# Which shipped RBAC manifest grants what: `audit` lists these and reads logs, `switch` changes those, `run` has the rest.
+LISTED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachineinstances", "pods"}
 SWITCHED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachines/restart"}
-READ_BY_RUNS = {"configmaps", "secrets", "pods/attach", "pods/exec", "virtualmachineinstances/console"}
 
 
 def build_refusal(call: Call, status: int, body: bytes, *, source: str) -> ClusterError:
@@ -80,7 +79,7 @@ def _forbidden(call: Call, message: str) -> ForbiddenError:
 
 def find_manifest(verb: str, resource: str) -> str:
     """Name the shipped RBAC manifest that grants a verb on a resource: "audit", "switch" or "run"."""
-    if verb in READING and resource not in READ_BY_RUNS:
+    if (verb == "list" and resource in LISTED) or (verb, resource) == ("get", "pods/log"):
         return "audit"
     return "switch" if resource in SWITCHED else "run"
 
