@@ -192,7 +192,7 @@ class ApiServer:
         done: object = None
         match request.method, request.path:
             case "POST", "/-/faults":
-                done = self._faults.command(await read_body(request))
+                done = await self._faults.command(await read_body(request))
             case "DELETE", "/-/faults":
                 self._faults.clear()
             case "GET", "/-/requests":

@@ -9,6 +9,7 @@ Asked by POST /-/faults with the admin's token and one JSON object:
     {"drop": "watch"}                                 drops open streams now: watch, log, websocket or all
     {"expire": "TOKEN"}, {"expire": null}             ends a token, or all of service accounts'
     {"forget": true}                                  watches cannot start from versions before now
+    {"lose": "node-0"}                                switches a real node off
 
 `times` is for ever where it is not given; `method` and `path` match everything. Parts of the cluster add their own by
 `Faults.add`. DELETE /-/faults ends them all; GET /-/requests lists what was asked since the last DELETE of it; POST
@@ -17,6 +18,7 @@ Asked by POST /-/faults with the admin's token and one JSON object:
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import deque
 from contextlib import contextmanager
@@ -95,14 +97,15 @@ class Faults:
         self._immediate: dict[str, Callable[[Any], Any]] = {}
 
     def add(self, name: str, do: Callable[[Any], Any]) -> None:
-        """Let {name: argument} call `do(argument)`; what it gives is the answer."""
+        """Let {name: argument} call `do(argument)`, a coroutine or not; what it gives is the answer."""
         self._immediate[name] = do
 
-    def command(self, wish: Object) -> Object:
+    async def command(self, wish: Object) -> Object:
         """Carry out one POST."""
         for name, do in self._immediate.items():
             if name in wish:
-                return {"done": do(wish[name])}
+                done = do(wish[name])
+                return {"done": await done if inspect.isawaitable(done) else done}
         try:
             self._waiting.append(Fault(**wish))
         except TypeError as error:
@@ -125,20 +128,19 @@ class OpenStreams:
     """The connections that stay open: watches, logs, websockets."""
 
     def __init__(self) -> None:
-        self._open: set[tuple[str, web.Request]] = set()
+        self._open: dict[int, tuple[str, web.Request]] = {}
 
     @contextmanager
     def opened(self, kind: str, request: web.Request) -> Iterator[None]:
-        entry = (kind, request)
-        self._open.add(entry)
+        self._open[id(request)] = kind, request
         try:
             yield
         finally:
-            self._open.discard(entry)
+            del self._open[id(request)]
 
     def drop(self, kind: str) -> int:
         """Cut connections without a word, as a broken network does; gives how many."""
-        chosen = [request for known, request in self._open if kind in (known, "all")]
+        chosen = [request for known, request in self._open.values() if kind in (known, "all")]
         for request in chosen:
             cut(request)
         return len(chosen)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from cluster.seams import Object
-    from cluster.store import MemoryStore
+    from cluster.store import Key, MemoryStore
 
 NODES = ("", "nodes")
 NAMESPACE_COUNT = 10
@@ -110,6 +110,26 @@ def _flatten(launched: list[Launched]) -> list[tuple[Object, Launched]]:
     return [(pod, found) for found in launched for pod in found.pods]
 
 
+def build_managed_fields(obj: Object) -> list[Object]:
+    """Give what Kubernetes notes of who set which field: about as large as the object itself."""
+
+    def name_fields(tree: Any) -> Object:
+        if isinstance(tree, list):
+            keyed = [part for part in tree if isinstance(part, dict) and "name" in part]
+            return {f'k:{{"name":"{part["name"]}"}}': {".": {}, **name_fields(part)} for part in keyed}
+        return (
+            {f"f:{key}": name_fields(value) for key, value in tree.items()} if isinstance(tree, dict) else {}
+        )
+
+    entry = {
+        "manager": "virt-controller",
+        "operation": "Update",
+        "apiVersion": obj["apiVersion"],
+        "time": timestamp(),
+    }
+    return [{**entry, "fieldsType": "FieldsV1", "fieldsV1": name_fields(obj)}]
+
+
 def node_name(n: int) -> str:
     return f"worker-{n % NODE_COUNT}"
 
@@ -121,10 +141,10 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         create_namespace(store, namespace)
     if n < NODE_COUNT:
         store.create(NODES, build_node(node_name(n)))
-    owner = store.create(MACHINES, build_machine(namespace, name, variant))
-    instance = store.create(INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
+    owner = _create(store, MACHINES, build_machine(namespace, name, variant))
+    instance = _create(store, INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
     nodes = [node_name(n), node_name(n + 1)] if variant.migrated else [node_name(n)]
-    pods = tuple(store.create(PODS, build_launcher(instance, node)) for node in nodes)
+    pods = tuple(_create(store, PODS, build_launcher(instance, node)) for node in nodes)
     if variant.migrated:
         status = {
             "status": {"nodeName": nodes[1], "migrationState": {"completed": True, "targetNode": nodes[1]}}
@@ -132,6 +152,11 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         instance = store.merge(INSTANCES, namespace, name, status)
         _complete(store, pods[0])
     return Launched(instance, variant, pods)
+
+
+def _create(store: MemoryStore, key: Key, obj: Object) -> Object:
+    obj["metadata"]["managedFields"] = build_managed_fields(obj)
+    return store.create(key, obj)
 
 
 def _complete(store: MemoryStore, pod: Object) -> None:

@@ -138,10 +138,10 @@ def build_kubevirt_spec(hyperconverged: Object) -> Object:
     configuration["developerConfiguration"] = {"memoryOvercommit": overcommit}
     if "ksmConfiguration" in spec:
         configuration["ksmConfiguration"] = copied(spec["ksmConfiguration"])
-    kubevirt: Object = {"configuration": configuration}
+    kubevirt: Object = {"spec": {"configuration": configuration}}
     for change in _patches(hyperconverged):
         _apply(kubevirt, change)
-    return kubevirt
+    return kubevirt["spec"]
 
 
 def _patches(hyperconverged: Object) -> list[Object]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import os
 import signal
 import sys
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from aiohttp import web
@@ -28,7 +29,7 @@ from cluster.schemas import BESIDE_THE_CHECKOUT, Schemas
 from cluster.store import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from cluster.certificates import Pair
 
@@ -38,7 +39,9 @@ ADMIN = User("kubernetes-admin", (MASTERS, "system:authenticated"))
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="a test cluster")
     parser.add_argument("folder", type=Path, help="where it keeps everything; must be empty or not there")
+    parser.add_argument("--nodes", type=int, default=2, metavar="N", help="how many real nodes")
     parser.add_argument("--no-nodes", action="store_true", help="an API server only")
+    parser.add_argument("--no-prometheus", action="store_true")
     parser.add_argument(
         "--fleet", type=int, default=0, metavar="N", help="N synthetic VMIs on synthetic nodes"
     )
@@ -62,12 +65,12 @@ async def serve(arguments: argparse.Namespace) -> None:
     server = ApiServer(store, Catalog(make.kinds()), schemas, access, faults)
     ended = watch_for_end()
     async with AsyncExitStack() as stack:
-        group = await stack.enter_async_context(_running())
-        group.create_task(run_controllers(store))
-        if make.has_operator:
-            group.create_task(run_operator(store))
+        controllers = [run_controllers(store), *([run_operator(store)] if make.has_operator else [])]
+        await stack.enter_async_context(run_alongside(*controllers))
         if arguments.fleet:
             await stack.enter_async_context(open_fleet(store, arguments.fleet))
+        elif not arguments.no_nodes:
+            await stack.enter_async_context(_open_nodes(store, faults, arguments))
         authority = make_authority()
         address = await stack.enter_async_context(_listening(server.build_app(), authority, folder))
         write_logins(folder, address, authority, access.issue(ADMIN))
@@ -77,16 +80,29 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 @asynccontextmanager
-async def _running() -> AsyncIterator[asyncio.TaskGroup]:
-    """Give a group whose tasks run for ever, and are ended at the end."""
-    ending = asyncio.CancelledError("the end")
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-            raise ending
-    except asyncio.CancelledError as error:
-        if error is not ending:
-            raise
+async def run_alongside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run what has no end of its own to the end of the block; what fails there ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in work]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+@asynccontextmanager
+async def _open_nodes(
+    store: MemoryStore, faults: Faults, arguments: argparse.Namespace
+) -> AsyncIterator[None]:
+    """Run real nodes; where a registry and a Prometheus are found then stands in files of the folder."""
+    from cluster.nodes import run_nodes
+
+    folder, names = arguments.folder, [f"node-{n}" for n in range(arguments.nodes)]
+    async with run_nodes(store, folder / "nodes", names, prometheus=not arguments.no_prometheus) as nodes:
+        faults.add("lose", nodes.lose)
+        (folder / "registry").write_text(nodes.registry)
+        if nodes.prometheus is not None:
+            (folder / "prometheus").write_text(nodes.prometheus)
+        yield
 
 
 @asynccontextmanager
@@ -143,7 +159,8 @@ def watch_for_end() -> asyncio.Event:
         loop.add_signal_handler(number, ended.set)
 
     def wait_for_stdin() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not by sys.stdin: its lock, held by a thread, would be in the way of the interpreter's end.
+        while os.read(0, 4096):
             pass
         loop.call_soon_threadsafe(ended.set)
 

@@ -17,7 +17,7 @@ import httpx
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cluster.seams import Object
 
@@ -47,11 +47,37 @@ class RunningCluster:
     def token_file(self) -> Path:
         return self.folder / "token"
 
+    @property
+    def registry(self) -> str:
+        """Where images are pushed to (host:port, plain HTTP); real nodes only."""
+        return (self.folder / "registry").read_text()
+
+    @property
+    def prometheus(self) -> str:
+        """The address of the cluster's Prometheus; real nodes only."""
+        return (self.folder / "prometheus").read_text()
+
     def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Object:
         """Send one request and give the object that answers it; AssertionError where it is refused."""
         response = self.client.request(method, path, json=body, **options)
         assert response.is_success, response.text
         return response.json() if response.content else {}
+
+    def refused(self, method: str, path: str, body: Any = None, **options: Any) -> Object:
+        """Send one request and give the Status it is refused with."""
+        response = self.client.request(method, path, json=body, **options)
+        status = response.json()
+        assert status["kind"] == "Status", status
+        assert status["code"] == response.status_code >= 400
+        return status
+
+    def patch(self, path: str, body: Any, **query: Any) -> httpx.Response:
+        """Send a merge patch."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        return self.client.patch(path, json=body, params=query, headers=headers)
+
+    def is_gone(self, path: str) -> bool:
+        return self.client.get(path).status_code == 404
 
     def fail(self, **fault: Any) -> Object:
         """Cause a fault; see faults.py."""
@@ -76,6 +102,15 @@ class RunningCluster:
             self.ask("POST", find_path(manifest), manifest)
 
 
+def wait_for(find: Callable[[], Any], deadline_s: float = 10.0) -> Any:
+    """Wait until `find` gives something, and give that."""
+    end = time.monotonic() + deadline_s
+    while not (found := find()):
+        assert time.monotonic() < end, "the deadline has passed"
+        time.sleep(0.05)
+    return found
+
+
 def find_path(manifest: Object) -> str:
     """Give where an object is to be posted."""
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
@@ -87,7 +122,10 @@ def find_path(manifest: Object) -> str:
 
 @contextmanager
 def start_cluster(folder: Path, *options: str) -> Iterator[RunningCluster]:
-    """Run a test cluster to the end of the block; `options` as main.py takes them."""
+    """Run a test cluster to the end of the block, which must have been without an error of its own.
+
+    `options` as main.py takes them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(MAIN), str(folder), *options]
     with (folder / "cluster.log").open("wb") as log:
@@ -98,6 +136,8 @@ def start_cluster(folder: Path, *options: str) -> Iterator[RunningCluster]:
             yield RunningCluster(folder, server, client, process)
     finally:
         _end(process)
+    said = (folder / "cluster.log").read_text()
+    assert "Traceback" not in said, said[-3000:]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
@@ -17,7 +18,7 @@ from cluster.statuses import bad_request, internal_error, not_found
 from cluster.store import PODS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from cluster.call import Call
     from cluster.faults import OpenStreams
@@ -44,7 +45,7 @@ class Tunnels:
             raise bad_request(f'previous terminated container "{container}" in pod "{call.name}" not found')
         options = parse_log_options(query)
         with self._opened.opened("log", call.request):
-            with _kubelets_words(call.name, container):
+            with _kubelets_words(call.name):
                 chunks = self._kubelet(pod).read_log(call.namespace, call.name, container, **options)
                 first = await anext(chunks, b"")
             return await _send_chunks(call.request, first, chunks)
@@ -55,16 +56,17 @@ class Tunnels:
         if not command:
             raise bad_request("you must specify at least 1 command for the container")
         stdin = call.request.query.get("stdin") == "true"
-        running = self._kubelet(pod).exec(call.namespace, call.name, container, command, stdin=stdin)
-        return await self._open_channels(call, container, running, stdin=stdin)
+        kubelet = self._kubelet(pod)
+        start = partial(kubelet.exec, call.namespace, call.name, container, command, stdin=stdin)
+        return await self._open_channels(call, start, stdin=stdin)
 
     async def attach(self, call: Call) -> web.StreamResponse:
         """Answer pods/attach; stdin reaches only a container that was created with one."""
         pod, container = self._find(call)
         there = any(c["name"] == container and c.get("stdin") for c in pod["spec"]["containers"])
         stdin = there and call.request.query.get("stdin") == "true"
-        running = self._kubelet(pod).attach(call.namespace, call.name, container)
-        return await self._open_channels(call, container, running, stdin=stdin)
+        start = partial(self._kubelet(pod).attach, call.namespace, call.name, container)
+        return await self._open_channels(call, start, stdin=stdin)
 
     async def open_console(self, call: Call) -> web.StreamResponse:
         """Answer a VMI's console: bytes both ways; text frames are dropped without a word."""
@@ -92,13 +94,13 @@ class Tunnels:
             raise internal_error(f"error dialing backend: {error}") from error
 
     async def _open_channels(
-        self, call: Call, container: str, running: Awaitable[Duplex], *, stdin: bool
+        self, call: Call, start: Callable[[], Awaitable[Duplex]], *, stdin: bool
     ) -> web.StreamResponse:
-        """Speak the channel protocol between a client and what is (about to be) running."""
+        """Speak the channel protocol between a client and what it starts or attaches to."""
         socket = prepare_socket(call.request, CHANNELS, required=True)
-        with _kubelets_words(call.name, container):
+        with _kubelets_words(call.name):
             try:
-                duplex = await running
+                duplex = await start()
             except (FileNotFoundError, PermissionError) as error:
                 return await _tell_failure(call.request, socket, str(error))
         query = call.request.query
@@ -161,12 +163,12 @@ def parse_log_options(query: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _kubelets_words(pod: str, container: str) -> Iterator[None]:
+def _kubelets_words(pod: str) -> Iterator[None]:
     """Tell what a kubelet raises as the API server passes it on."""
     try:
         yield
     except KeyError:
-        raise not_found("", "pods", f"{pod}/{container}") from None
+        raise not_found("", "pods", pod) from None
     except NotStartedError as error:
         raise bad_request(str(error)) from error
     except ConnectionError as error:
