@@ -18,7 +18,7 @@ from freepage.targets.local.container import open_mounted_root
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from cluster.images import Image
     from cluster.logs import ContainerLog
@@ -78,7 +78,8 @@ class Container:
                 os.close(end)
         if status != 0:
             self.close()
-            raise StartError(_last_error(self.folder / "runc.log"))
+            said = _last_error(self.folder / "runc.log")
+            raise StartError(f"failed to create containerd task: OCI runtime create failed: {said}: unknown")
         self.pid = int((self.folder / "pid").read_text(encoding="ascii"))
         self.started_s = time.time()
 
@@ -104,16 +105,21 @@ class Container:
         return stream
 
     async def execute(self, command: list[str], *, stdin: bool) -> ExecStream:
-        """Run a command beside the container's first process."""
-        pid_file = self.folder / f"exec-{time.monotonic_ns()}"
+        """Run a command beside the container's first process; FileNotFoundError when it cannot be started."""
+        place = str(self.folder / f"exec-{time.monotonic_ns()}")
+        log = ["--log", f"{place}.log", "--log-format", "json"]
         process = await asyncio.create_subprocess_exec(
-            *[*self._runc, "exec", "--pid-file", str(pid_file), self.identity, *command],
+            *[*self._runc, *log, "exec", "--pid-file", f"{place}.pid", self.identity, *command],
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-        return ExecStream(process, pid_file)
+        stream = ExecStream(process, Path(f"{place}.pid"))
+        if not await stream.has_started():
+            await stream.close()
+            raise FileNotFoundError(f"OCI runtime exec failed: {_last_error(Path(f'{place}.log'))}: unknown")
+        return stream
 
     async def write_stdin(self, data: bytes) -> None:
         """Write to the container's stdin, waiting while it does not read; nothing where it has none."""
@@ -194,9 +200,15 @@ class Container:
         return any(_oom_kills(folder) for folder in find_cgroups(self.folder / "config.json"))
 
 
-def become_reaper() -> None:
+@contextlib.contextmanager
+def inheriting_orphans() -> Iterator[None]:
     """Have this process inherit the containers that runc leaves, so that it learns how they end."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 def find_cgroups(config: Path) -> list[Path]:
@@ -250,10 +262,8 @@ async def _read_pipe(end: int) -> AsyncIterator[bytes]:
 
 
 def _last_error(log: Path) -> str:
-    """Read what runc said last, and say it as containerd does."""
+    """Give what runc said last."""
     try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        said = json.loads(lines[-1])["msg"]
+        return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["msg"]
     except (OSError, IndexError, ValueError, KeyError):
-        said = "runc failed without a word"
-    return f"failed to create containerd task: failed to create shim task: OCI runtime create failed: {said}"
+        return "runc failed without a word"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster.container import become_reaper
+from cluster.container import inheriting_orphans
 from cluster.events import set_condition
 from cluster.exporter import open_exporter
 from cluster.images import Images
@@ -61,8 +61,8 @@ async def run_nodes(
     store: MemoryStore, folder: Path, names: list[str], *, prometheus: bool = True
 ) -> AsyncIterator[Nodes]:
     """Run nodes (store.kubelets), a registry, the scheduler, KubeVirt and Prometheus; nothing of them is left after."""
-    become_reaper()
     async with AsyncExitStack() as stack:
+        stack.enter_context(inheriting_orphans())
         stack.enter_context(_guarded())
         cgroup = stack.enter_context(open_run_cgroup(None))
         if cgroup is None:

@@ -80,6 +80,13 @@ class ExecStream:
         pipes = ((1, process.stdout), (2, process.stderr))
         self._readers = [asyncio.create_task(self._read(number, pipe)) for number, pipe in pipes if pipe]
 
+    async def has_started(self) -> bool:
+        """Wait until the command runs, or has run; False when the runtime could not start it."""
+        ended = asyncio.create_task(self._process.wait())
+        while not (self._pid_file.exists() or ended.done()):
+            await asyncio.wait({ended}, timeout=0.01)
+        return self._pid_file.exists()
+
     async def write(self, data: bytes) -> None:
         if self._process.stdin is not None:
             with contextlib.suppress(ConnectionError):
