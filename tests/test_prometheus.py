@@ -464,6 +464,13 @@ async def test_the_command_says_what_is_wrong_with_an_exit_status_of_its_own(tmp
     assert "hint:" in capsys.readouterr().err
 
 
+def test_a_run_that_could_not_ask_afterwards_is_not_started(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert main(["run", "quick", "--out", str(out), "--prometheus", "http://127.0.0.1:9"]) == 8
+    assert "cannot reach" in capsys.readouterr().err
+    assert not out.exists()
+
+
 # Every VM of a cluster
 
 
@@ -536,3 +543,7 @@ async def test_a_cluster_without_the_route_and_a_login_without_a_token_are_told_
         await find_monitoring(monkeypatch, {})
     with pytest.raises(PrometheusError, match=r"wants a token"):
         await find_monitoring(monkeypatch, ROUTE, token=None)
+    forbidden = dict.fromkeys(ROUTE, ForbiddenError("no"))
+    with pytest.raises(PrometheusError, match=r"may not read the route") as caught:
+        await find_monitoring(monkeypatch, forbidden)
+    assert "https://thanos-querier-openshift-monitoring.apps.DOMAIN" in caught.value.hint

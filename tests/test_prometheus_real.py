@@ -14,7 +14,10 @@ import pytest
 from aiohttp import web
 
 from cluster.packages import fetch_program, open_server, write_config
+from cluster.starting import start_cluster
 from freepage.analysis.results import build_results
+from freepage.cluster.api import Login
+from freepage.cluster.monitoring import find_monitoring
 from freepage.records import NODE, SampleLine
 from freepage.report.page import render_report
 from freepage.sampling.collection import collect
@@ -142,6 +145,35 @@ async def test_a_real_prometheus_agrees_with_our_own_reader_and_says_how_often_i
     assert len(values) > 0
     assert values.null_count() == len(values)
     assert "What Prometheus saw" in render_report(tmp_path / "run").read_text()
+
+
+def test_openshifts_route_and_ca_are_read_over_https_with_the_login(tmp_path, monkeypatch):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    with start_cluster(tmp_path / "cluster", "--no-nodes", "--operator", "hco", "--openshift") as cluster:
+        ca = cluster.ca_file.read_text()
+        for kind, version, namespace, name, content in (
+            ("Namespace", "v1", None, "openshift-config-managed", {}),
+            (
+                "ConfigMap",
+                "v1",
+                "openshift-config-managed",
+                "default-ingress-cert",
+                {"data": {"ca-bundle.crt": ca}},
+            ),
+            (
+                "Route",
+                "route.openshift.io/v1",
+                "openshift-monitoring",
+                "thanos-querier",
+                {"spec": {"host": "thanos.example"}},
+            ),
+        ):
+            metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+            cluster.apply(json.dumps({"apiVersion": version, "kind": kind, "metadata": metadata, **content}))
+        login = Login(server=cluster.server, token_file=str(cluster.token_file), ca_file=str(cluster.ca_file))
+        found = asyncio.run(find_monitoring(login))
+    assert (found.url, found.ca) == ("https://thanos.example", ca)
+    assert found.token == cluster.token_file.read_text().strip()
 
 
 async def test_a_real_prometheus_accepts_every_piece_of_a_range_it_would_refuse_as_a_whole(tmp_path):

@@ -65,6 +65,13 @@ async def collect_into(options: argparse.Namespace, folder: Path, nodes: tuple[s
     return await collect(folder, replace(settings, nodes=nodes, namespace=options.namespace))
 
 
+async def check_now(options: argparse.Namespace) -> None:
+    """Raise before a run what would stand in the way of asking after it."""
+    from freepage.sampling.prometheus import check_prometheus
+
+    await check_prometheus(await find_settings(options))
+
+
 async def find_settings(options: argparse.Namespace) -> Settings:
     """Find the Prometheus that the options name; asks the cluster where its own is."""
     from freepage.sampling.prometheus import Settings

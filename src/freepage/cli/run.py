@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
-from freepage.cli.prometheus import add_prometheus_arguments, collect_into
+from freepage.cli.prometheus import add_prometheus_arguments, check_now, collect_into
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +49,8 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     from freepage.store import check_folder
 
     check_folder(folder, force=options.force)
+    if options.prometheus is not None:
+        asyncio.run(check_now(options))
     if options.target == "cluster":
         return open_cluster_place(options)
     from freepage.facts import read_host_facts

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from freepage.cluster.api import open_cluster
-from freepage.cluster.errors import ClusterError, NotFoundError
+from freepage.cluster.errors import ClusterError, ForbiddenError, NotFoundError
 from freepage.cluster.login import find_access
 from freepage.cluster.resources import CONFIG_MAPS, ROUTES, dig
 from freepage.sampling.prometheus import TOKEN_HINT, PrometheusError, Settings
@@ -44,6 +44,11 @@ async def _find_address(api: ClusterApi) -> str:
         raise PrometheusError(
             f"{api.server} has no route {ROUTE} in {NAMESPACE}: it is no OpenShift, or has no monitoring",
             hint="give the address: --prometheus URL",
+        ) from error
+    except ForbiddenError as error:
+        raise PrometheusError(
+            f"this login may not read the route {ROUTE} of {NAMESPACE}",
+            hint=f"give the address: --prometheus https://{ROUTE}-{NAMESPACE}.apps.DOMAIN with --prometheus-token-file",
         ) from error
     return f"https://{dig(route, 'spec', 'host')}"
 
