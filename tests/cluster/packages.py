@@ -19,24 +19,24 @@ from freepage.targets.local.process import end_process, read_tail, start_process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+SERVERS = ("docker-registry", "prometheus", "prometheus-node-exporter")
 START_DEADLINE_S = 30.0
 
 
-def fetch_program(package: str, program: str | None = None) -> Path:
-    """Give a program of a package, as installed or else from the cache; nothing is installed, no service started."""
-    name = program or package
-    installed = shutil.which(name)
+def fetch_program(package: str) -> Path:
+    """Give the program of a package's name, installed or else from the cache; nothing is installed, no service started."""
+    installed = shutil.which(package)
     if installed:
         return Path(installed)
     home = cache_folder() / f"package-{package}"
-    if not (home / "usr/bin" / name).exists():
+    if not (home / "usr/bin" / package).exists():
         # Whole or not at all, whoever else does the same just now.
         with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
             if not unpack_package(package, Path(scratch) / "tree"):
                 raise RuntimeError(f"apt-get cannot download {package}")
             shutil.rmtree(home, ignore_errors=True)
             (Path(scratch) / "tree").rename(home)
-    return home / "usr/bin" / name
+    return home / "usr/bin" / package
 
 
 def write_config(path: Path, content: dict) -> Path:
