@@ -49,6 +49,10 @@ def config_map(name, **metadata):
     }
 
 
+def pod(name, **container):
+    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i", **container}]}}
+
+
 # What is served
 
 
@@ -69,13 +73,42 @@ def test_a_cluster_serves_the_versions_its_operator_has(tmp_path, operator, vers
             assert found["preferredVersion"]["version"] == versions[0]
 
 
-def test_openshift_and_an_old_kubevirt_can_be_had(tmp_path):
-    options = ["--no-nodes", "--openshift", "--operator", "hco", "--kubevirt-version", "v0.59.2"]
-    with start_cluster(tmp_path, *options) as cluster:
+def test_an_old_kubevirt_can_be_had(tmp_path):
+    with start_cluster(tmp_path, "--no-nodes", "--kubevirt-version", "v0.59.2") as cluster:
+        kubevirts = cluster.ask("GET", "/apis/kubevirt.io/v1/kubevirts")["items"]
+        assert kubevirts[0]["status"]["observedKubeVirtVersion"] == "v0.59.2"
+
+
+POD_CREATOR = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: pod-creator}
+rules: [{apiGroups: [""], resources: [pods], verbs: [create]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: pod-creator}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: pod-creator}
+subjects: [{kind: User, name: eve}]
+"""
+
+
+def test_openshift_has_routes_and_chooses_the_users_of_pods(tmp_path):
+    with start_cluster(tmp_path, "--no-nodes", "--openshift", "--operator", "hco") as cluster:
         kubevirts = cluster.ask("GET", "/apis/kubevirt.io/v1/kubevirts")["items"]
         assert kubevirts[0]["metadata"]["namespace"] == "openshift-cnv"
-        assert kubevirts[0]["status"]["observedKubeVirtVersion"] == "v0.59.2"
         assert cluster.ask("GET", "/apis/route.openshift.io/v1/routes")["items"] == []
+        cluster.apply(POD_CREATOR)
+        eve = {"Authorization": f"Bearer {cluster.issue_token('eve')}"}
+        pods = "/api/v1/namespaces/default/pods"
+        security = cluster.ask("POST", pods, pod("own"), headers=eve)["spec"]["containers"][0][
+            "securityContext"
+        ]
+        annotations = cluster.ask("GET", "/api/v1/namespaces/default")["metadata"]["annotations"]
+        assert annotations["openshift.io/sa.scc.uid-range"].startswith(f"{security['runAsUser']}/")
+        body = pod("other", securityContext={"runAsUser": 65534})
+        assert "must be in the ranges" in cluster.refused("POST", pods, body, headers=eve)["message"]
+        cluster.ask("POST", pods, body)
 
 
 def test_discovery_lists_subresources(plain):
@@ -203,8 +236,7 @@ def test_a_body_has_a_limit_and_a_form(plain):
 
 
 def test_a_misspelt_field_of_a_pod_is_refused_too(plain):
-    body = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "comand": []}]}}
-    status = plain.refused("POST", "/api/v1/namespaces/default/pods", body, params=STRICT)
+    status = plain.refused("POST", "/api/v1/namespaces/default/pods", pod("p", comand=[]), params=STRICT)
     assert status["message"].endswith('strict decoding error: unknown field "spec.containers[0].comand"')
 
 
@@ -382,17 +414,16 @@ def test_a_token_ends_with_its_account(plain):
 def test_a_restricted_namespace_takes_restricted_pods_only(plain):
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     plain.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "strict", "labels": labels}})
-    container = {"name": "c", "image": "i"}
-    body = {"metadata": {"name": "p"}, "spec": {"containers": [container]}}
-    status = plain.refused("POST", "/api/v1/namespaces/strict/pods", body)
+    pods = "/api/v1/namespaces/strict/pods"
+    status = plain.refused("POST", pods, pod("p"))
     assert 'violates PodSecurity "restricted:latest"' in status["message"]
-    container["securityContext"] = {
+    security = {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    plain.ask("POST", "/api/v1/namespaces/strict/pods", body)
+    plain.ask("POST", pods, pod("p", securityContext=security))
 
 
 async def test_freepages_client_is_forbidden_what_its_role_does_not_say(plain, reader, tmp_path):
@@ -433,6 +464,22 @@ def test_in_the_foreground_the_owner_goes_last(plain):
     plain.patch(f"{MAPS}/first", {"metadata": {"finalizers": None}})
     assert plain.is_gone(f"{MAPS}/first")
     wait_for(lambda: plain.is_gone(f"{MAPS}/last"))
+
+
+def test_who_may_not_hold_an_owner_back_may_not_block_its_deletion(plain, reader):
+    role = "/apis/rbac.authorization.k8s.io/v1/namespaces/theirs/roles/reader"
+    rules = plain.ask("GET", role)["rules"]
+    plain.patch(
+        role, {"rules": [*rules, {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]}
+    )
+    theirs = "/api/v1/namespaces/theirs/configmaps"
+    owner = plain.ask("POST", theirs, config_map("theirs"), headers=reader)
+    blocking = config_map("blocks", **owned_by(owner, blocks=True))
+    assert (
+        "cannot set blockOwnerDeletion" in plain.refused("POST", theirs, blocking, headers=reader)["message"]
+    )
+    plain.ask("POST", theirs, config_map("goes", **owned_by(owner)), headers=reader)
+    plain.patch(role, {"rules": rules})
 
 
 def test_orphans_stay_and_what_names_a_wrong_owner_goes(plain):

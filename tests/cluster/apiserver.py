@@ -58,7 +58,7 @@ class ApiServer:
         conversion, opened = Conversion(schemas), OpenStreams()
         self._tunnels = Tunnels(store, opened)
         self._reader = Reader(store, conversion, opened)
-        self._writer = Writer(store, conversion)
+        self._writer = Writer(store, conversion, access, catalog)
         self._reviewer = Reviewer(store, conversion, access)
         faults.add("drop", opened.drop)
         faults.add("expire", access.expire)

@@ -100,7 +100,7 @@ def furnish(store: MemoryStore, make: Make, schemas: Schemas) -> None:
         for kind in make.kinds():
             if kind.custom:
                 store.create(DEFINITIONS, build_definition(kind, schemas))
-    equip_namespaces(store)
+    equip_namespaces(store, openshift=make.openshift)
 
 
 def create_namespace(store: MemoryStore, name: str) -> None:

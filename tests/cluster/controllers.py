@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from cluster.openshift import build_annotations
 from cluster.store import NAMESPACES, place_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ INTERVAL_S = 0.1
 SERVICE_ACCOUNTS = ("", "serviceaccounts")
 
 
-async def run_controllers(store: MemoryStore) -> None:
+async def run_controllers(store: MemoryStore, *, openshift: bool = False) -> None:
     """Tidy up for ever, a moment after each change."""
     seen = -1
     while True:
@@ -25,7 +26,7 @@ async def run_controllers(store: MemoryStore) -> None:
             seen = store.version
             collect_garbage(store)
             end_namespaces(store)
-            equip_namespaces(store)
+            equip_namespaces(store, openshift=openshift)
         await asyncio.sleep(INTERVAL_S)
 
 
@@ -85,19 +86,16 @@ def end_namespaces(store: MemoryStore) -> None:
             store.merge(NAMESPACES, "", name, {"spec": {"finalizers": None}})
 
 
-def equip_namespaces(store: MemoryStore) -> None:
-    """Give every namespace its default service account."""
-    equipped = {
-        a["metadata"]["namespace"]
-        for a in store.peek_all(SERVICE_ACCOUNTS)
-        if a["metadata"]["name"] == "default"
-    }
+def equip_namespaces(store: MemoryStore, *, openshift: bool) -> None:
+    """Give every namespace its default service account, and on OpenShift users of its own."""
+    accounts = store.peek_all(SERVICE_ACCOUNTS)
+    equipped = {a["metadata"]["namespace"] for a in accounts if a["metadata"]["name"] == "default"}
     for namespace in store.peek_all(NAMESPACES):
         name = namespace["metadata"]["name"]
-        if name not in equipped and not namespace["metadata"].get("deletionTimestamp"):
-            account = {
-                "apiVersion": "v1",
-                "kind": "ServiceAccount",
-                "metadata": {"name": "default", "namespace": name},
-            }
-            store.create(SERVICE_ACCOUNTS, account)
+        if name in equipped or namespace["metadata"].get("deletionTimestamp"):
+            continue
+        metadata = {"name": "default", "namespace": name}
+        store.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})
+        if openshift:
+            annotations = build_annotations(store.version)
+            store.merge(NAMESPACES, "", name, {"metadata": {"annotations": annotations}})

@@ -36,6 +36,9 @@ class Conversion:
         if checked.unknown and call.request.query.get("fieldValidation") == "Strict":
             raise bad_request(_describe_unknown(call, checked.unknown))
         obj = checked.object
+        mistyped = [c.message for c in checked.causes if c.reason == "FieldValueTypeInvalid"]
+        if mistyped and not call.kind.custom:
+            raise bad_request(_describe_unhandled(call, f"json: cannot unmarshal: {mistyped[0]}"))
         if checked.causes:
             raise invalid(call.kind.group, call.kind.kind, obj["metadata"].get("name", ""), checked.causes)
         if call.kind.namespaced:
@@ -71,6 +74,8 @@ def _refuse_misfit(call: Call, body: Object) -> None:
 def _describe_unknown(call: Call, unknown: list[str]) -> str:
     listed = ", ".join(f'unknown field "{path}"' for path in unknown)
     words = f"strict decoding error: {listed}"
-    if call.kind.custom:
-        return words
+    return words if call.kind.custom else _describe_unhandled(call, words)
+
+
+def _describe_unhandled(call: Call, words: str) -> str:
     return f'{call.kind.kind} in version "{call.version}" cannot be handled as a {call.kind.kind}: {words}'

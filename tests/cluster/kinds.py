@@ -207,8 +207,9 @@ class Catalog:
             None,
         )
 
-    def by_key(self, key: Key) -> Kind | None:
-        return next((kind for kind in self.kinds if kind.key == key), None)
+    def find_plural(self, group: str, kind: str) -> str:
+        """Give a kind's plural; "" for one that is not served."""
+        return next((k.plural for k in self.kinds if (k.group, k.kind) == (group, kind) and k.verbs), "")
 
     def discover(self, path: str) -> Object | None:
         """Answer a discovery path; None for any other, and for groups that are not served."""

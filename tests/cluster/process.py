@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 from aiohttp import web
@@ -27,9 +27,10 @@ from cluster.hyperconverged import run_operator
 from cluster.kinds import Catalog
 from cluster.schemas import BESIDE_THE_CHECKOUT, Schemas
 from cluster.store import MemoryStore
+from cluster.work import run_alongside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from cluster.certificates import Pair
 
@@ -65,7 +66,10 @@ async def serve(arguments: argparse.Namespace) -> None:
     server = ApiServer(store, Catalog(make.kinds()), schemas, access, faults)
     ended = watch_for_end()
     async with AsyncExitStack() as stack:
-        controllers = [run_controllers(store), *([run_operator(store)] if make.has_operator else [])]
+        controllers = [
+            run_controllers(store, openshift=make.openshift),
+            *([run_operator(store)] if make.has_operator else []),
+        ]
         await stack.enter_async_context(run_alongside(*controllers))
         if arguments.fleet:
             await stack.enter_async_context(open_fleet(store, arguments.fleet))
@@ -77,16 +81,6 @@ async def serve(arguments: argparse.Namespace) -> None:
         sys.stdout.write(f"ready {folder / 'kubeconfig'}\n")
         sys.stdout.flush()
         await ended.wait()
-
-
-@asynccontextmanager
-async def run_alongside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run what has no end of its own to the end of the block; what fails there ends the block."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in work]
-        yield
-        for task in tasks:
-            task.cancel()
 
 
 @asynccontextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cluster import admission, kubevirt
+from cluster import admission, kubevirt, openshift
+from cluster.access import Attempt
 from cluster.controllers import FOREGROUND, orphan_dependents
 from cluster.messages import answer, parse_selectors, read_body, read_delete_options
 from cluster.reading import find
@@ -23,9 +24,10 @@ from cluster.store import NAMESPACES, PODS, ConflictError, copied, merged, place
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from cluster.access import Access
     from cluster.call import Call
     from cluster.conversion import Conversion
-    from cluster.kinds import Kind
+    from cluster.kinds import Catalog, Kind
     from cluster.seams import Object
     from cluster.store import MemoryStore
 
@@ -35,21 +37,24 @@ MERGE_PATCH = "application/merge-patch+json"
 class Writer:
     """Answer the calls that change objects."""
 
-    def __init__(self, store: MemoryStore, conversion: Conversion) -> None:
+    def __init__(self, store: MemoryStore, conversion: Conversion, access: Access, catalog: Catalog) -> None:
         self._store = store
         self._conversion = conversion
+        self._access = access
+        self._catalog = catalog
 
     async def create(self, call: Call) -> web.Response:
         obj = self._conversion.take(call, await read_body(call.request))
         if obj["metadata"].get("resourceVersion"):
             raise bad_request("resourceVersion should not be set on objects to be created")
         self._refuse_namespace(call, obj)
+        self._refuse_blocking(call, obj)
         kubevirt.refuse_create(call.kind, obj)
         self._complete(call, obj)
         if has_own_status(call.kind):
             obj.pop("status", None)
         if call.key == PODS:
-            admission.refuse_by_pod_security(self._store.peek(NAMESPACES, "", call.namespace), obj)
+            self._secure(call, obj)
             obj["status"] = {"phase": "Pending", "qosClass": "Burstable"}
         try:
             created = self._store.create(call.key, obj, dry_run=call.dry_run)
@@ -77,6 +82,28 @@ class Writer:
             name = obj["metadata"].get("name", "")
             why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
             raise forbidden(call.kind.group, call.kind.plural, name, why)
+
+    def _refuse_blocking(self, call: Call, obj: Object) -> None:
+        """Refuse an owner to wait for what its finalizers may not be set by this user, as OpenShift does."""
+        for reference in obj["metadata"].get("ownerReferences") or ():
+            group = reference["apiVersion"].rpartition("/")[0]
+            resource = f"{self._catalog.find_plural(group, reference['kind'])}/finalizers"
+            attempt = Attempt("update", group, resource, call.namespace, reference["name"])
+            if reference.get("blockOwnerDeletion") and not self._access.allows(call.user, attempt):
+                why = (
+                    "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , "
+                    "<nil>"
+                )
+                raise forbidden(call.kind.group, call.kind.plural, obj["metadata"].get("name", ""), why)
+
+    def _secure(self, call: Call, pod: Object) -> None:
+        """Hold a pod to what its namespace allows: Pod Security, and OpenShift's constraints where it has them."""
+        namespace = self._store.peek(NAMESPACES, "", call.namespace)
+        anything = Attempt("use", "security.openshift.io", "securitycontextconstraints", "", "anyuid")
+        constrained = openshift.UID_RANGE in (namespace["metadata"].get("annotations") or {})
+        if constrained and not self._access.allows(call.user, anything):
+            openshift.constrain(namespace, pod)
+        admission.refuse_by_pod_security(namespace, pod)
 
     async def write(self, call: Call) -> web.Response:
         """Answer PUT and PATCH, of an object or of its status."""
