@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import subprocess
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cluster.prometheus import open_prometheus
 from cluster.registry import open_registry
 from cluster.scheduler import schedule
 from cluster.virt import Virt
+from cluster.work import run_alongside
 from freepage.image.guest import build_guest
 from freepage.sampling.procfs import parse_meminfo, read_text
 from freepage.targets.local.accelerator import find_accelerator
@@ -61,6 +63,7 @@ async def run_nodes(
     store: MemoryStore, folder: Path, names: list[str], *, prometheus: bool = True
 ) -> AsyncIterator[Nodes]:
     """Run nodes (store.kubelets), a registry, the scheduler, KubeVirt and Prometheus; nothing of them is left after."""
+    _allow_many_files()
     async with AsyncExitStack() as stack:
         stack.enter_context(inheriting_orphans())
         stack.enter_context(_guarded())
@@ -83,7 +86,7 @@ async def run_nodes(
             metrics = await stack.enter_async_context(open_prometheus(folder / "prometheus", exporter, names))
         virt = Virt(store, nodes, accelerator)
         await stack.enter_async_context(
-            _running(schedule(store), virt.run(), *(node.follow() for node in nodes.values()))
+            run_alongside(schedule(store), virt.run(), *(node.follow() for node in nodes.values()))
         )
         yield Nodes(store, nodes, registry, metrics)
 
@@ -96,14 +99,10 @@ def _guarded() -> Iterator[None]:
         yield
 
 
-@asynccontextmanager
-async def _running(*forever) -> AsyncIterator[None]:
-    """Run coroutines that have no end of their own; one that fails ends all."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work) for work in forever]
-        yield
-        for task in tasks:
-            task.cancel()
+def _allow_many_files() -> None:
+    """Have room for the streams of some hundred containers."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _find_accelerator() -> str:

@@ -15,6 +15,8 @@ from freepage.cluster.quantities import parse_quantity
 if TYPE_CHECKING:
     from cluster.seams import Object, Store
 
+PAUSE_S = 0.02
+
 
 async def schedule(store: Store) -> None:
     """Give pods a node as long as this runs; those that fit nowhere are tried again whenever anything changes."""
@@ -24,6 +26,8 @@ async def schedule(store: Store) -> None:
             group.create_task(_notice(store, key, changed))
         while True:
             await changed.wait()
+            # Many things change at once.
+            await asyncio.sleep(PAUSE_S)
             changed.clear()
             _schedule_all(store)
 

@@ -1,12 +1,13 @@
-"""Level-triggered work, as controllers do it: each object looked at again whenever something about it changed."""
+"""Work without an end of its own: controllers, which look at an object again whenever something about it changed."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
 Place = tuple[str, str]
 
@@ -44,3 +45,13 @@ class WorkQueue:
                 asyncio.get_running_loop().call_later(pause_s, self.touch, place)
             again = self._busy[place]
         del self._busy[place]
+
+
+@asynccontextmanager
+async def run_alongside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run what has no end of its own to the end of the block; what fails there ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(part) for part in work]
+        yield
+        for task in tasks:
+            task.cancel()
