@@ -6,6 +6,8 @@ import asyncio
 import base64
 import itertools
 import json
+import math
+import re
 import time
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from freepage.cluster.api import Login
 from freepage.cluster.errors import ForbiddenError, NotFoundError
 from freepage.metrics import COUNTER, GAUGE, METRICS
 from freepage.sampling import prometheus
-from freepage.sampling.collection import Answer, collect, describe_answer, group_points
+from freepage.sampling.collection import Answer, collect, describe_answer, find_span, group_points
 from freepage.sampling.profile import (
     Scope,
     fill_query,
@@ -260,6 +262,7 @@ def test_every_metric_of_the_profile_has_words_we_know():
     for metric in PROFILE.values():
         assert metric.kind in {GAUGE, COUNTER}
         assert placeholders[metric.about] in metric.query
+        assert not metric.raw or re.fullmatch(r"\w*\{[^{}]*\}", metric.query), "only a selector has samples"
         assert metric.refresh_s > 0
         assert metric.ours in {None, "in use"} | METRICS.keys()
         if metric.ours in METRICS:
@@ -437,6 +440,15 @@ async def test_a_run_prometheus_knows_nothing_of_is_refused_with_what_it_knows(t
         assert "10.0.0.9:9100" in caught.value.hint
         told = await collect(tmp_path / "run", Settings(url, nodes=("10.0.0.9:9100",)))
     assert told.info["nodes"] == {"10.0.0.9:9100": "10.0.0.9:9100"}
+
+
+def test_nothing_is_asked_for_past_now_where_an_expression_would_repeat_its_last_value(tmp_path):
+    start_s, end_s = write_ours(tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    assert find_span(run, 100.0, end_s + 1e6) == Span(
+        math.floor(start_s + 100) - 60, math.ceil(end_s + 100) + 60
+    )
+    assert find_span(run, 0.0, end_s + 2).end_s == math.floor(end_s + 2)
 
 
 async def test_a_run_without_a_trial_has_nothing_to_ask_about(tmp_path):

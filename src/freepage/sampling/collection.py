@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from statistics import median
@@ -63,7 +64,7 @@ async def collect(folder: Path, settings: Settings) -> Collected:
     profile = read_profile()
     async with open_prometheus(settings) as client:
         clock = await client.measure_clock()
-        span = find_span(run, clock.offset_s)
+        span = find_span(run, clock.offset_s, time.time())
         scope = await _find_scope(client, run.manifest, settings, span)
         answers = [await _ask(client, metric, scope, span) for metric in parse_profile(profile)]
         info = {
@@ -86,16 +87,18 @@ async def collect(folder: Path, settings: Settings) -> Collected:
     return collected
 
 
-def find_span(run: Run, offset_s: float) -> Span:
-    """Give the span of a run's trials by Prometheus' clock (ours + offset), with a margin.
+def find_span(run: Run, offset_s: float, now_s: float) -> Span:
+    """Give the span of a run's trials by Prometheus' clock (ours + offset), with a margin, but not past now.
 
-    Raises PrometheusError for a run without a trial that began.
+    An expression asked for in the future would repeat its last value. Raises PrometheusError for a run without a trial
+    that began.
     """
     spans = [span for t in run.trials if (span := _trial_span(t)) is not None]
     if not spans:
         raise PrometheusError(f"no trial of {run.folder} has a start, so there is nothing to ask about")
     start_s, end_s = min(s for s, _ in spans) + offset_s, max(e for _, e in spans) + offset_s
-    return Span(math.floor(start_s) - MARGIN_S, math.ceil(end_s) + MARGIN_S)
+    last_s = min(math.ceil(end_s) + MARGIN_S, max(math.ceil(end_s), math.floor(now_s + offset_s)))
+    return Span(math.floor(start_s) - MARGIN_S, last_s)
 
 
 def _trial_span(trial: TrialData) -> tuple[float, float] | None:
@@ -118,7 +121,7 @@ async def _find_scope(client: PrometheusClient, manifest: Manifest, settings: Se
     prefix = settings.names or _word(host.get("names")) or ""
     seen = [s.labels for s in await client.query(NODES_QUERY, span.end_s)]
     nodes = find_instances(names, seen)
-    known = ", ".join(sorted({s["instance"] for s in seen if "instance" in s})) or "none"
+    known = _list_some({s["instance"] for s in seen if "instance" in s})
     missing = [name for name in names if name not in nodes]
     if missing:
         client.warnings.append(
@@ -135,6 +138,11 @@ async def _find_scope(client: PrometheusClient, manifest: Manifest, settings: Se
 def _node_names(manifest: Manifest, settings: Settings) -> tuple[str, ...]:
     """Give the nodes asked for, or those of the run: the facts of several nodes have their names in one line."""
     return settings.nodes or tuple(str(manifest.host.get("hostname") or "").split(", "))
+
+
+def _list_some(names: set[str], most: int = 8) -> str:
+    shown = ", ".join(sorted(names)[:most]) or "none"
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def _word(value: object) -> str | None:
