@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import signal
@@ -156,6 +157,14 @@ def test_an_old_resource_version_is_a_conflict_in_a_put_and_in_a_patch(plain):
     assert "the object has been modified" in answer.json()["message"]
 
 
+async def test_patches_at_the_same_time_all_count(plain):
+    plain.ask("POST", MAPS, config_map("many"))
+    async with open_cluster(Login(kubeconfig=str(plain.kubeconfig))) as api:
+        patches = [{"data": {f"key-{n}": "x" * 5000}} for n in range(20)]
+        await asyncio.gather(*(api.patch(CONFIG_MAPS, "many", patch) for patch in patches))
+    assert len(plain.ask("GET", f"{MAPS}/many")["data"]) == 21
+
+
 def test_a_write_that_changes_nothing_is_none(plain):
     created = plain.ask("POST", MAPS, config_map("same"))
     again = plain.patch(f"{MAPS}/same", {"data": {"a": "1"}}).json()
@@ -230,6 +239,8 @@ def test_a_body_has_a_limit_and_a_form(plain):
     odd = {**config_map("odd"), "binaryData": {"a": "not base64"}}
     assert "illegal base64 data" in plain.refused("POST", MAPS, odd)["message"]
     assert plain.refused("POST", MAPS, config_map("other", namespace="other"))["code"] == 400
+    assert plain.refused("POST", MAPS, {"metadata": "odd"})["code"] == 400
+    assert plain.refused("POST", MAPS, config_map("odd", labels={"a": 1}))["reason"] == "BadRequest"
     strategic = {"Content-Type": "application/strategic-merge-patch+json"}
     plain.ask("POST", MAPS, config_map("media"))
     assert plain.refused("PATCH", f"{MAPS}/media", {}, headers=strategic)["code"] == 415

@@ -64,7 +64,12 @@ def _refuse_misfit(call: Call, body: Object) -> None:
             raise bad_request(
                 f"the {words} in the data ({body[key]}) does not match the expected {words} ({wanted})"
             )
-    namespace = (body.get("metadata") or {}).get("namespace", call.namespace)
+    metadata = body.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise bad_request(
+            _describe_unhandled(call, "json: cannot unmarshal: metadata must be of type object")
+        )
+    namespace = metadata.get("namespace", call.namespace)
     if call.kind.namespaced and namespace != call.namespace:
         raise bad_request(
             "the namespace of the provided object does not match the namespace sent on the request"

@@ -314,7 +314,7 @@ def build_status(variant: Variant, node: str) -> Object:
                 "queueCount": 1,
             }
         ],
-        "launcherContainerImageVersion": "quay.io/kubevirt/virt-launcher:v1.9.0",
+        "launcherContainerImageVersion": "registry.example/kubevirt/virt-launcher:v1.9.0",
         "machine": {"type": "pc-q35-rhel9.6.0"},
         "memory": {"guestAtBoot": "8Gi", "guestCurrent": "8Gi", "guestRequested": "8Gi"},
         "migrationMethod": "LiveMigration",
@@ -410,7 +410,7 @@ VOLUMES = (
 def build_container(name: str, memory: str) -> Object:
     return {
         "name": name,
-        "image": "quay.io/kubevirt/virt-launcher:v1.9.0",
+        "image": "registry.example/kubevirt/virt-launcher:v1.9.0",
         "imagePullPolicy": "IfNotPresent",
         "command": [
             "/usr/bin/virt-launcher-monitor",

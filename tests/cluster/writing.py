@@ -107,24 +107,24 @@ class Writer:
 
     async def write(self, call: Call) -> web.Response:
         """Answer PUT and PATCH, of an object or of its status."""
+        body = await read_body(call.request)
+        # From here on nothing else runs: what is changed is what is there.
         before = find(self._store, call)
-        body = await self._read_change(call, before)
-        metadata = body.get("metadata") or {}
-        if metadata.get("name") != call.name:
+        obj = self._conversion.take(call, self._apply(call, before, body), before)
+        if obj["metadata"].get("name") != call.name:
             raise bad_request("the name of the object does not match the name on the URL")
-        if metadata.get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
+        if obj["metadata"].get("uid", before["metadata"]["uid"]) != before["metadata"]["uid"]:
             raise refuse_conflict(call, "Precondition failed: UID in precondition and in object meta differ")
-        after = self._settle(call, before, self._conversion.take(call, body, before))
-        version = metadata.get("resourceVersion") or None
+        version = obj["metadata"].get("resourceVersion") or None
         try:
+            after = self._settle(call, before, obj)
             written = self._store.update(call.key, after, expect=version, dry_run=call.dry_run)
         except ConflictError:
             raise refuse_conflict(call) from None
         return answer(self._conversion.show(call, written))
 
-    async def _read_change(self, call: Call, before: Object) -> Object:
+    def _apply(self, call: Call, before: Object, body: Object) -> Object:
         """Give the whole object as a PUT or a PATCH wants it."""
-        body = await read_body(call.request)
         if call.request.method == "PUT":
             return body
         kind = call.request.content_type
@@ -133,10 +133,9 @@ class Writer:
                 f"the body of the request was in an unknown format ({kind}) - "
                 f"accepted media types include: {MERGE_PATCH}"
             )
-        changed = merged(self._conversion.show(call, before), body)
-        if "resourceVersion" not in (body.get("metadata") or {}):
-            del changed["metadata"]["resourceVersion"]
-        return changed
+        before = self._conversion.show(call, before)
+        metadata = {key: value for key, value in before["metadata"].items() if key != "resourceVersion"}
+        return merged({**before, "metadata": metadata}, body)
 
     def _settle(self, call: Call, before: Object, obj: Object) -> Object:
         """Give what is to be stored: status and the rest are written apart where a kind has them apart."""
@@ -152,8 +151,8 @@ class Writer:
         return obj
 
     async def delete(self, call: Call) -> web.Response:
-        obj = find(self._store, call)
         options = await read_delete_options(call.request)
+        obj = find(self._store, call)
         conditions = options.get("preconditions") or {}
         for key in ("uid", "resourceVersion"):
             if conditions.get(key, obj["metadata"][key]) != obj["metadata"][key]:
