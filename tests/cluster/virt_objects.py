@@ -53,7 +53,10 @@ def build_instance(machine: Object) -> Object:
 
 
 def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Object:
-    """Give the virt-launcher pod of a VMI."""
+    """Give the virt-launcher pod of a VMI.
+
+    Images come as image volumes, which KubeVirt knows as a feature gate; its default are containers that hold them.
+    """
     metadata, spec = instance["metadata"], instance["spec"]
     name, uid = metadata["name"], metadata["uid"]
     own = {"kubevirt.io": "virt-launcher", "kubevirt.io/created-by": uid, "vm.kubevirt.io/name": name}
@@ -122,7 +125,7 @@ def _compute(
     return {
         "name": "compute",
         "image": LAUNCHER_IMAGE,
-        "command": ["/usr/bin/python3", "-IS", "/run/virt-launcher/launcher.py"],
+        "command": ["/usr/bin/env", "python3", "-IS", "/run/virt-launcher/launcher.py"],
         "args": [*arguments, "--grace-period-seconds", str(grace_s)],
         "resources": _resources(instance["spec"]["domain"], _configuration(kubevirt), accelerator),
         "securityContext": {

@@ -35,7 +35,8 @@ def find_left(mark, folder):
         if (command := read_quietly(path / "cmdline"))
         and (mark in read_quietly(path / "cgroup") or str(folder) in command)
     ]
-    return [*map(str, Path("/sys/fs/cgroup").rglob(mark)), *processes]
+    cgroups = [path for pattern in (mark, f"*/{mark}") for path in Path("/sys/fs/cgroup").glob(pattern)]
+    return [*map(str, cgroups), *processes]
 
 
 def read_quietly(path):

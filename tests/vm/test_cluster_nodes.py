@@ -14,7 +14,7 @@ import pytest_asyncio
 from oci_layout import push_files
 
 from cluster.controllers import run_controllers
-from cluster.images import SMALL_IMAGE
+from cluster.images import LAUNCHER_IMAGE, SMALL_IMAGE
 from cluster.kubevirt import INSTANCES, KUBEVIRTS, MACHINES
 from cluster.nodes import run_nodes
 from cluster.seams import NotStartedError
@@ -345,3 +345,76 @@ async def test_a_vm_whose_image_is_not_there_says_so_in_its_conditions(cluster):
     finally:
         cluster.store.end(INSTANCES, NAMESPACE, "unpulled")
         await wait_until_gone(cluster.store, INSTANCES, "unpulled")
+
+
+async def test_a_worker_in_a_vm_answers_on_the_console_and_the_vm_succeeds_when_it_quits(cluster, image):
+    instance = build_instance("worker", image)
+    instance["spec"]["domain"]["firmware"]["kernelBoot"]["kernelArgs"] += " quiet freepage.console=1"
+    async with running_instance(cluster, instance) as (node, pod):
+        console = await node.open_console(NAMESPACE, "worker")
+        output = console.output()
+        said = await read_until((data async for _, data in output), b"}\n")
+        assert json.loads(said)["type"] == "ready"
+        await console.write(b'{"op":"ping","id":7}\n')
+        said = await read_until((data async for _, data in output), b"}\n")
+        assert json.loads(said)["id"] == 7
+        await console.write(b'{"op":"quit"}\n')
+        await wait_for(cluster.store, INSTANCES, "worker", lambda status: status["phase"] == "Succeeded")
+        assert cluster.store.get(PODS, NAMESPACE, pod)["status"]["phase"] == "Succeeded"
+
+
+async def test_a_vm_whose_qemu_is_killed_has_failed(cluster, image):
+    async with running_instance(cluster, build_instance("killed", image)) as (node, pod):
+        command = ["/bin/sh", "-c", "kill -9 $(cat /var/run/libvirt/qemu/run/*_killed.pid)"]
+        assert await read_all(await node.exec(NAMESPACE, pod, "compute", command, stdin=False)) == ("", 0)
+        await wait_for(cluster.store, INSTANCES, "killed", lambda status: status["phase"] == "Failed")
+        found = cluster.store.get(PODS, NAMESPACE, pod)
+        assert state_of(found)["terminated"]["exitCode"] == 1
+
+
+async def test_a_vm_has_its_disks_by_serial_and_user_data_from_a_secret(cluster, image):
+    secret = base64.b64encode(b"#cloud-config\n# from a secret\n").decode()
+    cluster.store.create(("", "secrets"), {"metadata": meta("user-data"), "data": {"userdata": secret}})
+    instance = build_instance("disks", image)
+    spec = instance["spec"]
+    spec["domain"]["devices"]["disks"] = [
+        {"name": name, "serial": name, "disk": {"bus": "virtio"}} for name in ("data", "init")
+    ]
+    spec["volumes"] = [
+        {"name": "data", "emptyDisk": {"capacity": "1Gi"}},
+        {"name": "init", "cloudInitNoCloud": {"secretRef": {"name": "user-data"}}},
+    ]
+    async with running_instance(cluster, instance) as (node, pod):
+        real, _ = await read_domain(node, pod, "disks")
+        assert re.findall(r"<serial>(\w+)</serial>", real) == ["data", "init"]
+        disk = re.search(r"file='(\S+iso)'", real)[1]
+        command = ["/bin/sh", "-c", f"grep -ac -e 'CD001.*cidata' -e '# from a secret' {disk}"]
+        found = await read_all(await node.exec(NAMESPACE, pod, "compute", command, stdin=False))
+        assert found == ("2\n", 0)
+
+
+async def test_a_container_that_takes_more_than_its_limit_is_ended_for_it(cluster):
+    limits = {"limits": {"memory": "32Mi"}}
+    pod = build_pod("greedy", ["/usr/bin/tail", "/dev/zero"], image=LAUNCHER_IMAGE, resources=limits)
+    pod["spec"]["containers"][0]["volumeMounts"] = []
+    async with opened_pod(cluster, pod, has_ended) as (_, found):
+        ended = state_of(found)["terminated"]
+    assert (ended["reason"], ended["exitCode"], found["status"]["phase"]) == ("OOMKilled", 137, "Failed")
+
+
+async def test_a_command_that_is_not_there_is_said_to_be_missing(cluster):
+    async with opened_pod(cluster, build_pod("bare", ["/bin/worker"], stdin=True)) as (node, _):
+        with pytest.raises(FileNotFoundError, match="no such file"):
+            await node.exec(NAMESPACE, "bare", "main", ["/bin/sh"], stdin=False)
+
+
+async def test_a_node_that_is_lost_says_nothing_of_its_pods_any_more(cluster):
+    pod = build_pod("stranded", ["/bin/worker"], stdin=True)
+    pod["spec"]["nodeSelector"] = {"kubernetes.io/hostname": "two"}
+    cluster.store.create(PODS, pod)
+    await wait_for(cluster.store, PODS, "stranded", lambda status: status.get("phase") == "Running")
+    await cluster.lose("two")
+    with pytest.raises(ConnectionError, match="i/o timeout"):
+        cluster.nodes["two"].read_log(NAMESPACE, "stranded", "main")
+    assert cluster.store.get(PODS, NAMESPACE, "stranded")["status"]["phase"] == "Running"
+    cluster.store.delete(PODS, NAMESPACE, "stranded")
