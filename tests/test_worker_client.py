@@ -258,6 +258,16 @@ async def test_an_answer_nobody_waits_for_any_more_is_no_garbage():
             await client.wait_done(ignore, 30)
 
 
+async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten():
+    async with talk() as (client, channel):
+        asking = asyncio.create_task(client.read_text("/a"))
+        await asyncio.sleep(0.01)
+        next(iter(client._questions.values())).reply.set_result({"type": "text", "text": b"A"})
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
 async def test_an_answer_of_another_type_is_garbage():
     async with talk({"read": {"type": "written", "errno": 0}}) as (client, _):
         with pytest.raises(InstanceError, match="answers no question"):

@@ -276,14 +276,17 @@ class WorkerClient:
     async def _find_reason(self, error: OSError) -> Exception:
         """Give the reason why the channel cannot be written to, once it is known."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._failed.wait(), self._closing_grace_s)
+            async with asyncio.timeout(self._closing_grace_s):
+                await self._failed.wait()
         return self._failure or self._error(f"cannot be written to: {error}")
 
     async def _wait(self, future: asyncio.Future[T], deadline_s: float, complaint: str) -> T:
         if self._failure is not None and not future.done():
             raise self._failure
+        # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the result.
         try:
-            return await asyncio.wait_for(asyncio.shield(future), max(deadline_s, 0))
+            async with asyncio.timeout(max(deadline_s, 0)):
+                return await asyncio.shield(future)
         except TimeoutError as error:
             raise self._error(f"{complaint} within {deadline_s:.0f} s") from error
 
@@ -327,7 +330,8 @@ class WorkerClient:
                     await self._send("again", line)
                 await asyncio.sleep(AGAIN_PAUSE_S)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._lost.wait(), KEEP_ALIVE_S)
+                    async with asyncio.timeout(KEEP_ALIVE_S):
+                        await self._lost.wait()
 
     def _take_line(self, line: bytes) -> None:
         try:
