@@ -30,6 +30,7 @@ from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
     find_failure,
+    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_started,
@@ -161,6 +162,20 @@ def test_a_pod_that_cannot_pull_its_image_has_failed_and_one_that_creates_its_co
     assert find_failure(waiting("ImagePullBackOff")) == "ImagePullBackOff: no such image"
     assert find_failure(waiting("ContainerCreating")) is None
     assert find_failure({}) is None
+
+
+def test_a_pod_no_node_takes_says_why():
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}
+    assert find_unscheduled({"status": {"conditions": [condition]}}) == "0/2 nodes are available"
+    assert find_unscheduled({"status": {"conditions": [condition | {"status": "True"}]}}) is None
+    assert find_unscheduled({}) is None
+
+
+def test_pods_ask_for_what_they_allocate_and_a_little_more():
+    assert POD.request_bytes < 1.1 * POD.memory_bytes
+    assert replace(POD, programs=True).request_bytes > POD.request_bytes
+    (container,) = build_worker_pod(PLACE, POD)["spec"]["containers"]
+    assert container["resources"]["limits"] == {"memory": "538Mi"}
 
 
 def test_what_ended_says_why():

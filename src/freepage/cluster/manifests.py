@@ -31,8 +31,11 @@ INITRAMFS_PATH = "/boot/initramfs"
 TOOLS_DISK_PATH = "/disk/tools.img"
 # What one user of a plain cluster may be; OpenShift gives every namespace users of its own.
 PLAIN_USER = 65534
-# A pod needs this beside what its processes allocate.
-POD_RESERVE_BYTES = 96 * MIB
+# A pod needs this beside what its processes allocate: the worker, and page tables (an entry of 8 bytes a page).
+POD_RESERVE_BYTES = 24 * MIB
+PAGE_TABLE_SHARE = 1 / 256
+# Programs and their output need more.
+PROGRAM_RESERVE_BYTES = 512 * MIB
 # A sampler reads a few small files a second.
 SAMPLER_BYTES = 32 * MIB
 # Quiet but for what ends the guest; the worker has the console to itself.
@@ -58,7 +61,10 @@ class RunPlace:
 
 @dataclass(frozen=True)
 class PodShape:
-    """One pod with a worker: its own name is the instance's in the cluster; `instance` is the one in the study."""
+    """One pod with a worker: its own name is the instance's in the cluster; `instance` is the one in the study.
+
+    memory_bytes: what its processes allocate at most. programs: whether it runs any beside the worker.
+    """
 
     name: str
     instance: str
@@ -66,6 +72,13 @@ class PodShape:
     image: str
     memory_bytes: int
     data_bytes: int = 0
+    programs: bool = False
+
+    @property
+    def request_bytes(self) -> int:
+        """What it asks its node for, and may not exceed."""
+        reserve = PROGRAM_RESERVE_BYTES if self.programs else POD_RESERVE_BYTES
+        return round(self.memory_bytes * (1 + PAGE_TABLE_SHARE)) + reserve
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,11 @@ class MachineShape:
     tools: bool = False
     data: str | None = None
     data_bytes: int = 0
+
+    @property
+    def request_bytes(self) -> int:
+        """What it asks its node for, to which KubeVirt adds what QEMU itself needs."""
+        return self.memory_bytes
 
 
 def build_labels(run: str, role: str, instance: str | None = None) -> dict[str, str]:
@@ -129,7 +147,7 @@ def build_worker_pod(place: RunPlace, shape: PodShape) -> Object:
     if shape.data_bytes:
         volumes.append({"name": "data", "emptyDir": {"sizeLimit": _mebibytes(shape.data_bytes)}})
         mounts.append({"name": "data", "mountPath": "/data"})
-    memory = _mebibytes(shape.memory_bytes + POD_RESERVE_BYTES)
+    memory = _mebibytes(shape.request_bytes)
     container = {
         "name": "worker",
         "image": shape.image,
@@ -163,7 +181,7 @@ def build_machine_instance(place: RunPlace, shape: MachineShape) -> Object:
     metadata = _metadata(place, shape.name, "vm", shape.instance)
     if not shape.reporting:
         metadata["annotations"] = {ANNOTATION: "true"}
-    memory = _mebibytes(shape.memory_bytes)
+    memory = _mebibytes(shape.request_bytes)
     disks, volumes = _disks(place, shape)
     domain: Object = {
         "cpu": {"sockets": 1, "maxSockets": 1, "cores": shape.cpus, "threads": 1},

@@ -13,8 +13,11 @@ from freepage.cluster.manifests import (
     build_secret,
     build_worker_pod,
 )
+from freepage.cluster.resources import name_of
 from freepage.image.cloud_init import build_user_data
 from freepage.records import Arm
+from freepage.targets.cluster.facts import allocatable_bytes
+from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
@@ -38,6 +41,21 @@ def build_place(site: ClusterSite, run: str, owner: Object | None, longest_trial
         deadline_s=round(longest_trial_s) + DEADLINE_MARGIN_S,
         pull_secret=site.choices.pull_secret,
     )
+
+
+def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | None:
+    """Say which node cannot give what a trial's instances ask it for, all other work there left out; None if all can."""
+    asked: dict[str, int] = {}
+    for number, plan in enumerate(trial.instances):
+        shape = build_instance(place, site, number, trial, plan).shape
+        asked[shape.node] = asked.get(shape.node, 0) + shape.request_bytes
+    for node in site.nodes:
+        wanted, given = asked.get(name_of(node), 0), allocatable_bytes(node)
+        if wanted > given:
+            return (
+                f"{format_bytes(wanted)} of memory on node {name_of(node)}, which gives {format_bytes(given)}"
+            )
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,8 @@ def build_instance(
 def _pod_shape(site: ClusterSite, name: str, node: str, plan: InstancePlan) -> PodShape:
     image = site.choices.image if plan.tools is not None else site.choices.image_for_pods
     data_bytes = 0 if plan.data is None else plan.data.bytes
-    return PodShape(name, plan.name, node, str(image), plan.demand_bytes, data_bytes)
+    programs = plan.tools is not None
+    return PodShape(name, plan.name, node, str(image), plan.demand_bytes, data_bytes, programs)
 
 
 def _machine_shape(site: ClusterSite, name: str, node: str, plan: InstancePlan) -> MachineShape:

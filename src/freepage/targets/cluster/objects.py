@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+JUDGE_AGAIN_S = 2.0
+
 
 class ObjectCache:
     """The newest state of every object of one kind that a watch sees, by name."""
@@ -28,7 +30,7 @@ class ObjectCache:
         self._failure: Exception | None = None
 
     async def wait(self, judge: Callable[[ObjectCache], T | None], deadline_s: float, complaint: str) -> T:
-        """Wait until `judge` gives something, which it is asked for at every change; what it raises ends the wait.
+        """Wait until `judge` gives something, which it is asked for at every change and now and then; what it raises ends it.
 
         Raises InstanceError with `complaint` after `deadline_s` seconds.
         """
@@ -40,7 +42,9 @@ class ObjectCache:
                     answer = judge(self)
                     if answer is not None:
                         return answer
-                    await self._changed.wait()
+                    # What it judges by may be older than the last change.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._changed.wait(), JUDGE_AGAIN_S)
         except TimeoutError as error:
             raise InstanceError(f"{complaint} within {deadline_s:.0f} s") from error
 

@@ -56,6 +56,18 @@ def find_failure(obj: Object) -> str | None:
     return None
 
 
+def find_unscheduled(pod: Object) -> str | None:
+    """Say why no node takes a pod; None where one does, or nothing is known yet."""
+    return next(
+        (
+            str(c.get("message") or c.get("reason"))
+            for c in dig(pod, "status", "conditions") or ()
+            if c.get("type") == "PodScheduled" and c.get("status") == "False"
+        ),
+        None,
+    )
+
+
 def describe_conditions(obj: Object) -> list[str]:
     """Give every condition that is not as it should be for a thing that runs, in words."""
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
     find_failure,
+    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_running,
@@ -44,6 +46,8 @@ READY_DEADLINE_S = 300.0
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.
 CLOSING_GRACE_S = 3.0
+# A node may still be letting go of the trial before; one that takes nothing after this never will.
+UNSCHEDULED_S = 20.0
 FOREVER_S = 10.0 * 365 * 86400
 
 
@@ -81,10 +85,14 @@ class ClusterSession:
         self, resource: Resource, name: str, instance: str, is_ready: Callable[[Object], bool] = is_running
     ) -> Object:
         """Wait until an object runs; InstanceError gives its conditions and events when it does not."""
+        patience = _Patience(UNSCHEDULED_S)
 
         def judge(cache: ObjectCache) -> Object | None:
             obj = cache.objects.get(name)
             failure = self._find_failure(resource, obj)
+            unscheduled = None if obj is None else find_unscheduled(self.find_launcher(name) or obj)
+            if failure is None and patience.ends(unscheduled is not None):
+                failure = unscheduled
             if failure is not None:
                 raise InstanceError(f"{instance} did not start: {failure}")
             return obj if obj is not None and is_ready(obj) else None
@@ -187,6 +195,21 @@ class ClusterSession:
 
         cause = await self.caches[NODES].wait(judge, FOREVER_S, "")
         client.fail(InstanceError(f"{client.instance}: its node {node} {cause}"))
+
+
+class _Patience:
+    """Ends when something has been so for long enough."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since_s: float | None = None
+
+    def ends(self, is_so: bool) -> bool:
+        if not is_so:
+            self._since_s = None
+            return False
+        self._since_s = self._since_s or time.monotonic()
+        return time.monotonic() - self._since_s > self._limit_s
 
 
 @asynccontextmanager

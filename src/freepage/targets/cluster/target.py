@@ -12,9 +12,9 @@ from freepage.aio import run_together
 from freepage.cluster.manifests import PodShape, build_worker_map
 from freepage.cluster.owner import open_owner
 from freepage.cluster.resources import CONFIG_MAPS, SECRETS
-from freepage.errors import FreepageError, HostError, TrialError
+from freepage.errors import CapacityError, FreepageError, HostError, TrialError
 from freepage.targets.cluster.facts import read_facts
-from freepage.targets.cluster.instances import build_instance, build_place
+from freepage.targets.cluster.instances import build_instance, build_place, find_overload
 from freepage.targets.cluster.machine import open_machine
 from freepage.targets.cluster.nodes import open_nodes
 from freepage.targets.cluster.pod import open_pod
@@ -73,6 +73,10 @@ class ClusterTarget:
         """Nothing: a node is not ours to fill."""
 
     def find_obstacle(self, trial: Trial) -> FreepageError | None:
+        overload = find_overload(self.site, self.session.place, trial)
+        if overload is not None:
+            hint = "use a smaller --scale, more --nodes, or fewer instances"
+            return CapacityError(f"{trial.id} asks for {overload}", hint=hint)
         return find_obstacle(self.site, trial)
 
     def set_node(self, memory_bytes: int | None) -> None:
