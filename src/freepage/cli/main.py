@@ -11,6 +11,7 @@ from freepage.cli import (
     clean,
     disable,
     enable,
+    image,
     plan,
     prometheus,
     rbac,
@@ -35,6 +36,7 @@ COMMANDS = {
     "disable": disable,
     "restore": restore,
     "clean": clean,
+    "image": image,
     "prometheus": prometheus,
     "rbac": rbac,
 }

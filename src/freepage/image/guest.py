@@ -37,9 +37,9 @@ def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ())
     return Guest(kernel.image, _keep(archive, f"initramfs-{name}"), kernel.version, name)
 
 
-def disk_modules(filesystem: str | None) -> tuple[str, ...]:
-    """Give the modules a guest needs for its disks: the driver, and the file systems of both."""
-    return tuple(dict.fromkeys(("virtio_blk", "ext4", *((filesystem,) if filesystem else ()))))
+def disk_modules(*filesystems: str | None) -> tuple[str, ...]:
+    """Give the modules a guest needs for its disks: the driver, and the file systems of tools and of any others."""
+    return tuple(dict.fromkeys(("virtio_blk", "ext4", *(name for name in filesystems if name is not None))))
 
 
 def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
