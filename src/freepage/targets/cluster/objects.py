@@ -42,9 +42,10 @@ class ObjectCache:
                     answer = judge(self)
                     if answer is not None:
                         return answer
-                    # What it judges by may be older than the last change.
+                    # Not wait_for, which may swallow a cancellation that comes with a change.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), JUDGE_AGAIN_S)
+                        async with asyncio.timeout(JUDGE_AGAIN_S):
+                            await self._changed.wait()
         except TimeoutError as error:
             raise InstanceError(f"{complaint} within {deadline_s:.0f} s") from error
 
