@@ -259,7 +259,7 @@ async def test_an_answer_nobody_waits_for_any_more_is_no_garbage():
 
 
 async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten():
-    async with talk() as (client, channel):
+    async with talk() as (client, _):
         asking = asyncio.create_task(client.read_text("/a"))
         await asyncio.sleep(0.01)
         next(iter(client._questions.values())).reply.set_result({"type": "text", "text": b"A"})
