@@ -1,7 +1,7 @@
 """Writes the image that a cluster's VMs and pods start from, as an OCI layout: the same bytes for the same inputs.
 
-VMs boot its kernel and initramfs (KubeVirt's kernelBoot) and have its tools as a disk (a containerDisk); to pods the
-same tools are the root file system.
+VMs boot its kernel and initramfs (KubeVirt's kernelBoot) and have its tools as a disk (a containerDisk); pods find the
+same tools where VMs mount them.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage import __version__
-from freepage.errors import HostError, StudyError
-from freepage.image.disk import MAKERS
-from freepage.plan import ToolsPlan
+from freepage.errors import HostError
+from freepage.image.tools import MERGED
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from freepage.image.guest import Guest
     from freepage.image.tools import Tools
-    from freepage.plan import InstancePlan
 
-# KubeVirt's QEMU runs as this user, and takes disks from this folder.
+# KubeVirt's QEMU runs as this user.
 QEMU_USER = 107
 TAG = "latest"
+TITLE = "freepage"
+_TITLE_KEY = "org.opencontainers.image.title"
+_VERSION_KEY = "org.opencontainers.image.version"
+_NAME_KEY = "org.opencontainers.image.ref.name"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -45,11 +45,11 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What instances need of an image beside the guest: tools, and the file systems of their disks."""
+class Image:
+    """What a layout holds: the digest of its manifest, and how large each layer is to push and to pull."""
 
-    tools: ToolsPlan | None
-    filesystems: tuple[str, ...]
+    digest: str
+    layers_bytes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -63,78 +63,77 @@ class _File:
     owner: int = 0
 
 
-def find_needs(plans: Iterable[InstancePlan]) -> Needs:
-    """Gather what instances need, the programs that make their file systems included.
-
-    Raises StudyError for folders of programs that cannot all stand at one place.
-    """
-    instances = list(plans)
-    tools = [i.tools for i in instances if i.tools is not None]
-    folders = sorted({t.folder for t in tools if t.folder is not None})
-    if len(folders) > 1:
-        raise StudyError(
-            f"an image carries one folder of programs, and the study has {', '.join(folders)}",
-            hint="build an image for each part of the study",
-        )
-    found = {i.data.filesystem for i in instances if i.data is not None}
-    filesystems = tuple(name for name in MAKERS if name in found)
-    programs = [*(p for t in tools for p in t.programs), *(MAKERS[name][0] for name in filesystems)]
-    if not tools and not programs:
-        return Needs(None, filesystems)
-    return Needs(ToolsPlan(tuple(dict.fromkeys(programs)), folders[0] if folders else None), filesystems)
-
-
-def write_image(layout: Path, guest: Guest, tools: Tools | None) -> str:
-    """Write the image as an OCI layout, in place of one that is there, and give its digest.
+def write_image(layout: Path, guest: Guest, tools: Tools, *, force: bool = False) -> Image:
+    """Write the image as an OCI layout, in place of an earlier one, or with `force` of anybody's.
 
     Raises HostError for a folder that holds something else, or cannot be written.
     """
-    _check_replaceable(layout)
+    _check_replaceable(layout, force=force)
     try:
         layout.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=layout.parent, prefix=".freepage-image-") as scratch:
             made = Path(scratch) / "layout"
-            digest = _write_layout(made, guest, tools)
+            _write_layout(made, guest, tools)
             shutil.rmtree(layout, ignore_errors=True)
             made.rename(layout)
     except OSError as error:
         raise HostError(f"cannot write the image to {layout}: {error.strerror}") from error
-    return digest
+    return read_image(layout)
 
 
-def read_digest(layout: Path) -> str:
-    """Give the digest of the image in a layout; HostError where there is none."""
+def read_image(layout: Path) -> Image:
+    """Read what a layout holds; HostError where there is no image."""
     try:
-        index = json.loads((layout / "index.json").read_text(encoding="utf-8"))
-        return str(index["manifests"][0]["digest"])
+        digest = _read_names(layout)[0]["digest"]
+        manifest = json.loads((layout / "blobs" / digest.replace(":", "/")).read_text(encoding="utf-8"))
+        return Image(digest, tuple(layer["size"] for layer in manifest["layers"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise HostError(f"{layout} holds no image", hint="freepage image build writes one") from error
 
 
-def _check_replaceable(layout: Path) -> None:
-    if layout.exists() and not (layout / "oci-layout").exists() and not _is_empty(layout):
+def _check_replaceable(layout: Path, *, force: bool) -> None:
+    if not layout.exists() or _is_empty(layout) or _is_ours(layout):
+        return
+    if not (layout / "oci-layout").exists():
         raise HostError(
             f"{layout} is there, and no image that could be replaced", hint="choose another --out"
         )
+    if not force:
+        raise HostError(
+            f"{layout} holds an image that freepage did not write",
+            hint="choose another --out, or replace it with --force",
+        )
+
+
+def _is_ours(layout: Path) -> bool:
+    try:
+        return all(named["annotations"][_TITLE_KEY] == TITLE for named in _read_names(layout))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _read_names(layout: Path) -> list[dict[str, Any]]:
+    """Read a layout's index: the descriptors of what is named in it."""
+    found: list[dict[str, Any]] = json.loads((layout / "index.json").read_text(encoding="utf-8"))["manifests"]
+    return found
 
 
 def _is_empty(folder: Path) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is None
 
 
-def _write_layout(layout: Path, guest: Guest, tools: Tools | None) -> str:
+def _write_layout(layout: Path, guest: Guest, tools: Tools) -> None:
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
-    contents = [_list_base(guest), *([] if tools is None else [_list_root(tools), _list_disk(tools)])]
+    contents = (_list_base(guest), _list_tools(tools), _list_disk(tools))
     layers, raw_digests = zip(*(_write_layer(blobs, files) for files in contents), strict=True)
     config = _write_json(blobs, _CONFIG, _describe_config(guest, list(raw_digests)))
     content = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": list(layers)}
     manifest = _write_json(blobs, _MANIFEST, content)
-    named = manifest | {"annotations": {"org.opencontainers.image.ref.name": TAG}}
+    named = manifest | {"annotations": {_NAME_KEY: TAG, _TITLE_KEY: TITLE}}
     index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]}
     for name, value in (("index.json", index), ("oci-layout", _LAYOUT)):
         (layout / name).write_bytes(_encode(value))
-    return str(manifest["digest"])
 
 
 def _describe_config(guest: Guest, raw_digests: list[str]) -> dict[str, Any]:
@@ -147,8 +146,9 @@ def _describe_config(guest: Guest, raw_digests: list[str]) -> dict[str, Any]:
             "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"],
             "Entrypoint": ["/worker"],
             "Labels": {
-                "org.opencontainers.image.title": "freepage",
-                "org.opencontainers.image.version": __version__,
+                _TITLE_KEY: TITLE,
+                _VERSION_KEY: __version__,
+                "freepage.guest": guest.digest,
                 "freepage.kernel": guest.kernel_version,
             },
         },
@@ -161,20 +161,19 @@ def _list_base(guest: Guest) -> list[_File]:
         _File("boot", 0o755),
         _File("boot/initramfs", 0o644, guest.initramfs),
         _File("boot/vmlinuz", 0o644, guest.kernel),
-        _File("data", 0o777),
-        _File("tmp", 0o1777),
         _File("worker", 0o755, build_worker()),
     ]
 
 
-def _list_root(tools: Tools) -> list[_File]:
-    """Give the tools as the root itself, where /tools, at which VMs have them, leads back to."""
+def _list_tools(tools: Tools) -> list[_File]:
+    """Give the tools as local pods and VMs have them: at /tools, and where programs look for programs."""
     found = [_describe(path, tools.folder) for path in sorted(tools.folder.rglob("*"))]
-    return [*found, _File("tools", 0o777, target=".")]
+    links = [_File(name, 0o777, target=f"tools/{name}") for name in sorted((*MERGED, "usr"))]
+    return [_File("tools", 0o755), *found, *links]
 
 
 def _describe(path: Path, top: Path) -> _File:
-    name = str(path.relative_to(top))
+    name = str("tools" / path.relative_to(top))
     if path.is_symlink():
         return _File(name, 0o777, target=str(path.readlink()))
     mode = 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
@@ -182,10 +181,10 @@ def _describe(path: Path, top: Path) -> _File:
 
 
 def _list_disk(tools: Tools) -> list[_File]:
-    """Give the tools as the one disk that KubeVirt looks for."""
+    """Give the tools as a disk for KubeVirt's containerDisk."""
     return [
         _File("disk", 0o755, owner=QEMU_USER),
-        _File("disk/tools.img", 0o440, tools.image, owner=QEMU_USER),
+        _File("disk/tools.img", 0o644, tools.image, owner=QEMU_USER),
     ]
 
 
