@@ -16,6 +16,7 @@ from cluster.events import set_condition
 from cluster.exporter import open_exporter
 from cluster.images import Images
 from cluster.kubelet import NODES, Node, build_node
+from cluster.kubevirt import KUBEVIRTS
 from cluster.launcher_image import build_launcher_image
 from cluster.prometheus import open_prometheus
 from cluster.registry import open_registry
@@ -71,6 +72,8 @@ async def run_nodes(
         if cgroup is None:
             raise RuntimeError("the test cluster needs a writable memory cgroup controller")
         accelerator = await _find_accelerator()
+        if accelerator != "kvm":
+            _say_that_guests_are_emulated(store)
         registry = await stack.enter_async_context(open_registry(folder / "registry"))
         images = Images(folder / "images", registry, build_launcher_image(folder / "launcher"))
         nodes = {
@@ -110,6 +113,14 @@ async def _find_accelerator() -> str:
     guest = await asyncio.to_thread(build_guest)
     versions = await asyncio.to_thread(read_tool_versions, guest)
     return (await find_accelerator("auto", guest, versions["qemu"])).name
+
+
+def _say_that_guests_are_emulated(store: MemoryStore) -> None:
+    """Set what an administrator sets where KVM is missing, and what freepage reads how guests are executed from."""
+    developer = {"developerConfiguration": {"useEmulation": True}}
+    for kubevirt in store.list(KUBEVIRTS):
+        place = kubevirt["metadata"]["namespace"], kubevirt["metadata"]["name"]
+        store.merge(KUBEVIRTS, *place, {"spec": {"configuration": developer}})
 
 
 def _register(store: MemoryStore, nodes: dict[str, Node]) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,10 +20,14 @@ from freepage.cluster.manifests import MachineShape, RunPlace, build_machine_ins
 from freepage.store import load_run
 from freepage.units import MIB
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "bench"
 USER = "runner"
+SMALL = ("--scale", "0.01")
 OURS = "app.kubernetes.io/managed-by=freepage"
 KINDS = {
     "pods": f"/api/v1/namespaces/{NAMESPACE}/pods",
@@ -65,7 +69,7 @@ class Bench:
             process.wait()
 
     def _arguments(self, study, out, *options):
-        place = ("--target", "cluster", "--image", self.image, "--scale", "0.01")
+        place = ("--target", "cluster", "--image", self.image)
         return (study, *place, *self.login, "--out", str(out), *options)
 
     def left(self):
@@ -121,7 +125,7 @@ def evidence_of(stored, arm):
 
 def test_the_whole_quick_study_runs_on_a_cluster(bench, tmp_path):
     out = tmp_path / "run"
-    assert bench.run("quick", out, "--prometheus", bench.cluster.prometheus) == 0
+    assert bench.run("quick", out, "--repeats", "1", "--prometheus", bench.cluster.prometheus) == 0
     results, stored = json.loads((out / "results.json").read_text()), load_run(out)
     assert {t.record.status for t in stored.trials} == {"ok"}
     assert stored.manifest.target == "cluster"
@@ -142,7 +146,7 @@ def test_node_and_vm_are_sampled_with_the_age_of_every_number(bench, tmp_path):
     import polars as pl
 
     out = tmp_path / "run"
-    assert bench.run("cycle", out, "--arms", "vm-fpr") == 0
+    assert bench.run("cycle", out, *SMALL, "--arms", "vm-fpr") == 0
     (trial,) = load_run(out).trials
     for entity, metric, age in (
         ("node", "mem_free_bytes", "node_sample_age_s"),
@@ -159,7 +163,7 @@ def test_node_and_vm_are_sampled_with_the_age_of_every_number(bench, tmp_path):
 
 def test_connections_that_break_lose_no_event(bench, tmp_path):
     out = tmp_path / "run"
-    with bench.running("random", out, "--arms", "pod,vm-fpr") as process:
+    with bench.running("random", out, *SMALL, "--arms", "pod,vm-fpr") as process:
         bench.find_run()
         while process.poll() is None:
             bench.cluster.fail(drop="all")
@@ -174,7 +178,7 @@ def test_connections_that_break_lose_no_event(bench, tmp_path):
 
 def test_ctrl_c_leaves_nothing_behind(bench, tmp_path):
     out = tmp_path / "run"
-    with bench.running("cycle", out, "--arms", "vm-fpr") as process:
+    with bench.running("cycle", out, *SMALL, "--arms", "vm-fpr") as process:
         bench.find_run()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
@@ -184,7 +188,7 @@ def test_ctrl_c_leaves_nothing_behind(bench, tmp_path):
 
 def test_what_a_killed_run_left_is_found_and_removed(bench, tmp_path, capsys):
     out = tmp_path / "run"
-    with bench.running("cycle", out, "--arms", "pod") as process:
+    with bench.running("cycle", out, *SMALL, "--arms", "pod") as process:
         run = bench.find_run()
         os.kill(process.pid, signal.SIGKILL)
     assert main(["clean", *bench.login]) == 0
@@ -197,7 +201,7 @@ def test_what_a_killed_run_left_is_found_and_removed(bench, tmp_path, capsys):
 
 def test_an_image_that_cannot_be_pulled_is_said_with_what_the_cluster_says(bench, tmp_path, capsys):
     options = ("--arms", "vm", "--pod-image", bench.image, "--image", f"{bench.image}-absent")
-    assert bench.run("cycle", tmp_path / "run", *options) == 6
+    assert bench.run("cycle", tmp_path / "run", *SMALL, *options) == 6
     (trial,) = load_run(tmp_path / "run").trials
     assert trial.record.status == "failed"
     assert "ErrImagePull" in trial.record.error or "ImagePullBackOff" in trial.record.error
@@ -207,7 +211,7 @@ def test_an_image_that_cannot_be_pulled_is_said_with_what_the_cluster_says(bench
 
 def test_fio_runs_in_vms_and_pods_of_a_cluster(bench, tmp_path):
     out = tmp_path / "run"
-    assert bench.run("guest-io", out, "--arms", "pod,vm-fpr") == 0
+    assert bench.run("guest-io", out, *SMALL, "--arms", "pod,vm-fpr") == 0
     results = json.loads((out / "results.json").read_text())
     (experiment,) = [e for e in results["experiments"].values() if e["kind"] == "guest-io"][:1]
     for arm in ("pod", "vm-fpr"):
@@ -238,7 +242,7 @@ def test_a_vm_is_switched_off_and_back_and_its_domain_proves_it(bench, capsys):
 
     def is_running():
         found = cluster.client.get(instance)
-        return found.is_success and found.json()["status"].get("phase") == "Running"
+        return found.is_success and found.json().get("status", {}).get("phase") == "Running"
 
     admin = ("--kubeconfig", str(cluster.kubeconfig))
     try:
@@ -259,7 +263,7 @@ def test_a_vm_is_switched_off_and_back_and_its_domain_proves_it(bench, capsys):
 
 def test_a_node_that_goes_away_fails_its_trial_and_says_so(bench, tmp_path):
     out = tmp_path / "run"
-    with bench.running("cycle", out, "--arms", "pod", "--nodes", "node-1") as process:
+    with bench.running("cycle", out, *SMALL, "--arms", "pod", "--nodes", "node-1") as process:
         bench.find_run()
         bench.cluster.fail(lose="node-1")
         process.wait(120)
