@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cluster.fleet import ANNOTATION, VARIANT_LABEL
+from cluster.rights import read_granted, read_used
 from cluster.starting import start_cluster
 from freepage.cli.main import main
 from freepage.cluster.api import Login, open_cluster
@@ -41,7 +42,6 @@ STATES = {
     "old-kernel": "no effect",
     "log-rotated": "unknown",
 }
-VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @pytest.fixture(autouse=True)
@@ -93,13 +93,11 @@ class Person:
 
     def granted(self):
         """Every (verb, resource) of the manifest."""
-        rules = [rule for obj in yaml.safe_load_all(self.manifest) for rule in obj.get("rules", ())]
-        return {(v, r) for rule in rules for v in rule["verbs"] for r in rule["resources"]}
+        return read_granted(self.manifest)
 
     def used(self):
         """Every (verb, resource) asked for since the last time."""
-        found = {read_request(r["method"], r["path"]) for r in self.cluster.requests()}
-        return {f for f in found if f is not None and not f[1].startswith("selfsubject")}
+        return read_used(self.cluster.requests(), self.name)
 
 
 def replace(cluster, obj):
@@ -109,21 +107,6 @@ def replace(cluster, obj):
     path = f"{group}/namespaces/{place}/{kind}" if place else f"{group}/{kind}"
     cluster.client.delete(f"{path}/{obj['metadata']['name']}")
     cluster.ask("POST", path, obj)
-
-
-def read_request(method, path):
-    """Read what RBAC makes of a request; None for what is no resource."""
-    path, _, query = path.partition("?")
-    parts = path.strip("/").split("/")
-    parts = parts[2:] if parts[0] == "api" else parts[3:]
-    if parts[:1] == ["namespaces"] and len(parts) > 2:
-        parts = parts[2:]
-    if not parts:
-        return None
-    verb = VERBS[method]
-    if verb == "get" and len(parts) == 1:
-        verb = "watch" if "watch=" in query else "list"
-    return verb, "/".join([parts[0], *parts[2:]])
 
 
 @pytest.fixture

@@ -566,7 +566,7 @@ def test_answers_may_be_slow_and_requests_are_remembered(plain):
     began = time.monotonic()
     plain.ask("GET", MAPS)
     assert time.monotonic() - began >= 0.3
-    assert plain.requests() == [{"method": "GET", "path": MAPS}]
+    assert plain.requests() == [{"method": "GET", "path": MAPS, "user": "kubernetes-admin"}]
 
 
 def test_only_the_admin_may_command(plain, reader):

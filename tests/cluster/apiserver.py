@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cluster.faults import Fault, Faults
     from cluster.kinds import Catalog
     from cluster.schemas import Schemas
+    from cluster.seams import Object
     from cluster.store import MemoryStore
 
     Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -74,26 +75,30 @@ class ApiServer:
         try:
             if request.path.startswith("/-/"):
                 return await self._command(request)
-            self._faults.requests.append({"method": request.method, "path": request.path_qs})
-            return await self._answer_under(self._faults.take(request), request)
+            asked = {"method": request.method, "path": request.path_qs, "user": None}
+            self._faults.requests.append(asked)
+            return await self._answer_under(self._faults.take(request), request, asked)
         except StatusError as refusal:
             return refuse(refusal)
         except web.HTTPRequestEntityTooLarge:
             words = f"Request entity too large: limit is {MOST_BODY_BYTES}"
             return refuse(StatusError(413, "RequestEntityTooLarge", words))
 
-    async def _answer_under(self, fault: Fault | None, request: web.Request) -> web.StreamResponse:
+    async def _answer_under(
+        self, fault: Fault | None, request: web.Request, asked: Object
+    ) -> web.StreamResponse:
         if fault is not None:
             await asyncio.sleep(fault.slow_s)
             if refusal := fault.refusal():
                 raise refusal
-        response = await self._dispatch(request)
+        response = await self._dispatch(request, asked)
         if fault is not None and fault.cut:
             cut(request)
         return response
 
-    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+    async def _dispatch(self, request: web.Request, asked: Object) -> web.StreamResponse:
         user = self._impersonate(self._access.identify(request), request)
+        asked["user"] = user.name
         target = parse_path(request.path)
         if target is None:
             return self._answer_path(request, user)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster.rights import read_granted, read_used
 from cluster.starting import start_cluster, wait_for
 from freepage.cli.main import main
 from freepage.cluster.manifests import MachineShape, RunPlace, build_machine_instance
@@ -104,18 +105,14 @@ def bench(tmp_path_factory):
         assert main(["image", "push", reference, "--layout", str(layout), "--insecure"]) == 0
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         cluster.apply(json.dumps(namespace))
-        permit(cluster)
+        cluster.apply(print_permissions())
         token_file = folder / "token"
         token_file.write_text(cluster.issue_token(USER, "system:authenticated"))
         yield Bench(cluster, reference, token_file)
 
 
-def permit(cluster):
+def print_permissions():
     command = [sys.executable, "-m", "freepage.cli.main", "rbac", "run", "-n", NAMESPACE, "--user", USER]
-    cluster.apply(output_of(command))
-
-
-def output_of(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
@@ -140,6 +137,8 @@ def test_the_whole_quick_study_runs_on_a_cluster(bench, tmp_path):
     assert arms["pod"]["given_back_fraction"]["value"] > 0.8
     assert results["prometheus"]["metrics"]
     assert bench.left() == []
+    token = bench.token_file.read_bytes()
+    assert not [path for path in out.rglob("*") if path.is_file() and token in path.read_bytes()]
 
 
 def test_node_and_vm_are_sampled_with_the_age_of_every_number(bench, tmp_path):
@@ -217,6 +216,32 @@ def test_fio_runs_in_vms_and_pods_of_a_cluster(bench, tmp_path):
     for arm in ("pod", "vm-fpr"):
         assert experiment["arms"][arm]["cached_read_fraction"]["value"] is not None
     assert bench.left() == []
+
+
+def test_a_full_quota_fails_the_trial_and_says_so(bench, tmp_path):
+    words = 'pods "x" is forbidden: exceeded quota: small, requested: memory=1Gi, used: memory=2Gi, limited: memory=2Gi'
+    bench.cluster.fail(answer=403, message=words, method="POST", path="virtualmachineinstances")
+    try:
+        assert bench.run("cycle", tmp_path / "run", *SMALL, "--arms", "vm-fpr") == 6
+    finally:
+        bench.cluster.heal()
+    (trial,) = load_run(tmp_path / "run").trials
+    assert "exceeded quota: small" in trial.record.error
+    assert "--scale" in trial.record.hint
+    assert bench.left() == []
+
+
+def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of_that(bench, tmp_path):
+    bench.cluster.requests()
+    assert bench.run("cycle", tmp_path / "run", *SMALL, "--arms", "pod,vm-fpr") == 0
+    main(["clean", *bench.login])
+    granted, used = read_granted(print_permissions()), read_used(bench.cluster.requests(), USER)
+    assert used <= granted
+    # What is asked for only when something does not start, with --vm-disk, in a run of minutes, or by a HyperConverged.
+    seldom = {("list", "events"), ("create", "secrets"), ("delete", "secrets"), ("patch", "configmaps"),
+              ("list", "hyperconvergeds"), ("get", "pods"), ("get", "virtualmachineinstances"), ("get", "nodes"),
+              ("create", "pods/attach"), ("create", "pods/exec"), ("get", "namespaces")}  # fmt: skip
+    assert granted - used <= seldom
 
 
 def build_vm(bench, name, *, reporting):
