@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from freepage.errors import CapacityError, StudyError
-from freepage.plan import fit_scale, plan_trials, planned_duration_s
+from freepage.plan import check_disk, fit_scale, plan_trials, planned_duration_s
 from freepage.records import Action, Arm
-from freepage.plan import check_disk
 from freepage.run import Request, prepare
 from freepage.scaling import TRY_SCALE, expected_levels, scale_study
 from freepage.schedule import build_schedule
