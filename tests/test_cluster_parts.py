@@ -178,6 +178,11 @@ def test_pods_ask_for_what_they_allocate_and_a_little_more():
     assert container["resources"]["limits"] == {"memory": "538Mi"}
 
 
+def test_a_pod_whose_io_is_measured_has_no_limit_that_its_page_cache_would_meet():
+    (container,) = build_worker_pod(PLACE, replace(POD, programs=True))["spec"]["containers"]
+    assert "limits" not in container["resources"]
+
+
 def test_what_ended_says_why():
     ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     pod = {"status": {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": ended}]}}

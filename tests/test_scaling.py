@@ -78,6 +78,12 @@ def test_the_hosts_test_file_fits_between_what_vms_hold_with_fpr_and_without():
     assert experiment.node_memory_bytes is None
 
 
+def test_trying_host_io_does_not_fill_a_node_that_is_as_large_as_it_is():
+    given = replace(SMALL, node_memory_bytes=192 * GIB, node_is_given=True)
+    (experiment,) = scaled("host-io", 0.01, given).experiments
+    assert next(g for g in experiment.groups if g.io).io.file_bytes <= 512 * MIB
+
+
 def test_expected_levels_are_what_is_held_within_two_passes_and_what_ever_was():
     group = Group(
         "m", "random", None, 1, 1, 1, 0, Range(MIB, MIB, 1), Range(2, 2, 1), Range(18, 18, 1), start="held"

@@ -76,7 +76,7 @@ class PodShape:
 
     @property
     def request_bytes(self) -> int:
-        """What it asks its node for, and may not exceed."""
+        """What it asks its node for; without programs of its own it may not exceed it."""
         reserve = PROGRAM_RESERVE_BYTES if self.programs else POD_RESERVE_BYTES
         return round(self.memory_bytes * (1 + PAGE_TABLE_SHARE)) + reserve
 
@@ -148,13 +148,17 @@ def build_worker_pod(place: RunPlace, shape: PodShape) -> Object:
         volumes.append({"name": "data", "emptyDir": {"sizeLimit": _mebibytes(shape.data_bytes)}})
         mounts.append({"name": "data", "mountPath": "/data"})
     memory = _mebibytes(shape.request_bytes)
+    resources: Object = {"requests": {"cpu": "100m", "memory": memory}}
+    if not shape.programs:
+        # Page cache counts against a limit: with one, a pod's I/O would never be cached.
+        resources["limits"] = {"memory": memory}
     container = {
         "name": "worker",
         "image": shape.image,
         "command": [WORKER_PATH],
         "stdin": True,
         "stdinOnce": False,
-        "resources": {"requests": {"cpu": "100m", "memory": memory}, "limits": {"memory": memory}},
+        "resources": resources,
         "volumeMounts": mounts,
         "securityContext": _unprivileged(),
     }
