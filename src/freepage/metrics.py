@@ -326,8 +326,10 @@ def describe_metrics() -> str:
         ("Guests", "Entity: the instance's name. Said by the guest, or by QEMU of it.", GUEST_METRICS),
         (
             "Clusters",
-            "Entities `node` (the sum of all measured nodes), `node/NAME` and the instance's name: numbers that came from\n"
-            "elsewhere are as old as this when they are written.",
+            (
+                "Entities `node` (the sum of all measured nodes), `node/NAME` and the instance's name: numbers that came from\n"
+                "elsewhere are as old as this when they are written."
+            ),
             CLUSTER_METRICS,
         ),
         ("The sampler", "Entity `sampler`.", SAMPLER_METRICS),
