@@ -34,7 +34,20 @@ LAYERS = (
     ("cli",),
 )
 # targets.base and the sampler only name each other's types.
-HEAVY = {"polars", "altair", "scipy", "numpy", "jinja2", "rich", "pydantic", "qemu", "vl_convert", "httpx", "wsproto", "yaml"}
+HEAVY = {
+    "polars",
+    "altair",
+    "scipy",
+    "numpy",
+    "jinja2",
+    "rich",
+    "pydantic",
+    "qemu",
+    "vl_convert",
+    "httpx",
+    "wsproto",
+    "yaml",
+}
 
 
 def modules():
