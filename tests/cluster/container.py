@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.streams import AttachedStream, ExecStream
-from freepage.targets.local.container import open_mounted_root
+from freepage.sampling.procfs import read_text
+from freepage.targets.local.container import is_root_mounted, open_mounted_root
 
 if TYPE_CHECKING:
     import signal
@@ -29,6 +30,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 _DRAIN_S = 5.0
 # The host's root file system, without what is mounted in it, as a container's; the mount goes with the container.
 _BIND_ROOT = 'mount --bind / "$1" && shift && exec "$@"'
+
+# As an image without an environment of its own has them.
+_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_ENTER = 'echo $$ > "$1"; shift; exec env -i PATH=%s "$@"' % ":".join(_FOLDERS)
 
 
 class StartError(Exception):
@@ -108,8 +113,11 @@ class Container:
         """Run a command beside the container's first process; FileNotFoundError when it cannot be started."""
         place = str(self.folder / f"exec-{time.monotonic_ns()}")
         log = ["--log", f"{place}.log", "--log-format", "json"]
+        whole = [*self._runc, *log, "exec", "--pid-file", f"{place}.pid", self.identity, *command]
+        if not is_root_mounted(read_text(Path("/proc/self/mountinfo"))):
+            whole = self._enter(command, f"{place}.pid")
         process = await asyncio.create_subprocess_exec(
-            *[*self._runc, *log, "exec", "--pid-file", f"{place}.pid", self.identity, *command],
+            *whole,
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -120,6 +128,29 @@ class Container:
             await stream.close()
             raise FileNotFoundError(f"OCI runtime exec failed: {_last_error(Path(f'{place}.log'))}: unknown")
         return stream
+
+    def _enter(self, command: list[str], pid_file: str) -> list[str]:
+        """Give what runs a command in the container from within a chroot.
+
+        There a container's mount namespace still has the machine's root, which is where runc exec would end.
+        """
+        inside = f"/proc/{self.pid}/root"
+        places = [command[0]] if "/" in command[0] else [f"{folder}/{command[0]}" for folder in _FOLDERS]
+        if not any(os.path.lexists(inside + place) for place in places):
+            raise FileNotFoundError(f"exec: {command[0]!r}: no such file or directory: unknown")
+        enter = [
+            "nsenter",
+            "--target",
+            str(self.pid),
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd",
+        ]
+        return ["/bin/sh", "-c", _ENTER, "sh", pid_file, *enter, "--", *command]
 
     async def write_stdin(self, data: bytes) -> None:
         """Write to the container's stdin, waiting while it does not read; nothing where it has none."""

@@ -117,7 +117,7 @@ class ExecStream:
     def _kill(self) -> None:
         """Kill the command, with which runc ends; runc itself while it is not that far."""
         try:
-            os.kill(int(self._pid_file.read_text(encoding="ascii")), signal.SIGKILL)
+            _kill_family(int(self._pid_file.read_text(encoding="ascii")))
         except (OSError, ValueError):
             self._process.kill()
 
@@ -125,6 +125,14 @@ class ExecStream:
         while data := await pipe.read(_CHUNK_BYTES):
             self._output.put(number, data)
         self._output.end()
+
+
+def _kill_family(pid: int) -> None:
+    """Kill a process, with its children where it leads a group of its own."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(pid, signal.SIGKILL)
 
 
 class ConsoleStream:
