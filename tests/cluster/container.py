@@ -33,7 +33,7 @@ _BIND_ROOT = 'mount --bind / "$1" && shift && exec "$@"'
 
 # As an image without an environment of its own has them.
 _FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-_ENTER = 'echo $$ > "$1"; shift; exec env -i PATH=%s "$@"' % ":".join(_FOLDERS)
+_ENTER = f'echo $$ > "$1"; shift; exec env -i PATH={":".join(_FOLDERS)} "$@"'
 
 
 class StartError(Exception):
