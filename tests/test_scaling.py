@@ -13,6 +13,7 @@ from freepage.run import Request, check_disk, prepare
 from freepage.scaling import TRY_SCALE, expected_levels, scale_study
 from freepage.schedule import build_schedule
 from freepage.study import Conditions, Group, Range, builtin_studies, read_study
+from freepage.study_file import parse_study
 from freepage.units import GIB, MIB
 
 SMALL = Conditions(node_memory_bytes=24 * GIB, cores=2, accelerator="tcg")
@@ -132,6 +133,48 @@ def test_a_guest_for_fio_has_its_share_and_what_does_not_shrink():
     assert group.io.file_bytes == pytest.approx(0.05 * 28 * GIB, rel=0.01)
     assert group.vm_memory_bytes == pytest.approx(0.05 * 32 * GIB + 224 * MIB, rel=0.02)
     assert group.io.disk_bytes > group.io.file_bytes + 64 * MIB
+
+
+TWO_KINDS_OF_VM = """name = "mine"
+[[experiment]]
+kind = "random"
+[[experiment.group]]
+name = "small"
+kind = "random"
+instances = 2
+size = "64MiB"
+hold = "4s"
+idle = "4s"
+duration = "20s"
+[[experiment.group]]
+name = "large"
+kind = "cycle"
+cpus = 2
+size = "512MiB"
+hold = "4s"
+idle = "8s"
+iterations = 2
+after = "5s"
+"""
+
+
+def test_instances_that_differ_run_side_by_side_until_the_last_has_ended():
+    study = scale_study(parse_study(TWO_KINDS_OF_VM, "mine.toml"), 1.0, SMALL)
+    trial = next(t for t in plan_trials(study) if t.arm is Arm.VM_FPR)
+    assert [(i.name, i.cpus) for i in trial.instances] == [
+        ("random-small-0", 1),
+        ("random-small-1", 1),
+        ("random-large-0", 2),
+    ]
+    assert trial.instances[0].vm_memory_bytes < trial.instances[2].vm_memory_bytes
+    assert trial.duration_s == 5.0 + study.experiments[0].groups[1].duration_s
+
+
+def test_a_schedule_that_begins_later_ends_within_the_trial():
+    (experiment,) = scaled("cycle", 1.0, SMALL, "cycle.after=90s").experiments
+    steps = build_schedule(experiment.groups[0], 1, "cycle-0", 0).steps
+    assert steps[0].at_s == 90.0
+    assert steps[-1].at_s < experiment.duration_s
 
 
 def test_a_commands_folder_is_seen_from_the_studys_and_has_to_be_there(tmp_path):

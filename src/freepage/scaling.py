@@ -82,10 +82,9 @@ def scale_experiment(
         duration_s=0.0,
         groups=tuple(scale_group(g, scale, conditions, experiment=file) for g in file.groups),
     )
-    if file.group:
+    if file.kind == "host-io":
         return _join_groups(experiment, file, scale, conditions, study.seed)
-    (group,) = experiment.groups
-    return replace(experiment, duration_s=group.duration_s, groups=(group,))
+    return replace(experiment, duration_s=max(g.after_s + g.duration_s for g in experiment.groups))
 
 
 def _arms_of(file: ExperimentFile, study: StudyFile) -> tuple[Arm, ...]:
