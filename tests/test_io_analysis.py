@@ -169,6 +169,20 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     assert found["arms"]["vm"]["working_set_mean_bytes"]["value"] == pytest.approx(300 * MIB, rel=0.01)
 
 
+def test_what_several_instances_move_is_added_up(tmp_path):
+    several = GUEST_IO.replace('file = "64MiB"', 'file = "64MiB"\ninstances = 3')
+    run = write_io_run(
+        tmp_path / "run", several, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED},
+        failing=[(Arm.VM, "cell/write/1")],
+    )  # fmt: skip
+    cells = measure_cells(next(t for t in run.trials if t.record.arm is Arm.POD and not t.record.repeat))
+    assert cells["read-1"].bytes_per_s == pytest.approx(3 * 900 * MIB)
+    assert cells["read-1"].device_bytes_per_s == pytest.approx(3 * DEVICE)
+    assert cells["read-1"].from_device == 0.0
+    failed = measure_cells(next(t for t in run.trials if t.record.arm is Arm.VM))["write-1"]
+    assert (failed.bytes_per_s, failed.reason) == (None, "fio ended with status 1: fio: no space")
+
+
 def test_a_run_of_fio_alone_puts_its_own_numbers_on_top(tmp_path):
     run = write_io_run(tmp_path / "run", GUEST_IO, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED})
     numbers = {n["label"]: n["value"] for n in find_headlines(build_results(run))}
