@@ -11,7 +11,8 @@ from freepage.analysis.io import is_cached, measure_cells, parse_fio
 from freepage.analysis.results import build_results
 from freepage.plan import plan_trials
 from freepage.records import NODE, Action, Arm, EventLine, SampleLine, TrialRecord, TrialStatus
-from freepage.report.figures import draw_figures
+from freepage.report.figures import ARM_COLOURS, draw_figures
+from freepage.report.io_figures import throughput_spec
 from freepage.report.page import find_headlines
 from freepage.report.tables import build_tables
 from freepage.scaling import scale_study
@@ -242,6 +243,17 @@ def test_the_host_reads_from_its_cache_only_beside_vms_with_fpr(tmp_path):
     assert figure.title == "Beside VMs with FPR the host reads from its page cache; without FPR it does not"
     assert set(figure.arms) == {"vm", "vm-fpr", "baseline"}
     assert '"log"' in json.dumps(figure.spec)
+
+
+def test_a_write_whose_device_was_not_measured_is_not_said_to_come_from_it(tmp_path):
+    run = write_io_run(
+        tmp_path / "run", GUEST_IO, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED},
+        failing=[(Arm.VM, "device/write/1")],
+    )  # fmt: skip
+    (rows,) = throughput_spec(build_results(run)["experiments"]["guest-io"], ARM_COLOURS)["datasets"].values()
+    said = {(row["cell"], row["arm"]): row["how"] for row in rows}
+    assert said["sequential write, 1 stream", "vm"] == "not known from where"
+    assert said["sequential write, 1 stream", "vm-fpr"] == "from the page cache"
 
 
 def test_cells_without_output_or_of_another_kind_are_empty(tmp_path):

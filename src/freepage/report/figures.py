@@ -190,7 +190,7 @@ def draw_throughput(run: Run, results: dict[str, Any], experiment: str) -> Figur
     title = throughput_title(found, experiment)
     caption = (
         f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
-        "cache; hollow: from the device; the grey tick is what the device itself gave, by direct I/O."
+        "cache; hollow: from the device, or not known; the grey tick is what the device itself gave, by direct I/O."
     )
     doubts = _touching(results, "time", experiment) if found["kind"] == "guest-io" else ()
     return Figure(f"throughput-{experiment}", title, caption, f"{title}. {caption}", spec, DEVICE, doubts)

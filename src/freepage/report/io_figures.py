@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 18
 CACHED = "from the page cache"
 NOT_CACHED = "from the device"
+NOT_KNOWN = "not known from where"
+HOW = {True: CACHED, False: NOT_CACHED, None: NOT_KNOWN}
 
 
 def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -> dict[str, Any] | None:
@@ -76,7 +78,7 @@ def _rows(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "low": _mib(low),
                 "high": _mib(high),
                 "device": _mib(device["value"]) if device else None,
-                "how": CACHED if found["cached"] else NOT_CACHED,
+                "how": HOW[found["cached"]],
             }
         )
     return rows
