@@ -120,7 +120,10 @@ def write_io_trial(writer, trial, speed, failing):
             p.name: {"rss_bytes": 200.0 * MIB, "cgroup_working_set_bytes": 300.0 * MIB + tick}
             for p in trial.instances
         }
-        writer.write_sample(SampleLine(float(tick), 0.0, {NODE: {"mem_total_bytes": 1.0}} | values))
+        node = {"mem_total_bytes": 1.0} | (
+            {"node_cgroup_usage_bytes": 1.0} if trial.node_memory_bytes else {}
+        )
+        writer.write_sample(SampleLine(float(tick), 0.0, {NODE: node} | values))
 
 
 CACHED = (900.0 * MIB, 0.0)
@@ -243,6 +246,8 @@ def test_the_host_reads_from_its_cache_only_beside_vms_with_fpr(tmp_path):
     assert figure.title == "Beside VMs with FPR the host reads from its page cache; without FPR it does not"
     assert set(figure.arms) == {"vm", "vm-fpr", "baseline"}
     assert '"log"' in json.dumps(figure.spec)
+    memory = next(f for f in draw_figures(run, results) if f.id == "node-memory-host-io")
+    assert "of the cgroup that plays the node" in memory.caption
 
 
 def test_a_write_whose_device_was_not_measured_is_not_said_to_come_from_it(tmp_path):

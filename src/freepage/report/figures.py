@@ -13,13 +13,14 @@ from freepage.analysis.series import (
     baseline_bytes,
     busy_cores_series,
     demand_steps,
+    metric_series,
     node_in_use_series,
     resample,
     sample_steps,
 )
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
-from freepage.records import Arm, TrialStatus
+from freepage.records import NODE, Arm, TrialStatus
 from freepage.report.numbers import show_interval
 from freepage.units import GIB, format_duration
 
@@ -42,6 +43,8 @@ ARM_WORDS = {
 DEMAND = "held by the workload"
 PREDICTED = "predicted from the kernel's pace"
 DEVICE = "the device itself"
+IN_USE = "total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free)"
+IN_USE_OF_CGROUP = "usage − page cache + shared memory − reclaimable of the cgroup that plays the node"
 REFERENCE_COLOUR = "#8a8f98"
 RELEASE_SECONDS = 40.0
 
@@ -352,8 +355,9 @@ def _node_caption(experiment: str, trials: list[TrialData], reference: str) -> s
     repeats = len({t.record.repeat for t in trials})
     range_words = " The band spans the repeats." if repeats > 1 else ""
     line_words = " The thin grey line is what the schedules hold." if reference else ""
+    is_cgroup = len(metric_series(trials[0], NODE, "node_cgroup_usage_bytes").t_s) > 0
     return (
-        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free), "
+        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: {IN_USE_OF_CGROUP if is_cgroup else IN_USE}, "
         f"above what was in use before the trial.{range_words}{line_words}"
     )
 
