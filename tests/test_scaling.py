@@ -128,11 +128,18 @@ def test_streams_that_no_layout_of_files_fits_are_refused():
         scaled("guest-io", 0.05, SMALL, "guest-io-ext4.streams=[2, 7]")
 
 
-def test_a_guest_for_fio_has_its_share_and_what_does_not_shrink():
-    (group,) = scaled("guest-io", 0.05).experiments[0].groups
-    assert group.io.file_bytes == pytest.approx(0.05 * 28 * GIB, rel=0.01)
-    assert group.vm_memory_bytes == pytest.approx(0.05 * 32 * GIB + 224 * MIB, rel=0.02)
+@pytest.mark.parametrize(("scale", "least"), [(0.035, 0.8), (0.05, 0.85), (0.2, 0.87)])
+def test_fios_files_nearly_fill_a_guest_and_leave_what_does_not_shrink(scale, least):
+    (group,) = scaled("guest-io", scale).experiments[0].groups
+    assert group.io.file_bytes == pytest.approx(scale * 28 * GIB, rel=0.01)
+    assert group.vm_memory_bytes - group.io.file_bytes >= 224 * MIB
+    assert least < group.io.file_bytes / group.vm_memory_bytes < 0.88
     assert group.io.disk_bytes > group.io.file_bytes + 64 * MIB
+
+
+def test_files_larger_than_the_guest_stay_so():
+    (group,) = scaled("guest-io", 0.1, SMALL, "guest-io-ext4.file=60GiB").experiments[0].groups
+    assert group.io.file_bytes > 1.5 * group.vm_memory_bytes
 
 
 TWO_KINDS_OF_VM = """name = "mine"

@@ -32,7 +32,7 @@ SMALLEST_BLOCK_BYTES = 4 * MIB
 GUEST_RESERVE_BYTES = 320 * MIB
 # Linux switches transparent huge pages off in machines with less than 512 MiB: they would be another kind of guest.
 SMALLEST_VM_BYTES = 640 * MIB
-# A guest needs this for its kernel and fio, however small its share of the original is.
+# A guest needs this beside its files, for its kernel and fio, however small its share of the original is.
 GUEST_IO_RESERVE_BYTES = 224 * MIB
 PAGE_CACHE_SHARE = 0.85
 # Below this a person only tries an experiment: it is cut to a few seconds a trial.
@@ -225,14 +225,15 @@ def _prepare_s(file_bytes: float, conditions: Conditions) -> float:
 
 
 def _io_vm_bytes(file: GroupFile, file_bytes: int, scale: float, conditions: Conditions) -> int:
-    """Give a guest its share of the original, and for what does not shrink (kernel, fio) a reserve."""
+    """Give a guest its share of the original, and beside its files at least what does not shrink (kernel, fio)."""
     wanted = (
         file_bytes / PAGE_CACHE_SHARE
         if file.vm_memory is None
         else _in_bytes(file.vm_memory, scale, conditions.node_memory_bytes)
     )
-    reserve = GUEST_IO_RESERVE_BYTES if scale < 1 or file.vm_memory is None else 0
-    return max(SMALLEST_VM_BYTES, math.ceil((wanted + reserve) / (16 * MIB)) * 16 * MIB)
+    if scale < 1 or file.vm_memory is None:
+        wanted = max(wanted, min(file_bytes, wanted) + GUEST_IO_RESERVE_BYTES)
+    return max(SMALLEST_VM_BYTES, math.ceil(wanted / (16 * MIB)) * 16 * MIB)
 
 
 def _scale_command(group: Group, file: GroupFile, conditions: Conditions) -> Group:
