@@ -171,6 +171,7 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     assert found["comparisons"]["cached_lost"]["value"] == 0
     assert found["arms"]["vm"]["cached_read_fraction"]["value"] == 1
     assert found["arms"]["vm"]["working_set_mean_bytes"]["value"] == pytest.approx(300 * MIB, rel=0.01)
+    assert found["arms"]["vm"]["held_needlessly_gib_s"] is None
 
 
 def test_what_several_instances_move_is_added_up(tmp_path):
