@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from freepage.analysis.doubts import NOT_ABOUT_RELEASES
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
@@ -21,7 +22,7 @@ from freepage.analysis.series import (
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
 from freepage.records import NODE, Arm, TrialStatus
-from freepage.report.numbers import show_interval
+from freepage.report.numbers import show_interval, show_value
 from freepage.units import GIB, format_duration
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
     title = _cpu_title(found["comparisons"]["extra_cpu_cores"], experiment)
     caption = (
         f"Experiment {experiment}: user, system and interrupt time of the whole host, per second between samples "
-        f"{run.manifest.interval_s:g} s apart, mean over repeats with their range."
+        f"{run.manifest.interval_s:g} s apart, mean over repeats with their range. How much VMs use themselves, which other work "
+        "on the host does not touch, is in the table of CPU."
     )
     spec = _lines(
         rows,
@@ -211,7 +213,8 @@ def _cpu_title(extra: dict[str, Any] | None, experiment: str) -> str:
         return f"CPU of the host while {experiment} runs"
     if extra["low"] is not None and extra["low"] <= 0 <= extra["high"]:
         return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
-    return f"VMs with FPR use {abs(extra['value']):.2f} cores {'more' if extra['value'] > 0 else 'less'} than without"
+    more = show_value(extra | {"value": abs(extra["value"])})
+    return f"VMs with FPR use {more} {'more' if extra['value'] > 0 else 'less'} than without"
 
 
 def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
@@ -337,7 +340,7 @@ def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:
     means = {arm: (e or {}).get("node_in_use_mean_bytes") for arm, e in arms.items()}
     fpr, vm = given.get(Arm.VM_FPR), given.get(Arm.VM)
     title = f"Node memory in use while {experiment} runs"
-    if fpr and vm:
+    if fpr and vm and found["kind"] not in NOT_ABOUT_RELEASES:
         if vm["value"] < 0.1 <= fpr["value"]:
             title = "Without FPR the host never gets it back; with FPR it does"
         elif fpr["value"] < 0.1:

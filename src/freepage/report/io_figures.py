@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.io import READS
@@ -36,7 +37,10 @@ def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -
         yOffset=alt.YOffset("arm:N", sort=arms),
         color=colour,
     )
-    x = alt.X("y:Q", title="throughput (MiB/s, logarithmic)", scale=alt.Scale(type="log", nice=True))
+    powers = _powers_of_ten(rows)
+    scale = alt.Scale(type="log", domain=[powers[0], powers[-1]])
+    axis = alt.Axis(values=powers, format=",")
+    x = alt.X("y:Q", title="throughput (MiB/s, logarithmic)", scale=scale, axis=axis)
     spans = base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(
         x=alt.X("low:Q", title="throughput (MiB/s, logarithmic)"), x2="high:Q"
     )
@@ -60,6 +64,13 @@ def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -
     )
     chart.pop("config", None)
     return chart
+
+
+def _powers_of_ten(rows: list[dict[str, Any]]) -> list[float]:
+    """Give the powers of ten that all values lie between; at least two."""
+    values = [row[key] for row in rows for key in ("low", "high", "device") if row[key]]
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [10.0**n for n in range(first, max(last, first + 1) + 1)]
 
 
 def _rows(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
