@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
 from freepage.records import NODE, SAMPLER, Arm, TrialStatus
+from freepage.scaling import TRY_SCALE
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
@@ -108,6 +109,18 @@ def _skipped_trials(findings: Findings) -> Doubt | None:
         "skipped-trials",
         f"{len(skipped)} of {len(findings.run.trials)} trials could not run here ({names}): {reasons}.",
         remedies or "The rest of the run stands.",
+        "all",
+    )
+
+
+def _only_tried(findings: Findings) -> Doubt | None:
+    scale = findings.run.manifest.scale
+    if scale >= TRY_SCALE:
+        return None
+    return Doubt(
+        "only-tried",
+        f"At scale {scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files.",
+        "Leave out --scale to measure.",
         "all",
     )
 
@@ -343,6 +356,7 @@ CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
     _skipped_trials,
     _missing_evidence,
     _emulation,
+    _only_tried,
     _few_trials,
     _swap,
     _same_page_merging,

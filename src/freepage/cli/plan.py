@@ -27,6 +27,7 @@ def execute(options: argparse.Namespace) -> int:
     accelerator = guess_accelerator(options.accel)
     prepared = prepare(build_request(options), accelerator.name, read_host_facts())
     _print_summary(prepared, accelerator)
+    print_left_out(prepared)
     _print_trials(prepared.trials)
     _print_schedules(prepared.trials)
     return 0
@@ -45,6 +46,11 @@ def _print_summary(prepared: Prepared, accelerator: Accelerator) -> None:
         f"{len(prepared.trials)} trials, about {format_duration(prepared.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(prepared.available_bytes)} available"
     )
+
+
+def print_left_out(prepared: Prepared) -> None:
+    if prepared.left_out:
+        print(f"only tried at this scale; left out: {', '.join(prepared.left_out)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:

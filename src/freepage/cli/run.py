@@ -39,6 +39,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
     """Refuse what can be seen to be wrong before anything is started, fetched or removed; give what carries its instances."""
+    from freepage.cli.plan import print_left_out
     from freepage.facts import read_host_facts
     from freepage.run import check_disk, prepare
     from freepage.store import check_folder
@@ -48,6 +49,7 @@ def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
     check_disk(prepared, folder)
+    print_left_out(prepared)
     return tuple({i.carrier for t in prepared.trials for i in t.instances})
 
 
