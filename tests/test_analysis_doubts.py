@@ -45,6 +45,12 @@ def test_a_clean_run_raises_none(run_folder):
     assert doubts_of(run_folder) == {}
 
 
+def test_a_try_is_called_one(run_folder):
+    manifest = json.loads((run_folder / "manifest.json").read_text())
+    (run_folder / "manifest.json").write_text(json.dumps(manifest | {"scale": 0.01}))
+    assert set(doubts_of(run_folder)) == {"only-tried"}
+
+
 def test_a_node_that_varies_more_than_fpr_saves_is_called_noisy(tmp_path):
     write_run(tmp_path / "run")
     node = iter([0.0, 0.9, -0.9])

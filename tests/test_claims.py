@@ -123,6 +123,14 @@ def test_samples_too_far_apart_do_not_decide_how_long_a_release_takes():
     assert "Samples 5 s apart are too coarse" in claim["reason"]
 
 
+def test_a_run_that_only_tried_an_experiment_decides_nothing():
+    tried = Conditions("kvm", 1.0, tried=True)
+    claim = decide_one("tracks-the-pod", estimate(0.2, unit="fraction", n=1), tried)
+    assert claim["decision"] == "not-decidable"
+    assert "only tried" in claim["reason"]
+    assert claim["numbers"][0]["value"] == 0.2
+
+
 def test_no_cached_case_is_lost_only_where_one_could_be():
     lost = {"comparisons.cached_lost": estimate(0.0, unit="cells")}
     none = {"arms.vm.cached_read_fraction": estimate(0.0, unit="fraction")}

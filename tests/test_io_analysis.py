@@ -11,7 +11,8 @@ from freepage.analysis.io import is_cached, measure_cells, parse_fio
 from freepage.analysis.results import build_results
 from freepage.plan import plan_trials
 from freepage.records import NODE, Action, Arm, EventLine, SampleLine, TrialRecord, TrialStatus
-from freepage.report.figures import draw_figures
+from freepage.report.figures import ARM_COLOURS, draw_figures
+from freepage.report.io_figures import throughput_spec
 from freepage.report.page import find_headlines
 from freepage.report.tables import build_tables
 from freepage.scaling import scale_study
@@ -119,7 +120,10 @@ def write_io_trial(writer, trial, speed, failing):
             p.name: {"rss_bytes": 200.0 * MIB, "cgroup_working_set_bytes": 300.0 * MIB + tick}
             for p in trial.instances
         }
-        writer.write_sample(SampleLine(float(tick), 0.0, {NODE: {"mem_total_bytes": 1.0}} | values))
+        node = {"mem_total_bytes": 1.0} | (
+            {"node_cgroup_usage_bytes": 1.0} if trial.node_memory_bytes else {}
+        )
+        writer.write_sample(SampleLine(float(tick), 0.0, {NODE: node} | values))
 
 
 CACHED = (900.0 * MIB, 0.0)
@@ -167,6 +171,21 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     assert found["comparisons"]["cached_lost"]["value"] == 0
     assert found["arms"]["vm"]["cached_read_fraction"]["value"] == 1
     assert found["arms"]["vm"]["working_set_mean_bytes"]["value"] == pytest.approx(300 * MIB, rel=0.01)
+    assert found["arms"]["vm"]["held_needlessly_gib_s"] is None
+
+
+def test_what_several_instances_move_is_added_up(tmp_path):
+    several = GUEST_IO.replace('file = "64MiB"', 'file = "64MiB"\ninstances = 3')
+    run = write_io_run(
+        tmp_path / "run", several, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED},
+        failing=[(Arm.VM, "cell/write/1")],
+    )  # fmt: skip
+    cells = measure_cells(next(t for t in run.trials if t.record.arm is Arm.POD and not t.record.repeat))
+    assert cells["read-1"].bytes_per_s == pytest.approx(3 * 900 * MIB)
+    assert cells["read-1"].device_bytes_per_s == pytest.approx(3 * DEVICE)
+    assert cells["read-1"].from_device == 0.0
+    failed = measure_cells(next(t for t in run.trials if t.record.arm is Arm.VM))["write-1"]
+    assert (failed.bytes_per_s, failed.reason) == (None, "fio ended with status 1: fio: no space")
 
 
 def test_a_run_of_fio_alone_puts_its_own_numbers_on_top(tmp_path):
@@ -228,6 +247,19 @@ def test_the_host_reads_from_its_cache_only_beside_vms_with_fpr(tmp_path):
     assert figure.title == "Beside VMs with FPR the host reads from its page cache; without FPR it does not"
     assert set(figure.arms) == {"vm", "vm-fpr", "baseline"}
     assert '"log"' in json.dumps(figure.spec)
+    memory = next(f for f in draw_figures(run, results) if f.id == "node-memory-host-io")
+    assert "of the cgroup that plays the node" in memory.caption
+
+
+def test_a_write_whose_device_was_not_measured_is_not_said_to_come_from_it(tmp_path):
+    run = write_io_run(
+        tmp_path / "run", GUEST_IO, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: CACHED},
+        failing=[(Arm.VM, "device/write/1")],
+    )  # fmt: skip
+    (rows,) = throughput_spec(build_results(run)["experiments"]["guest-io"], ARM_COLOURS)["datasets"].values()
+    said = {(row["cell"], row["arm"]): row["how"] for row in rows}
+    assert said["sequential write, 1 stream", "vm"] == "not known from where"
+    assert said["sequential write, 1 stream", "vm-fpr"] == "from the page cache"
 
 
 def test_cells_without_output_or_of_another_kind_are_empty(tmp_path):

@@ -69,6 +69,23 @@ def test_the_default_scale_fits_a_small_machine_and_the_articles_machine_gets_al
         assert fit_scale(read(name, "fit.duration=9h"), ARTICLE, 190 * GIB) == 1.0
 
 
+@pytest.mark.parametrize("name", builtin_studies())
+def test_no_built_in_study_takes_more_than_its_share_of_little_memory_by_default(name):
+    file = read(name)
+    available_bytes = 4 * GIB
+    tight = Conditions(node_memory_bytes=5 * GIB, cores=2, accelerator="tcg")
+    study = scale_study(file, fit_scale(file, tight, available_bytes), tight)
+    assert max(t.demand_bytes for t in plan_trials(study)) <= 0.6 * available_bytes
+    with pytest.raises(CapacityError, match="at its smallest scale") as caught:
+        fit_scale(file, tight, GIB)
+    assert "60 %" in caught.value.message or "50 %" in caught.value.message
+    assert "--scale" in str(caught.value.hint)
+
+
+def test_quick_runs_at_its_own_size_where_there_is_memory_for_it():
+    assert fit_scale(read("quick", "repeats=40"), SMALL, 22 * GIB) == 1.0
+
+
 def test_a_study_too_large_is_refused_with_sizes_and_a_scale_that_fits():
     file = read("cycle")
     with pytest.raises(CapacityError) as caught:

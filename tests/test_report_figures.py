@@ -125,8 +125,9 @@ def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
 
 def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
     _, results, figures = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
-    assert [d["id"] for d in results["doubts"]] == ["window-too-short"]
-    assert figures["release-cycle"].doubts == ("window-too-short",)
+    doubts = [(d["id"], d["experiment"]) for d in results["doubts"]]
+    assert doubts == [("window-too-short", "cycle"), ("window-too-short", "random")]
+    assert figures["release-cycle"].doubts == figures["release-random"].doubts == ("window-too-short",)
     assert figures["node-memory-cycle"].doubts == ()
 
 

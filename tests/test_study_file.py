@@ -78,6 +78,8 @@ def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_secon
         ('kind = "cycle"', 'kind = "cicle"', "'cycle'"),
         ('arms = ["vm", "vm-fpr"]', 'arms = "vm"', "write it as a list"),
         ('idle = "6s"', 'idle = "5s,7s,1s"', "use kind 'random'"),
+        ('idle = "6s"', 'idle = "6s"\nstart = "idle"', "kind 'cycle' has no 'start'"),
+        ('idle = "6s"', 'idle = "6s"\nnode_memory = "8GiB"', "kind 'cycle' has no 'node_memory'"),
         ('hold = "4s,12s,1s"\nidle = "4s"', 'hold = "0s"\nidle = "0s"', "cannot both be 0"),
     ],
 )
@@ -122,15 +124,35 @@ def test_an_experiment_can_have_groups_of_instances_that_differ():
         ('runtime = "2s"', 'size = "2MiB"', "line 15: kind 'fio' has no 'size'"),
         ('carrier = "pod"\n', "", "one [[experiment.group]] of kind 'fio', with carrier = 'pod'"),
         ('name = "memory"\n', 'carrier = "pod"\n', "uses memory on the arm"),
-        ('node_memory = "8GiB"', 'hold = "1s"', "no 'hold' of its own"),
+        (
+            'node_memory = "8GiB"',
+            'hold = "1s"',
+            "no 'hold' beside groups; an [[experiment.group]] may have it",
+        ),
         ('name = "memory"\n', 'name = "fio"\n', "same name"),
-        ('kind = "host-io"', 'kind = "churn"', "has no groups"),
+        (
+            'kind = "host-io"\nnode_memory = "8GiB"',
+            'kind = "churn"',
+            "needs an [[experiment.group]] of kind 'churn'",
+        ),
+        ('kind = "host-io"\nnode_memory = "8GiB"', 'kind = "random"', "file = \"auto\" needs kind 'host-io'"),
         ('node_memory = "8GiB"', 'arms = ["baseline"]', "'baseline' is no arm of a study"),
     ],
 )
 def test_impossible_groups_are_refused_with_what_is_wrong(before, after, words):
     assert before in HOST_IO
     assert words in complaint(HOST_IO.replace(before, after, 1))
+
+
+def test_any_kind_of_experiment_can_have_groups():
+    text = HOST_IO.replace('kind = "host-io"\nnode_memory = "8GiB"', 'kind = "random"').replace(
+        '"auto"', '"9MiB"'
+    )
+    (experiment,) = parse_study(text, "mine.toml").experiment
+    assert [(g.kind, g.carrier) for g in experiment.groups] == [("random", "arm"), ("fio", "pod")]
+    assert "no instance follows the arm" in complaint(
+        text.replace('"memory"\n', '"memory"\ncarrier = "vm"\n')
+    )
 
 
 def test_a_threshold_the_rule_has_not_is_refused_with_what_was_meant():

@@ -119,19 +119,31 @@ def _overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
 
 
 def fit_scale(file: StudyFile, conditions: Conditions, available_bytes: int) -> float:
-    """Find the largest scale, at most 1, whose memory and duration fit what the study's [fit] allows here."""
+    """Find the largest scale, at most 1, whose memory and duration fit what the study's [fit] allows here.
+
+    Raises CapacityError where not even the smallest scale fits that memory.
+    """
+    if file.scale is not None:
+        return file.scale
     memory = file.fit.memory
     kvm_s = file.fit.duration_kvm if conditions.accelerator == "kvm" else None
     longest_s = file.fit.duration if kvm_s is None else kvm_s
     budget_bytes = memory * available_bytes if memory <= 1 else float(memory)
-    if file.scale is not None:
-        return file.scale
-    return _largest_scale(
+    scale = _largest_scale(
         lambda scale: (
             _demand_bytes(file, scale, conditions) <= budget_bytes
             and _duration_s(file, scale, conditions) <= longest_s
         )
     )
+    needed_bytes = _demand_bytes(file, scale, conditions)
+    if needed_bytes > budget_bytes:
+        share = f" ({memory:.0%} of what is available)".replace("%", " %", 1) if memory <= 1 else ""
+        raise CapacityError(
+            f"even at its smallest scale the study needs {format_bytes(needed_bytes)}, and its [fit] memory allows "
+            f"{format_bytes(budget_bytes)}{share}",
+            hint=f"free some memory, or insist with --scale {scale:.2g}",
+        )
+    return scale
 
 
 def check_capacity(file: StudyFile, study: Study, conditions: Conditions, available_bytes: int) -> None:

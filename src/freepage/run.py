@@ -14,6 +14,7 @@ from freepage.records import RUN_SCHEMA, Arm, Manifest
 from freepage.scaling import TRY_SCALE, scale_study
 from freepage.store import plan_as_json, prepare_folder, write_json, write_manifest
 from freepage.study import Conditions, Study, read_study
+from freepage.study_file import name_of
 from freepage.trial import run_trial
 from freepage.units import format_bytes
 
@@ -41,13 +42,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that has been checked against the host: what will run, and what it needs."""
+    """A request that has been checked against the host: what will run, and what it needs.
+
+    left_out: names of experiments that are not run where a person only tries a study.
+    """
 
     study: Study
     study_text: str
     trials: list[Trial]
     conditions: Conditions
     available_bytes: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def planned_duration_s(self) -> float:
@@ -66,11 +71,12 @@ def prepare(
     is_given = nodes_are_given or request.node_memory_bytes is not None
     conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
-    if scale < TRY_SCALE and request.repeats is None:
-        file = _repeat(file, 1)
+    left_out: tuple[str, ...] = ()
+    if scale < TRY_SCALE:
+        file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
-    return Prepared(study, text, plan_trials(study), conditions, available_bytes)
+    return Prepared(study, text, plan_trials(study), conditions, available_bytes, left_out)
 
 
 async def run_study(
@@ -140,6 +146,14 @@ def _read_file(request: Request) -> tuple[StudyFile, str]:
 def _repeat(file: StudyFile, repeats: int) -> StudyFile:
     experiments = tuple(e.model_copy(update={"repeats": repeats}) for e in file.experiment)
     return file.model_copy(update={"experiment": experiments})
+
+
+def _first_of_each_kind(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
+    """Keep the first experiment of each kind, and name the others."""
+    firsts = {e.kind: e for e in reversed(file.experiment)}
+    kept = tuple(e for e in file.experiment if firsts[e.kind] is e)
+    left_out = tuple(name_of(e) for e in file.experiment if firsts[e.kind] is not e)
+    return file.model_copy(update={"experiment": kept}), left_out
 
 
 def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:

@@ -32,14 +32,14 @@ SMALLEST_BLOCK_BYTES = 4 * MIB
 GUEST_RESERVE_BYTES = 320 * MIB
 # Linux switches transparent huge pages off in machines with less than 512 MiB: they would be another kind of guest.
 SMALLEST_VM_BYTES = 640 * MIB
-# A guest needs this for its kernel and fio, however small its share of the original is.
+# A guest needs this beside its files, for its kernel and fio, however small its share of the original is.
 GUEST_IO_RESERVE_BYTES = 224 * MIB
 PAGE_CACHE_SHARE = 0.85
 # Below this a person only tries an experiment: it is cut to a few seconds a trial.
 TRY_SCALE = 0.015
 TRY_DURATION_S = 11.0
 TRY_BLOCK_BYTES = 512 * MIB
-TRY_LEAD_S = 5.0
+TRY_LEAD_S = 4.0
 TRY_SLOT_S = 3.0
 TRY_INTERVAL_S = 0.5
 TRY_RUNTIME_S = 0.5
@@ -82,10 +82,9 @@ def scale_experiment(
         duration_s=0.0,
         groups=tuple(scale_group(g, scale, conditions, experiment=file) for g in file.groups),
     )
-    if file.group:
+    if file.kind == "host-io":
         return _join_groups(experiment, file, scale, conditions, study.seed)
-    (group,) = experiment.groups
-    return replace(experiment, duration_s=group.duration_s, groups=(group,))
+    return replace(experiment, duration_s=max(g.after_s + g.duration_s for g in experiment.groups))
 
 
 def _arms_of(file: ExperimentFile, study: StudyFile) -> tuple[Arm, ...]:
@@ -226,14 +225,15 @@ def _prepare_s(file_bytes: float, conditions: Conditions) -> float:
 
 
 def _io_vm_bytes(file: GroupFile, file_bytes: int, scale: float, conditions: Conditions) -> int:
-    """Give a guest its share of the original, and for what does not shrink (kernel, fio) a reserve."""
+    """Give a guest its share of the original, and beside its files at least what does not shrink (kernel, fio)."""
     wanted = (
         file_bytes / PAGE_CACHE_SHARE
         if file.vm_memory is None
         else _in_bytes(file.vm_memory, scale, conditions.node_memory_bytes)
     )
-    reserve = GUEST_IO_RESERVE_BYTES if scale < 1 or file.vm_memory is None else 0
-    return max(SMALLEST_VM_BYTES, math.ceil((wanted + reserve) / (16 * MIB)) * 16 * MIB)
+    if scale < 1 or file.vm_memory is None:
+        wanted = max(wanted, min(file_bytes, wanted) + GUEST_IO_RESERVE_BYTES)
+    return max(SMALLEST_VM_BYTES, math.ceil(wanted / (16 * MIB)) * 16 * MIB)
 
 
 def _scale_command(group: Group, file: GroupFile, conditions: Conditions) -> Group:

@@ -31,12 +31,12 @@ CYCLIC = ("cycle", "burst")
 MEMORY = (*CYCLIC, "random", "churn")
 OPERATIONS: tuple[Operation, ...] = ("read", "randread", "write", "randwrite")
 _COMMON = {"kind", "name", "carrier", "instances", "cpus", "vm_memory", "after"}
-_MEMORY_KEYS = {"processes", "size", "hold", "idle", "start", "scan", "stride", "barriers"}
+_MEMORY_KEYS = {"processes", "size", "hold", "idle", "scan", "stride", "barriers"}
 _KEYS = {
     "cycle": _MEMORY_KEYS | {"slot", "iterations"},
     "burst": _MEMORY_KEYS | {"slot", "iterations"},
-    "random": _MEMORY_KEYS | {"duration"},
-    "churn": _MEMORY_KEYS | {"duration"},
+    "random": _MEMORY_KEYS | {"duration", "start"},
+    "churn": _MEMORY_KEYS | {"duration", "start"},
     "fio": {"file", "streams", "operations", "runtime", "filesystem"},
     "command": {"command", "folder", "programs", "data", "filesystem", "timeout", "period", "iterations"},
 }
@@ -57,7 +57,7 @@ THRESHOLDS = (
     "max_extra_cpu_cores_per_vm",
     "min_io_ratio",
 )
-_EXPERIMENT_KEYS = {"kind", "name", "title", "repeats", "arms", "node_memory", "group"}
+_EXPERIMENT_KEYS = {"kind", "name", "title", "repeats", "arms"}
 
 
 class Share(float):
@@ -207,12 +207,16 @@ class ExperimentFile(GroupFile):
 
     @model_validator(mode="after")
     def _check(self) -> ExperimentFile:
+        if self.group:
+            _check_groups(self)
+        elif self.kind != "host-io":
+            _check_group(self)
         if self.kind == "host-io":
             _check_host_io(self)
-        elif self.group:
-            raise ValueError(f"kind '{self.kind}' has no groups; kind 'host-io' has")
-        else:
-            _check_group(self)
+        elif any(g.file == "auto" for g in self.groups):
+            raise ValueError("file = \"auto\" needs kind 'host-io', which knows what VMs leave of the node")
+        if all(g.carrier != "arm" for g in self.groups):
+            raise ValueError("no instance follows the arm, so all arms would be alike; leave out the carrier")
         return self
 
 
@@ -236,13 +240,22 @@ def _check_memory(kind: str, size: SizeRange, hold: DurationRange, idle: Duratio
         raise ValueError(f"kind '{kind}' repeats one size, hold and idle; for ranges use kind 'random'")
 
 
-def _check_host_io(file: ExperimentFile) -> None:
-    stray = sorted(file.model_fields_set - _EXPERIMENT_KEYS)
+def _check_groups(file: ExperimentFile) -> None:
+    """Raise ValueError when groups cannot be told apart, or do not fit the experiment's kind."""
+    known = _EXPERIMENT_KEYS | {"group"} | ({"node_memory"} if file.kind == "host-io" else set())
+    stray = sorted(file.model_fields_set - known)
     if stray:
-        raise ValueError(f"kind 'host-io' has no '{stray[0]}' of its own; an [[experiment.group]] has")
+        raise ValueError(
+            f"kind '{file.kind}' has no '{stray[0]}' beside groups; an [[experiment.group]] may have it"
+        )
     names = [name_of(g) for g in file.group]
     if len(set(names)) < len(names):
         raise ValueError("two groups have the same name; give one of them another name")
+    if file.kind != "host-io" and file.workload not in {g.kind for g in file.group}:
+        raise ValueError(f"kind '{file.kind}' needs an [[experiment.group]] of kind '{file.workload}'")
+
+
+def _check_host_io(file: ExperimentFile) -> None:
     if not any(g.kind in MEMORY and g.carrier == "arm" for g in file.group):
         raise ValueError(
             "kind 'host-io' needs an [[experiment.group]] that uses memory on the arm (kind 'random')"

@@ -54,10 +54,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the run's numbers can decide: how guests were executed, and how far apart samples are."""
+    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it was but a try."""
 
     accelerator: str
     interval_s: float
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def _find(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Co
 
 def _why_undecidable(claim: Claim, experiment: Mapping[str, Any], conditions: Conditions) -> str:
     """Say why a number that was measured does not decide; "" where it does."""
+    if conditions.tried:
+        return "At this scale an experiment is only tried: blocks, files and times are too small."
     if claim.needs == "time" and conditions.accelerator != "kvm":
         return "Times, CPU and throughput under emulation are not those of hardware."
     if claim.finest_s is not None and conditions.interval_s > claim.finest_s:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
 from freepage.records import NODE, SAMPLER, Arm, TrialStatus
+from freepage.scaling import TRY_SCALE
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Findings:
 
 
 def find_doubts(findings: Findings) -> list[Doubt]:
-    """Give every doubt this run gives reason for."""
+    """Give every doubt this run gives reason for: those about all of it, then those about single experiments."""
     found = [check(findings) for check in CHECKS]
+    found += [check(findings, name) for check in CHECKS_OF_EXPERIMENTS for name in findings.estimates]
     return [doubt for doubt in found if doubt is not None]
 
 
@@ -111,6 +113,18 @@ def _skipped_trials(findings: Findings) -> Doubt | None:
     )
 
 
+def _only_tried(findings: Findings) -> Doubt | None:
+    scale = findings.run.manifest.scale
+    if scale >= TRY_SCALE:
+        return None
+    return Doubt(
+        "only-tried",
+        f"At scale {scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files.",
+        "Leave out --scale to measure.",
+        "all",
+    )
+
+
 def _few_trials(findings: Findings) -> Doubt | None:
     counts = {name: _fewest_trials(arms) for name, arms in findings.estimates.items()}
     few = [f"{name} ({n})" for name, n in counts.items() if n < LEAST_TRIALS]
@@ -138,23 +152,19 @@ def _missing_evidence(findings: Findings) -> Doubt | None:
     )
 
 
-def _inhibited(findings: Findings) -> Doubt | None:
-    for experiment, arms in findings.estimates.items():
-        given = arms.get(Arm.VM_FPR, {}).get("given_back_fraction")
-        active = any(
-            e.active
-            for t in findings.ok_trials()
-            if t.record.experiment == experiment
-            for e in t.record.evidence
+def _inhibited(findings: Findings, experiment: str) -> Doubt | None:
+    given = findings.estimates[experiment].get(Arm.VM_FPR, {}).get("given_back_fraction")
+    active = any(
+        e.active for t in findings.ok_trials() if t.record.experiment == experiment for e in t.record.evidence
+    )
+    if given is not None and given.value < 0.1 and active:
+        return Doubt(
+            "inhibited",
+            f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
+            "Likely causes: VFIO devices, locked memory (mem-lock), page poisoning in the guest, 1 GiB huge pages.",
+            "memory",
+            experiment,
         )
-        if given is not None and given.value < 0.1 and active:
-            return Doubt(
-                "inhibited",
-                f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
-                "Likely causes: VFIO devices, locked memory (mem-lock), page poisoning in the guest, 1 GiB huge pages.",
-                "memory",
-                experiment,
-            )
     return None
 
 
@@ -227,60 +237,56 @@ def _steps_late(findings: Findings) -> Doubt | None:
     )
 
 
-def _window_too_short(findings: Findings) -> Doubt | None:
-    for experiment, arms in findings.estimates.items():
-        fpr = arms.get(Arm.VM_FPR, {})
-        given = fpr.get("given_back_fraction")
-        kind = findings.kind_of(experiment)
-        if (
-            kind not in NOT_ABOUT_RELEASES
-            and given is not None
-            and given.value > 0.3
-            and fpr.get("release_t90_s") is None
-        ):
-            reached, all_ = (_total(findings, experiment, key) for key in ("release_t90_count", "releases"))
-            return Doubt(
-                "window-too-short",
-                f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again, so "
-                "there is no time for it.",
-                f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
-                "example in fragments too small to report.",
-                "memory",
-                experiment,
-            )
+def _window_too_short(findings: Findings, experiment: str) -> Doubt | None:
+    fpr = findings.estimates[experiment].get(Arm.VM_FPR, {})
+    given = fpr.get("given_back_fraction")
+    kind = findings.kind_of(experiment)
+    if (
+        kind not in NOT_ABOUT_RELEASES
+        and given is not None
+        and given.value > 0.3
+        and fpr.get("release_t90_s") is None
+    ):
+        reached, all_ = (_total(findings, experiment, key) for key in ("release_t90_count", "releases"))
+        return Doubt(
+            "window-too-short",
+            f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again, so "
+            "there is no time for it.",
+            f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
+            "example in fragments too small to report.",
+            "memory",
+            experiment,
+        )
     return None
 
 
-def _noisy_node(findings: Findings) -> Doubt | None:
-    for experiment, comparisons in findings.comparisons.items():
-        saved = comparisons.get("saved_mean_bytes")
-        if findings.kind_of(experiment) in NOT_ABOUT_MEMORY:
-            continue
-        if saved is None or saved.low is None or saved.high is None or not saved.low < 0 < saved.high:
-            continue
-        if saved.value > 0:
-            return Doubt(
-                "noisy-node",
-                f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
-                f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
-                "of the instances, from which memory given back is computed, has no such noise.",
-                "Stop other work on the host, use --node-memory, or more --repeats.",
-                "node",
-                experiment,
-            )
-    return None
+def _noisy_node(findings: Findings, experiment: str) -> Doubt | None:
+    saved = findings.comparisons[experiment].get("saved_mean_bytes")
+    if findings.kind_of(experiment) in NOT_ABOUT_MEMORY or saved is None or saved.low is None:
+        return None
+    if not saved.low < 0 < saved.value:
+        return None
+    return Doubt(
+        "noisy-node",
+        f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
+        f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
+        "of the instances, from which memory given back is computed, has no such noise.",
+        "Stop other work on the host, use --node-memory, or more --repeats.",
+        "node",
+        experiment,
+    )
 
 
-def _different_schedules(findings: Findings) -> Doubt | None:
-    for experiment in findings.estimates:
-        mine = [t.schedules for t in findings.ok_trials() if t.record.experiment == experiment]
-        if any(not _is_subset(schedules, max(mine, key=len)) for schedules in mine):
-            return Doubt(
-                "schedules-differ",
-                f"Not all trials of {experiment} followed the same schedules, so its arms cannot be compared.",
-                "Run the study again as a whole.",
-                "all",
-            )
+def _different_schedules(findings: Findings, experiment: str) -> Doubt | None:
+    mine = [t.schedules for t in findings.ok_trials() if t.record.experiment == experiment]
+    if any(not _is_subset(schedules, max(mine, key=len)) for schedules in mine):
+        return Doubt(
+            "schedules-differ",
+            f"Not all trials of {experiment} followed the same schedules, so its arms cannot be compared.",
+            "Run the study again as a whole.",
+            "all",
+            experiment,
+        )
     return None
 
 
@@ -289,40 +295,39 @@ def _is_subset(some: Mapping[str, object], all_: Mapping[str, object]) -> bool:
     return all(all_.get(name) == schedules for name, schedules in some.items())
 
 
-def _different_thp(findings: Findings) -> Doubt | None:
+def _different_thp(findings: Findings, experiment: str) -> Doubt | None:
     """Huge pages change both what a fault costs and what can be given back."""
-    for experiment in findings.estimates:
-        seen = {
-            (e.guest_thp, e.host_thp)
-            for t in findings.ok_trials()
-            if t.record.experiment == experiment and t.record.arm is not Arm.POD
-            for e in t.record.evidence
-            if e.is_of_vm
-        }
-        if len(seen) > 1:
-            words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
-            return Doubt(
-                "thp-differs",
-                f"Transparent huge pages were not set alike in all VMs of {experiment}: {words}.",
-                "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
-                "all",
-            )
+    seen = {
+        (e.guest_thp, e.host_thp)
+        for t in findings.ok_trials()
+        if t.record.experiment == experiment and t.record.arm is not Arm.POD
+        for e in t.record.evidence
+        if e.is_of_vm
+    }
+    if len(seen) > 1:
+        words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
+        return Doubt(
+            "thp-differs",
+            f"Transparent huge pages were not set alike in all VMs of {experiment}: {words}.",
+            "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
+            "all",
+            experiment,
+        )
     return None
 
 
-def _baseline_drift(findings: Findings) -> Doubt | None:
-    for experiment in findings.estimates:
-        mine = [t.record.id for t in findings.ok_trials() if t.record.experiment == experiment]
-        baselines = [b for i in mine if (b := findings.values[i].get("baseline_bytes")) is not None]
-        if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
-            return Doubt(
-                "baseline-drift",
-                f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
-                f"before trials of {experiment} started.",
-                "Stop other work on the host, or use --node-memory, which counts nothing else.",
-                "node",
-                experiment,
-            )
+def _baseline_drift(findings: Findings, experiment: str) -> Doubt | None:
+    mine = [t.record.id for t in findings.ok_trials() if t.record.experiment == experiment]
+    baselines = [b for i in mine if (b := findings.values[i].get("baseline_bytes")) is not None]
+    if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
+        return Doubt(
+            "baseline-drift",
+            f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
+            f"before trials of {experiment} started.",
+            "Stop other work on the host, or use --node-memory, which counts nothing else.",
+            "node",
+            experiment,
+        )
     return None
 
 
@@ -349,18 +354,21 @@ def _growth(trial: TrialData, entity: str, metric: str) -> float:
 CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
     _failed_trials,
     _skipped_trials,
-    _inhibited,
     _missing_evidence,
     _emulation,
+    _only_tried,
     _few_trials,
-    _different_schedules,
-    _different_thp,
-    _window_too_short,
-    _noisy_node,
     _swap,
     _same_page_merging,
     _steal,
     _steps_late,
     _sampler_late,
+)
+CHECKS_OF_EXPERIMENTS: tuple[Callable[[Findings, str], Doubt | None], ...] = (
+    _inhibited,
+    _different_schedules,
+    _different_thp,
+    _window_too_short,
+    _noisy_node,
     _baseline_drift,
 )

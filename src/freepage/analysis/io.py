@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from freepage.fio import BLOCK_BYTES, CELL, DEVICE
 from freepage.records import Action, Arm, TrialStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from freepage.store import TrialData
 
@@ -51,10 +51,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class FioSaid:
-    """What one fio measured: bytes moved in its direction, and per second, all its jobs together."""
+    """What fio measured: bytes moved in its direction, and per second, and bytes read from devices meanwhile, if known."""
 
     io_bytes: float
     bytes_per_s: float
+    read_bytes: float | None = None
 
 
 def is_cached(
@@ -81,54 +82,71 @@ def parse_fio(text: str, operation: str) -> FioSaid | None:
 
 
 def measure_cells(trial: TrialData) -> Cells:
-    """Give every cell of a trial by its id, such as "randread-7"; those of a trial that did not end well are empty."""
+    """Give every cell of a trial by its id, such as "randread-7"; those of a trial that did not end well are empty.
+
+    Instances that run side by side are added up; a cell that one of them lacks is empty.
+    """
     device: dict[str, float | None] = {}
     cells: Cells = {}
-    for phase, operation, streams, instance, process, index in _runs(trial):
-        said, reason, read_bytes = _read_run(trial, operation, instance, process, index)
+    for (phase, operation, streams), runs in _runs(trial).items():
+        said, reason = _add_up([_read_run(trial, operation, *run) for run in runs])
         name = f"{operation}-{streams}"
+        speed = None if said is None else said.bytes_per_s
         if phase == DEVICE:
-            device[name] = None if said is None else said.bytes_per_s
+            device[name] = speed
             continue
         share = None
-        if said is not None and said.io_bytes > 0 and read_bytes is not None and operation in READS:
-            share = read_bytes / said.io_bytes
-        speed = None if said is None else said.bytes_per_s
+        if said is not None and said.io_bytes > 0 and said.read_bytes is not None and operation in READS:
+            share = said.read_bytes / said.io_bytes
         cells[name] = Cell(operation, streams, speed, device.get(name), share, reason)
     return cells
 
 
-def _runs(trial: TrialData) -> Iterator[tuple[str, str, int, str, int, int]]:
-    """Give every fio of a trial that measures: its phase, operation, streams, instance, process and index."""
+def _runs(trial: TrialData) -> dict[tuple[str, str, int], list[tuple[str, int, int]]]:
+    """Give every fio of a trial that measures, as instance, process and index, by its phase, operation and streams."""
+    runs: dict[tuple[str, str, int], list[tuple[str, int, int]]] = {}
     for instance, processes in trial.schedules.items():
         for process in processes:
             for index, step in enumerate(process.steps):
                 words = step.label.split("/")
                 if step.action is Action.RUN and words[0] in {DEVICE, CELL}:
-                    yield words[0], words[1], int(words[2]), instance, process.process, index
+                    key = (words[0], words[1], int(words[2]))
+                    runs.setdefault(key, []).append((instance, process.process, index))
+    return runs
+
+
+def _add_up(found: Sequence[tuple[FioSaid | None, str | None]]) -> tuple[FioSaid | None, str | None]:
+    """Add up what instances said side by side, or give the first reason why one said nothing."""
+    said = [one for one, _ in found if one is not None]
+    if len(said) < len(found):
+        return None, next(reason for one, reason in found if one is None)
+    read = [one.read_bytes for one in said if one.read_bytes is not None]
+    read_bytes = sum(read) if len(read) == len(said) else None
+    return FioSaid(sum(s.io_bytes for s in said), sum(s.bytes_per_s for s in said), read_bytes), None
 
 
 def _read_run(
     trial: TrialData, operation: str, instance: str, process: int, index: int
-) -> tuple[FioSaid | None, str | None, float | None]:
-    """Give what a fio said, or why there is nothing, and the bytes it read from devices."""
+) -> tuple[FioSaid | None, str | None]:
+    """Give what a fio said, or why there is nothing."""
     import polars as pl
 
     if trial.record.status is not TrialStatus.OK:
-        return None, trial.record.error or f"the trial is {trial.record.status}", None
+        return None, trial.record.error or f"the trial is {trial.record.status}"
     rows = trial.events.filter(
         (pl.col("instance") == instance) & (pl.col("process") == process) & (pl.col("index") == index)
     ).to_dicts()
     if not rows:
-        return None, "fio was not run", None
+        return None, "fio was not run"
     event = rows[0]
     if not event["ok"]:
         said = (trial.read_output(instance, process, index, "err") or "").strip().splitlines()
-        return None, ": ".join([f"fio {event['error']}", *said[-1:]]), None
+        return None, ": ".join([f"fio {event['error']}", *said[-1:]])
     found = parse_fio(trial.read_output(instance, process, index) or "", operation)
-    reason = None if found else "what fio wrote is not its JSON"
+    if found is None:
+        return None, "what fio wrote is not its JSON"
     read_bytes = event.get("read_bytes")
-    return found, reason, None if read_bytes is None else float(read_bytes)
+    return replace(found, read_bytes=None if read_bytes is None else float(read_bytes)), None
 
 
 def measure_io(trial: TrialData) -> dict[str, float | None]:
@@ -139,7 +157,7 @@ def measure_io(trial: TrialData) -> dict[str, float | None]:
     known = [c.cached for c in measure_cells(trial).values() if c.operation in READS and c.cached is not None]
     series = [
         metric_series(trial, name, "cgroup_working_set_bytes").between(0, trial.record.planned_duration_s)
-        for name in {run[3] for run in _runs(trial)}
+        for name in {run[0] for runs in _runs(trial).values() for run in runs}
     ]
     means, peaks = [s.mean() for s in series], [s.maximum() for s in series]
     return dict(zip(keys, (fmean(known) if known else None, _sum(means), _sum(peaks)), strict=True))

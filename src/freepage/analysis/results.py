@@ -15,6 +15,7 @@ from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Weights, decide
 from freepage.records import Arm, TrialStatus
+from freepage.scaling import TRY_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,11 +96,16 @@ def build_results(run: Run) -> dict[str, Any]:
         "finished_at": run.manifest.finished_at,
         "verdict": verdict.as_json(),
         "doubts": [d.as_json() for d in doubts],
-        "claims": decide_claims(experiments, Conditions(run.manifest.accelerator, run.manifest.interval_s)),
+        "claims": decide_claims(experiments, _conditions(run)),
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
         "experiments": experiments,
         "prometheus": describe_prometheus(run),
     }
+
+
+def _conditions(run: Run) -> Conditions:
+    manifest = run.manifest
+    return Conditions(manifest.accelerator, manifest.interval_s, tried=manifest.scale < TRY_SCALE)
 
 
 def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:

@@ -189,9 +189,14 @@ def _measure_allocations(trial: TrialData) -> dict[str, float | None]:
 
 
 def _measure_excess(trial: TrialData) -> dict[str, float | None]:
-    """Memory kept though nobody asked for it: resident - idle footprint - held, integrated over the trial."""
+    """Memory kept though nobody asked for it: resident - idle footprint - held, integrated over the trial.
+
+    What programs use is not known, so instances that run some are left out.
+    """
     total: float | None = None
     for instance in instances_of(trial):
+        if any(step.action is Action.RUN for p in trial.schedules[instance] for step in p.steps):
+            continue
         resident = resident_series(trial, instance).known()
         during = resident.between(0, trial.record.planned_duration_s)
         if len(during.t_s) < 2:

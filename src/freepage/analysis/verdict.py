@@ -30,6 +30,10 @@ DEFAULT_RULE = {
 }
 # How many times as fast I/O on the host must be beside VMs with FPR to be named in the answer.
 WORTH_NAMING = Bounds(at_least=1.1)
+_SHORT_OF = {
+    Side.BEYOND: "which does not meet the rule",
+    Side.BOTH: "on both sides of the threshold",
+}
 SWITCH_OFF = (
     'For the exceptions, set the annotation kubevirt.io/free-page-reporting-disabled: "true" (in QEMU: free-page-reporting=off) '
     "and restart them."
@@ -182,9 +186,9 @@ def _memory_reasons(weights: Weights, limits: Mapping[str, float]) -> Iterator[s
     if without is not None:
         yield f"VMs without FPR gave back {_percent(without)}."
     for other in weights.others:
-        if other.given_back is not None and _judge_memory(other.given_back, limits) is not Side.WITHIN:
-            interval = _interval(other.given_back)
-            yield f"In {other.experiment} they gave back {interval}, which does not meet the rule."
+        side = None if other.given_back is None else _judge_memory(other.given_back, limits)
+        if other.given_back is not None and side in _SHORT_OF:
+            yield f"In {other.experiment} they gave back {_interval(other.given_back)}, {_SHORT_OF[side]}."
 
 
 def _sentence(answer: Answer, weights: Weights) -> str:

@@ -48,6 +48,7 @@ async def _plan_for_cluster(options: argparse.Namespace) -> int:
 
 def _print_plan(prepared: Prepared, execution: str) -> None:
     _print_summary(prepared, execution)
+    print_left_out(prepared)
     _print_trials(prepared.trials)
     _print_schedules(prepared.trials)
 
@@ -63,6 +64,11 @@ def _print_summary(prepared: Prepared, execution: str) -> None:
         f"{len(prepared.trials)} trials, about {format_duration(prepared.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(prepared.available_bytes)} available"
     )
+
+
+def print_left_out(prepared: Prepared) -> None:
+    if prepared.left_out:
+        print(f"only tried at this scale; left out: {', '.join(prepared.left_out)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:

@@ -53,6 +53,7 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
         asyncio.run(check_now(options))
     if options.target == "cluster":
         return open_cluster_place(options)
+    from freepage.cli.plan import print_left_out
     from freepage.facts import read_host_facts
     from freepage.plan import check_disk
     from freepage.run import prepare
@@ -61,6 +62,7 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
     check_disk(prepared.trials, folder)
+    print_left_out(prepared)
     return open_local_place(options, prepared.trials)
 
 

@@ -25,7 +25,7 @@ COLUMNS = {
     "90 % back": "release_t90_s",
     "node mean": "node_in_use_mean_bytes",
     "node peak": "node_in_use_max_bytes",
-    "first alloc": "alloc_first_s",
+    "1st alloc": "alloc_first_s",
     "later": "alloc_rest_s",
 }
 # What is shown of experiments that are about something else than memory given back.
@@ -35,7 +35,13 @@ _CPU_COLUMNS = {
     "main loop": "main_loop_cpu_s",
     "host": "node_cpu_cores",
     "host peak": "node_cpu_peak_cores",
-    "node mean": "node_in_use_mean_bytes",
+}
+_BURST_COLUMNS = {
+    "instances": "instance_cpu_cores",
+    "alloc peak": "cpu_alloc_peak_cores",
+    "free peak": "cpu_release_peak_cores",
+    "skew max": "start_skew_max_s",
+    "skew 99 %": "start_skew_p99_s",
 }
 _IO_COLUMNS = {
     "reads cached": "cached_read_fraction",
@@ -45,7 +51,7 @@ _IO_COLUMNS = {
 }
 COLUMNS_OF = {
     "churn": _CPU_COLUMNS,
-    "burst": _CPU_COLUMNS | {"skew 99 %": "start_skew_p99_s"},
+    "burst": _BURST_COLUMNS,
     "guest-io": _IO_COLUMNS,
     "host-io": _IO_COLUMNS,
     "command": {"ran for": "command_s", "failed": "command_failures", "node mean": "node_in_use_mean_bytes"},
@@ -150,7 +156,7 @@ def _print_experiment(
     table = RichTable(
         title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
     )
-    table.add_column("arm")
+    table.add_column("arm", no_wrap=True)
     for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm, estimates in arms.items():

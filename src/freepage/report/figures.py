@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from freepage.analysis.doubts import NOT_ABOUT_RELEASES
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
     busy_cores_series,
     demand_steps,
+    metric_series,
     node_in_use_series,
     resample,
     sample_steps,
 )
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
-from freepage.records import Arm, TrialStatus
-from freepage.report.numbers import show_interval
+from freepage.records import NODE, Arm, TrialStatus
+from freepage.report.numbers import show_interval, show_value
 from freepage.units import GIB, format_duration
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ ARM_WORDS = {
 DEMAND = "held by the workload"
 PREDICTED = "predicted from the kernel's pace"
 DEVICE = "the device itself"
+IN_USE = "total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free)"
+IN_USE_OF_CGROUP = "usage − page cache + shared memory − reclaimable of the cgroup that plays the node"
 REFERENCE_COLOUR = "#8a8f98"
 RELEASE_SECONDS = 40.0
 
@@ -163,7 +167,8 @@ def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | Non
     title = _cpu_title(found["comparisons"]["extra_cpu_cores"], experiment)
     caption = (
         f"Experiment {experiment}: user, system and interrupt time of the whole host, per second between samples "
-        f"{run.manifest.interval_s:g} s apart, mean over repeats with their range."
+        f"{run.manifest.interval_s:g} s apart, mean over repeats with their range. How much VMs use themselves, which other work "
+        "on the host does not touch, is in the table of CPU."
     )
     spec = _lines(
         rows,
@@ -195,7 +200,7 @@ def draw_throughput(run: Run, results: dict[str, Any], experiment: str) -> Figur
     title = throughput_title(found, experiment)
     caption = (
         f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
-        "cache; hollow: from the device; the grey tick is what the device itself gave, by direct I/O."
+        "cache; hollow: from the device, or not known; the grey tick is what the device itself gave, by direct I/O."
     )
     doubts = _touching(results, "time", experiment) if found["kind"] == "guest-io" else ()
     return Figure(f"throughput-{experiment}", title, caption, f"{title}. {caption}", spec, DEVICE, doubts)
@@ -213,7 +218,8 @@ def _cpu_title(extra: dict[str, Any] | None, experiment: str) -> str:
         return f"CPU of the host while {experiment} runs"
     if extra["low"] is not None and extra["low"] <= 0 <= extra["high"]:
         return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
-    return f"VMs with FPR use {abs(extra['value']):.2f} cores {'more' if extra['value'] > 0 else 'less'} than without"
+    more = show_value(extra | {"value": abs(extra["value"])})
+    return f"VMs with FPR use {more} {'more' if extra['value'] > 0 else 'less'} than without"
 
 
 def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
@@ -339,7 +345,7 @@ def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:
     means = {arm: (e or {}).get("node_in_use_mean_bytes") for arm, e in arms.items()}
     fpr, vm = given.get(Arm.VM_FPR), given.get(Arm.VM)
     title = f"Node memory in use while {experiment} runs"
-    if fpr and vm:
+    if fpr and vm and found["kind"] not in NOT_ABOUT_RELEASES:
         if vm["value"] < 0.1 <= fpr["value"]:
             title = "Without FPR the host never gets it back; with FPR it does"
         elif fpr["value"] < 0.1:
@@ -357,8 +363,9 @@ def _node_caption(experiment: str, trials: list[TrialData], reference: str) -> s
     repeats = len({t.record.repeat for t in trials})
     range_words = " The band spans the repeats." if repeats > 1 else ""
     line_words = " The thin grey line is what the schedules hold." if reference else ""
+    is_cgroup = len(metric_series(trials[0], NODE, "node_cgroup_usage_bytes").t_s) > 0
     return (
-        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free), "
+        f"Experiment {experiment}, {repeats} repeat{'s' if repeats > 1 else ''}: {IN_USE_OF_CGROUP if is_cgroup else IN_USE}, "
         f"above what was in use before the trial.{range_words}{line_words}"
     )
 

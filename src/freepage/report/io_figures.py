@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.io import READS
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 18
 CACHED = "from the page cache"
 NOT_CACHED = "from the device"
+NOT_KNOWN = "not known from where"
+HOW = {True: CACHED, False: NOT_CACHED, None: NOT_KNOWN}
 
 
 def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -> dict[str, Any] | None:
@@ -34,7 +37,10 @@ def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -
         yOffset=alt.YOffset("arm:N", sort=arms),
         color=colour,
     )
-    x = alt.X("y:Q", title="throughput (MiB/s, logarithmic)", scale=alt.Scale(type="log", nice=True))
+    powers = _powers_of_ten(rows)
+    scale = alt.Scale(type="log", domain=[powers[0], powers[-1]])
+    axis = alt.Axis(values=powers, format=",")
+    x = alt.X("y:Q", title="throughput (MiB/s, logarithmic)", scale=scale, axis=axis)
     spans = base.mark_rule(strokeWidth=1.5, opacity=0.5).encode(
         x=alt.X("low:Q", title="throughput (MiB/s, logarithmic)"), x2="high:Q"
     )
@@ -60,6 +66,13 @@ def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -
     return chart
 
 
+def _powers_of_ten(rows: list[dict[str, Any]]) -> list[float]:
+    """Give the powers of ten that all values lie between; at least two."""
+    values = [row[key] for row in rows for key in ("low", "high", "device") if row[key]]
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [10.0**n for n in range(first, max(last, first + 1) + 1)]
+
+
 def _rows(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for arm, found in cell["arms"].items():
@@ -76,7 +89,7 @@ def _rows(cell: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "low": _mib(low),
                 "high": _mib(high),
                 "device": _mib(device["value"]) if device else None,
-                "how": CACHED if found["cached"] else NOT_CACHED,
+                "how": HOW[found["cached"]],
             }
         )
     return rows

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MISSING = "–"
+SMALL = 0.1
 
 # Unit in results.json: (factor, decimals, what stands behind the number).
 _SHOWN = {
@@ -32,8 +33,9 @@ def show_value(estimate: Mapping[str, Any] | None) -> str:
         return MISSING
     if estimate["unit"] == "bytes/s":
         return f"{format_bytes(estimate['value'])}/s"
-    factor, decimals, unit = _SHOWN[estimate["unit"]]
-    return f"{_number(estimate['value'] * factor, decimals)}{unit}"
+    factor, _, unit = _SHOWN[estimate["unit"]]
+    text = _number(estimate["value"] * factor, _decimals(estimate))
+    return f"{text}{unit.removesuffix('s') if (text, unit) == ('1', ' cells') else unit}"
 
 
 def show_interval(estimate: Mapping[str, Any] | None) -> str:
@@ -42,8 +44,15 @@ def show_interval(estimate: Mapping[str, Any] | None) -> str:
         return ""
     if estimate["unit"] == "bytes/s":
         return f"{format_bytes(max(estimate['low'], 0))} to {format_bytes(estimate['high'])}"
-    factor, decimals, _ = _SHOWN[estimate["unit"]]
+    factor, decimals = _SHOWN[estimate["unit"]][0], _decimals(estimate)
     return f"{_number(estimate['low'] * factor, decimals)} to {_number(estimate['high'] * factor, decimals)}"
+
+
+def _decimals(estimate: Mapping[str, Any]) -> int:
+    """Give one more decimal to times and CPU that would hardly show otherwise, such as a skew of 11 ms."""
+    decimals = _SHOWN[estimate["unit"]][1]
+    sizes = [abs(v) for v in (estimate["value"], estimate["low"], estimate["high"]) if v is not None]
+    return decimals + 1 if estimate["unit"] in {"s", "cores"} and 0 < max(sizes) < SMALL else decimals
 
 
 def _number(value: float, decimals: int) -> str:
