@@ -380,8 +380,9 @@ def test_podman_pushes_what_it_has_pulled_and_says_what_became_of_it(tmp_path, l
 
 def test_what_the_program_says_is_shown(layout, programs):
     pretend(programs, "skopeo", "echo unauthorized: access denied >&2; exit 1")
-    with pytest.raises(HostError, match="unauthorized: access denied"):
+    with pytest.raises(HostError, match="unauthorized: access denied") as caught:
         push_image(layout, REFERENCE, insecure=False)
+    assert "log in with skopeo" in caught.value.hint
 
 
 @pytest.mark.usefixtures("programs")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from freepage.image.reference import Reference
 
 PULLED = "IMAGE-ID"
+_HINT = "log in with {program} itself; --insecure takes a registry without TLS or a valid certificate"
 
 
 @dataclass(frozen=True)
@@ -93,5 +94,5 @@ def _run(command: list[str]) -> str:
     outcome = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if outcome.returncode != 0:
         said = (outcome.stderr or outcome.stdout).strip()[-2000:]
-        raise HostError(f"{shlex.join(command)} failed:\n{said}")
+        raise HostError(f"{shlex.join(command)} failed:\n{said}", hint=_HINT.format(program=command[0]))
     return (outcome.stdout.strip().splitlines() or [""])[-1]
