@@ -1,4 +1,4 @@
-"""Running coroutines side by side."""
+"""Running coroutines side by side, and to their end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from freepage.errors import FreepageError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
 T = TypeVar("T")
 
@@ -16,17 +16,32 @@ T = TypeVar("T")
 async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
     """Run coroutines side by side and give their results in order.
 
-    The first FreepageError cancels the rest and is raised as itself.
+    The first error cancels the rest and is raised once they have cleaned up.
     """
+    tasks = [asyncio.create_task(w) for w in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(w) for w in work]
-    except BaseExceptionGroup as errors:
-        ours = errors.subgroup(FreepageError)
-        raise (_first(ours) if ours else errors) from errors
-    return [t.result() for t in tasks]
+        await _wait_for_first_error(tasks)
+    finally:
+        # Not a TaskGroup, which in Python 3.11 forgets a cancellation that comes while the rest cleans up.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+async def _wait_for_first_error(tasks: Sequence[asyncio.Task[T]]) -> None:
+    """Wait until all have their results; raise the first error, one of ours before others that came with it."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION) if tasks else (set(), None)
+    errors = [e for e in (t.exception() for t in done if not t.cancelled()) if e is not None]
+    if errors:
+        raise next((e for e in errors if isinstance(e, FreepageError)), errors[0])
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Do something to its end even when cancelled, which is raised after it; a second cancellation ends it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
