@@ -14,6 +14,7 @@ from freepage.cluster.leftovers import ALIVE, find_remains, remove_remains, wait
 from freepage.cluster.manifests import build_labels, build_owner_reference
 from freepage.cluster.owner import build_owner, open_owner
 from freepage.cluster.resources import CONFIG_MAPS, MACHINE_INSTANCES, PODS, RUN_LABEL, SECRETS, dig
+from freepage.errors import HostError
 
 
 def add_pod(cluster, run, name, owned_by=None, **metadata):
@@ -75,6 +76,60 @@ async def test_a_run_that_is_interrupted_is_removed_as_well():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert names_left(cluster) == []
+
+
+async def test_an_owner_whose_creation_was_interrupted_is_not_left(monkeypatch):
+    cluster = FakeCluster()
+    create, created = cluster.create, asyncio.Event()
+
+    async def answer_late(*args, **options):
+        await create(*args, **options)
+        created.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(cluster, "create", answer_late)
+    task = asyncio.create_task(anext(open_owner(cluster, "bench", "r1").gen))
+    await created.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names_left(cluster) == []
+
+
+async def test_a_run_that_is_interrupted_twice_is_removed_as_well(monkeypatch):
+    cluster = FakeCluster()
+    delete, opened, removing = cluster.delete, asyncio.Event(), asyncio.Event()
+
+    async def delete_slowly(*args, **options):
+        removing.set()
+        await asyncio.sleep(0.1)
+        await delete(*args, **options)
+
+    monkeypatch.setattr(cluster, "delete", delete_slowly)
+
+    async def run():
+        async with open_owner(cluster, "bench", "r1"):
+            opened.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(run())
+    for step in (opened, removing):
+        await step.wait()
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names_left(cluster) == []
+
+
+async def test_what_ended_a_run_is_said_although_it_cannot_be_removed_either():
+    cluster = FakeCluster()
+    cluster.forbidden.add(("delete", "configmaps"))
+    with pytest.raises(
+        ClusterError, match=r"no node left; and then run r1 could not be removed: .*"
+    ) as caught:
+        async with open_owner(cluster, "bench", "r1"):
+            raise HostError("no node left")
+    assert caught.value.hint
 
 
 async def test_a_name_that_is_taken_is_never_taken_over():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from freepage.cluster.errors import ClusterError, ExistsError
+from freepage.aio import finish
+from freepage.cluster.errors import ClusterError, ExistsError, UnreachableError
 from freepage.cluster.leftovers import ALIVE, OWNER_ROLE, wait_until_gone
 from freepage.cluster.manifests import build_labels
 from freepage.cluster.resources import CONFIG_MAPS, name_of
+from freepage.errors import FreepageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,12 +31,16 @@ def build_owner(run: str, namespace: str) -> Object:
         "apiVersion": CONFIG_MAPS.api_version,
         "kind": CONFIG_MAPS.kind,
         "metadata": {
-            "name": f"freepage-run-{run}",
+            "name": _owner_name(run),
             "namespace": namespace,
             "labels": build_labels(run, OWNER_ROLE),
             "annotations": {ALIVE: _now()},
         },
     }
+
+
+def _owner_name(run: str) -> str:
+    return f"freepage-run-{run}"
 
 
 def _now() -> str:
@@ -46,15 +53,25 @@ async def open_owner(api: ClusterApi, namespace: str, run: str) -> AsyncIterator
 
     ExistsError for a run that is there already: it is never taken over.
     """
-    owner = await _create(api, namespace, run)
+    try:
+        owner = await _create(api, namespace, run)
+    except (asyncio.CancelledError, UnreachableError):
+        # The cluster may have created it all the same.
+        with contextlib.suppress(ClusterError):
+            await finish(_delete(api, namespace, run))
+        raise
     renewal = asyncio.create_task(_keep_alive(api, namespace, name_of(owner)))
     try:
         yield owner
     finally:
+        first = sys.exception()
         renewal.cancel()
-        await asyncio.gather(renewal, return_exceptions=True)
-        await api.delete(CONFIG_MAPS, name_of(owner), namespace=namespace, propagation="Foreground")
-        await wait_until_gone(api, namespace, run)
+        try:
+            await finish(_delete(api, namespace, run))
+            await asyncio.gather(renewal, return_exceptions=True)
+            await wait_until_gone(api, namespace, run)
+        except ClusterError as error:
+            raise _say_what_is_left(run, error, first) from error
 
 
 async def _create(api: ClusterApi, namespace: str, run: str) -> Object:
@@ -66,6 +83,20 @@ async def _create(api: ClusterApi, namespace: str, run: str) -> Object:
             hint=f"`freepage clean --run {run}` removes what is left of it",
             status=error.status,
         ) from error
+
+
+async def _delete(api: ClusterApi, namespace: str, run: str) -> None:
+    await api.delete(CONFIG_MAPS, _owner_name(run), namespace=namespace, propagation="Foreground")
+
+
+def _say_what_is_left(run: str, error: ClusterError, first: BaseException | None) -> ClusterError:
+    """Make the error for a run that could not be removed, with the one that had ended it before."""
+    before = f"{first.message}; and then " if isinstance(first, FreepageError) else ""
+    return ClusterError(
+        f"{before}run {run} could not be removed: {error.message}",
+        hint=error.hint or f"`freepage clean --run {run}` removes what is left of it",
+        status=error.status,
+    )
 
 
 async def _keep_alive(api: ClusterApi, namespace: str, name: str) -> None:
