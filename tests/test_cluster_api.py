@@ -272,6 +272,13 @@ async def test_a_write_that_may_have_been_done_is_not_repeated(server, api, answ
     assert len(server.calls(PODS_PATH)) == 1
 
 
+async def test_what_is_to_be_deleted_is_deleted_however_often_that_has_to_be_asked_for(server, api):
+    lost, gone = streaming(b"{", drop=True), server.answer_with(404, "NotFound")
+    server.script(POD, server.answer_with(500, "InternalError"), lost, gone, method="DELETE")
+    await api.delete(PODS, "p", namespace="ns")
+    assert len(server.calls(POD)) == 3
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(server, api):
     server.script("/slow", streaming(b"{", hold=True))
     async with asyncio.timeout(10):

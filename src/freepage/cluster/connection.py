@@ -90,7 +90,8 @@ class Connection:
                     finally:
                         await response.aclose()
 
-        return await repeat(attempt, safe=call.method == "GET", tries=tries)
+        # What is gone already is no less gone.
+        return await repeat(attempt, safe=call.method in {"GET", "DELETE"}, tries=tries)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:
