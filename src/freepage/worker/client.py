@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from freepage.aio import finish
 from freepage.errors import FreepageError, InstanceError
 from freepage.records import ClockOffset, EventLine
 from freepage.worker.channel import RECONNECT_DEADLINE_S, ConnectedAnew
@@ -176,10 +177,16 @@ class WorkerClient:
             raise self._error(f"cannot write {path}: {_describe_errno(reply['errno'])}")
 
     async def close(self) -> None:
-        """Ask the worker to quit, close the channel and end every wait; never raises."""
-        if self._failure is None:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._send("quit", _encode(op="quit")), QUIT_DEADLINE_S)
+        """Ask the worker to quit, close the channel and end every wait; raises nothing but a cancellation."""
+        try:
+            if self._failure is None:
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(QUIT_DEADLINE_S):
+                        await self._send("quit", _encode(op="quit"))
+        finally:
+            await finish(self._close())
+
+    async def _close(self) -> None:
         tasks = [task for task in (self._reader, self._recovery) if task is not None]
         for task in tasks:
             task.cancel()

@@ -92,5 +92,4 @@ async def open_cache(
         yield cache
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.gather(task, return_exceptions=True)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from freepage.aio import finish
 from freepage.cluster.errors import ClusterError, ForbiddenError, UnreachableError
 from freepage.cluster.resources import (
     EVENTS,
@@ -66,6 +67,18 @@ class ClusterSession:
     async def open_object(self, resource: Resource, manifest: Object, instance: str) -> AsyncIterator[None]:
         """Create an object and delete it at the end, waiting until it is gone; InstanceError says why it was refused."""
         try:
+            await self._create(resource, manifest, instance)
+        except asyncio.CancelledError:
+            # It may have been created all the same; so it is with an answer that was lost.
+            await self._remove(resource, name_of(manifest))
+            raise
+        try:
+            yield
+        finally:
+            await self._remove(resource, name_of(manifest))
+
+    async def _create(self, resource: Resource, manifest: Object, instance: str) -> None:
+        try:
             await self.api.create(resource, manifest, namespace=self.place.namespace)
         except ForbiddenError as error:
             if "quota" not in error.message:
@@ -74,12 +87,11 @@ class ClusterSession:
                 f"{instance} is more than the namespace's quota allows: {error.message}",
                 hint="use a smaller --scale, or another --namespace",
             ) from error
-        except UnreachableError as error:
-            raise InstanceError(f"{instance} could not be created: {error.message}") from error
-        try:
-            yield
-        finally:
+        except ClusterError as error:
+            if not (isinstance(error, UnreachableError) or (error.status or 0) >= 500):
+                raise
             await self._remove(resource, name_of(manifest))
+            raise InstanceError(f"{instance} could not be created: {error.message}") from error
 
     async def wait_running(
         self, resource: Resource, name: str, instance: str, is_ready: Callable[[Object], bool] = is_running
@@ -159,7 +171,7 @@ class ClusterSession:
     async def _remove(self, resource: Resource, name: str) -> None:
         """Delete an object and wait until it is gone; what cannot be deleted now goes with the run's owner."""
         with contextlib.suppress(ClusterError, InstanceError):
-            await self.api.delete(resource, name, namespace=self.place.namespace, grace_s=0)
+            await finish(self.api.delete(resource, name, namespace=self.place.namespace, grace_s=0))
             if resource in self.caches:
                 gone = f"{name} was not deleted"
                 await self.caches[resource].wait(
