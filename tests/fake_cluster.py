@@ -186,7 +186,9 @@ class FakeCluster:
         plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
         self.calls.append((verb, plural))
         if (verb, plural) in self.forbidden:
-            raise ForbiddenError(f"{self.user} may not {verb} {plural}", hint="ask", status=403)
+            error = ForbiddenError(f"{self.user} may not {verb} {plural}", hint="ask", status=403)
+            error.user, error.namespace = self.user, self.namespace
+            raise error
         return self.objects.setdefault(key_of(resource), {})
 
     async def get(self, resource, name, namespace=None):

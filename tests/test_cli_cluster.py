@@ -313,7 +313,28 @@ def test_what_is_forbidden_names_the_manifest_that_permits_it(use, arguments, de
     status, _, err = use(cluster, *arguments)
     assert status == 7
     assert f"alice may not {denied[0]} {denied[1]}" in err
-    assert f"hint: freepage rbac {manifest} | kubectl apply -f -" in err
+    where = f" --namespace {cluster.namespace}" if manifest == "run" else ""
+    assert f"hint: freepage rbac {manifest} --user alice{where} | kubectl apply -f -" in err
+
+
+def test_a_service_account_is_granted_what_it_lacks_where_it_is(use):
+    cluster = FakeCluster()
+    cluster.user = "system:serviceaccount:bench:freepage"
+    cluster.forbidden.add(("list", "kubevirts"))
+    _, _, err = use(cluster, "status")
+    assert (
+        "hint: freepage rbac audit --namespace bench --service-account freepage | kubectl apply -f -" in err
+    )
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_options_of_a_cluster_are_refused_without_one(tmp_path, capsys, command):
+    out = ("--out", str(tmp_path / "run")) if command == "run" else ()
+    assert main([command, "quick", "--image", "registry.example/freepage:1", *out]) != 0
+    assert (
+        "--image is about a cluster, and the target is this host\n  hint: --target cluster"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "audit", "enable", "disable", "disable --vm a/b", "restore"])

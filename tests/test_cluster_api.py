@@ -163,7 +163,7 @@ async def test_a_verb_that_is_not_granted_names_the_manifest_that_grants_it(serv
     with pytest.raises(ForbiddenError) as caught:
         await api.list(PODS, "ns")
     assert str(caught.value) == (
-        "ann may not list pods in namespace ns\nhint: freepage rbac audit | kubectl apply -f -"
+        "ann may not list pods in namespace ns\nhint: freepage rbac audit --user ann | kubectl apply -f -"
     )
     assert len(server.calls(PODS_PATH)) == 1
 
@@ -637,7 +637,11 @@ async def test_a_server_is_trusted_by_its_own_ca_only(tmp_path):
         with pytest.raises(UnreachableError, match=rf"{server.url}.*certificate") as caught:
             async with server.log_in(tmp_path, ca_file=str(other[0])):
                 pass
-        assert "token file" in caught.value.hint
+        assert caught.value.hint == f"is its CA the one in {other[0]}?"
+        with pytest.raises(UnreachableError, match="certificate") as caught:
+            async with server.log_in(tmp_path):
+                pass
+        assert "--ca-file" in caught.value.hint
 
 
 async def test_a_server_may_go_unverified_or_by_another_name_as_the_kubeconfig_says(tmp_path):
@@ -735,6 +739,18 @@ async def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(serve
     with pytest.raises(LoginError, match=r"the proxy for .* cannot be used") as caught:
         await version_through(Login(kubeconfig=str(path)))
     assert "hidden" not in str(caught.value)
+
+
+async def test_a_proxy_that_is_not_there_is_named_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setattr("freepage.cluster.connection.TRIES", 1)
+    cluster = {"server": "http://127.0.0.1:1", "proxy-url": "http://ann:hidden@127.0.0.1:9"}
+    path = write_kubeconfig(tmp_path / "config", cluster, {"token": TOKEN})
+    with pytest.raises(
+        UnreachableError, match=r"through the proxy http://127\.0\.0\.1:9: .*refused"
+    ) as caught:
+        await version_through(Login(kubeconfig=str(path)))
+    assert "hidden" not in str(caught.value)
+    assert "HTTPS_PROXY" in str(caught.value)
 
 
 def test_no_proxy_may_name_a_network(monkeypatch):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from freepage.cluster.api import ClusterApi, Login
 
@@ -50,15 +51,21 @@ def run_in_cluster(
 
 async def _run(options: argparse.Namespace, work: Callable[[ClusterApi], Awaitable[T]], manifest: str) -> T:
     from freepage.cluster import api as cluster
+
+    with naming_manifest(manifest):
+        async with cluster.open_cluster(build_login(options)) as api:
+            return await work(api)
+
+
+@contextmanager
+def naming_manifest(manifest: str) -> Iterator[None]:
+    """Let what is forbidden in here name the manifest of this use."""
     from freepage.cluster.errors import ForbiddenError
 
     try:
-        async with cluster.open_cluster(build_login(options)) as api:
-            return await work(api)
+        yield
     except ForbiddenError as error:
-        # What admission refuses (a quota, a webhook) no RBAC manifest permits.
-        if error.hint is not None:
-            error.hint = f"freepage rbac {manifest} | kubectl apply -f -"
+        error.name_manifest(manifest)
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from freepage.cli.cluster_options import build_login
+from freepage.cli.cluster_options import build_login, naming_manifest
 from freepage.cli.options import build_request
 from freepage.errors import StudyError
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 # Options that are about this host, and have no meaning for a cluster.
 _LOCAL_ONLY = {"node_memory": "--node-memory", "kernel": "--kernel"}
+# And those that have none for this host.
+_CLUSTER_ONLY = {
+    "image": "--image",
+    "vm_disk": "--vm-disk",
+    "pod_image": "--pod-image",
+    "pull_secret": "--pull-secret",
+    "nodes": "--nodes",
+}
 
 
 @asynccontextmanager
@@ -64,10 +72,11 @@ async def open_planned_site(options: argparse.Namespace) -> AsyncIterator[tuple[
         concurrency=options.concurrency,
         with_machines=_with_machines(options),
     )
-    async with open_site(choices) as site:
-        facts = read_facts(site.nodes, {})
-        request = build_request(options)
-        yield site, prepare(request, site.execution.accelerator, facts, nodes_are_given=True)
+    with naming_manifest("run"):
+        async with open_site(choices) as site:
+            facts = read_facts(site.nodes, {})
+            request = build_request(options)
+            yield site, prepare(request, site.execution.accelerator, facts, nodes_are_given=True)
 
 
 def _with_machines(options: argparse.Namespace) -> bool:
@@ -78,6 +87,15 @@ def _with_machines(options: argparse.Namespace) -> bool:
     file = read_request(build_request(options))
     always = any(g.carrier not in {"arm", Arm.POD} for e in file.experiment for g in e.groups)
     return always or bool({Arm.VM, Arm.VM_FPR} & set(file.arms))
+
+
+def refuse_cluster_options(options: argparse.Namespace) -> None:
+    """Refuse to run on this host what was clearly meant for a cluster."""
+    given = [words for name, words in _CLUSTER_ONLY.items() if getattr(options, name)]
+    if given:
+        raise StudyError(
+            f"{given[0]} is about a cluster, and the target is this host", hint="--target cluster"
+        )
 
 
 def _refuse_local_options(options: argparse.Namespace) -> None:

@@ -22,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     if options.target == "cluster":
         return asyncio.run(_plan_for_cluster(options))
+    from freepage.cli.places import refuse_cluster_options
     from freepage.facts import read_host_facts
     from freepage.run import prepare
     from freepage.targets.local.accelerator import guess_accelerator
 
+    refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel)
     prepared = prepare(build_request(options), accelerator.name, read_host_facts())
     _print_plan(prepared, f"{accelerator.name} ({accelerator.reason})")

@@ -45,7 +45,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
     """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
-    from freepage.cli.places import open_cluster_place, open_local_place
+    from freepage.cli.places import open_cluster_place, open_local_place, refuse_cluster_options
     from freepage.store import check_folder
 
     check_folder(folder, force=options.force)
@@ -59,6 +59,7 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     from freepage.run import prepare
     from freepage.targets.local.accelerator import guess_accelerator
 
+    refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
     check_disk(prepared.trials, folder)

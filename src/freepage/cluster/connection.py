@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
@@ -133,7 +134,11 @@ class Connection:
             return response
         try:
             refusal = build_refusal(
-                call, response.status_code, await response.aread(), source=self._access.source
+                call,
+                response.status_code,
+                await response.aread(),
+                source=self._access.source,
+                namespace=self._access.namespace,
             )
         finally:
             await response.aclose()
@@ -185,18 +190,25 @@ class Connection:
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "verify_message", None) or cause.reason or cause
-            return CertificateError(
-                f"{self.server}: {reason} (TLS)", hint=f"is its CA the one in {self._access.source}?"
-            )
+            return CertificateError(f"{self.server}: {reason} (TLS)", hint=self._ask_for_ca())
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-            way = " through the proxy" if self._access.proxy else ""
+            proxy = re.sub("//.*@", "//", self._access.proxy or "")
+            way = f" through the proxy {proxy}" if proxy else ""
+            also = (
+                ", the proxy from its proxy-url or the environment (HTTPS_PROXY, NO_PROXY)" if proxy else ""
+            )
             return NotConnectedError(
                 f"{self.server} cannot be reached{way}: {_tell(cause) or 'no answer'}",
-                hint=f"the address is from {self._access.source}",
+                hint=f"the address is from {self._access.source}{also}",
             )
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return SilentError(f"{self.server} does not answer: {call}")
         return UnreachableError(f"{self.server} broke off: {call}: {_tell(cause)}")
+
+    def _ask_for_ca(self) -> str:
+        if self._login.token_file and not self._login.ca_file:
+            return "name the file of its CA with --ca-file"
+        return f"is its CA the one in {self._login.ca_file or self._access.source}?"
 
 
 @asynccontextmanager

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 from freepage.errors import FreepageError
 
 
@@ -28,7 +31,24 @@ class LoginError(ClusterError):
 
 
 class ForbiddenError(ClusterError):
-    """A verb on a resource that this user may not do; the hint names the RBAC manifest that grants it."""
+    """A verb on a resource that this user may not do; the hint names the RBAC manifest that grants it.
+
+    user, namespace: who asked, and where they work; without a user it is admission that refuses.
+    """
+
+    user: str | None = None
+    namespace: str = "default"
+
+    def name_manifest(self, manifest: str) -> None:
+        """Say which manifest permits it, for whom; none permits what admission refuses (a quota, a webhook)."""
+        if self.user is None:
+            return
+        if account := re.fullmatch(r"system:serviceaccount:([^:]+):([^:]+)", self.user):
+            who = f"--namespace {account[1]} --service-account {account[2]}"
+        else:
+            who = f"--user {shlex.quote(self.user)}"
+            who += f" --namespace {self.namespace}" if manifest == "run" else ""
+        self.hint = f"freepage rbac {manifest} {who} | kubectl apply -f -"
 
 
 class NotFoundError(ClusterError):

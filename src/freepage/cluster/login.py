@@ -79,7 +79,9 @@ def _access_by_token(login: Login) -> Access:
     if login.kubeconfig or login.context:
         raise LoginError("a kubeconfig and a server with a token are two logins", hint="give one of them")
     if not (login.server and login.token_file):
-        raise LoginError("a login by token needs both a server and a token file")
+        raise LoginError(
+            "a login by token needs both a server and a token file", hint="--server URL --token-file FILE"
+        )
     token = _read_token(Path(login.token_file))
     return Access(
         server=_check_server(login.server, "the login"),

@@ -28,8 +28,8 @@ LISTED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachineinst
 SWITCHED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachines/restart"}
 
 
-def build_refusal(call: Call, status: int, body: bytes, *, source: str) -> ClusterError:
-    """Make the error for an answer of 400 and above; `source` says where the login was read."""
+def build_refusal(call: Call, status: int, body: bytes, *, source: str, namespace: str) -> ClusterError:
+    """Make the error for an answer of 400 and above; `source` says where the login was read, `namespace` what it is for."""
     said = _read_status(body)
     message = _message_of(said, body) or f"HTTP status {status}"
     if status == 401:
@@ -39,7 +39,7 @@ def build_refusal(call: Call, status: int, body: bytes, *, source: str) -> Clust
             status=status,
         )
     if status == 403:
-        return _forbidden(call, message)
+        return _forbidden(call, message, namespace)
     if status == 404:
         return _not_found(call, said, message)
     if status == 409:
@@ -64,17 +64,16 @@ def _message_of(said: Any, body: bytes) -> str:
     return "" if text.startswith("<") else text[:500]
 
 
-def _forbidden(call: Call, message: str) -> ForbiddenError:
+def _forbidden(call: Call, message: str, namespace: str) -> ForbiddenError:
     denied = DENIED.search(message)
     if not denied:
         return ForbiddenError(f"{call}: {message}", status=403)
     verb, resource = denied["verb"], denied["resource"]
     place = f"in namespace {call.namespace}" if call.namespace else "in the whole cluster"
-    return ForbiddenError(
-        f"{denied['user']} may not {verb} {resource} {place}",
-        hint=f"freepage rbac {find_manifest(verb, resource)} | kubectl apply -f -",
-        status=403,
-    )
+    error = ForbiddenError(f"{denied['user']} may not {verb} {resource} {place}", status=403)
+    error.user, error.namespace = denied["user"], namespace
+    error.name_manifest(find_manifest(verb, resource))
+    return error
 
 
 def find_manifest(verb: str, resource: str) -> str:
