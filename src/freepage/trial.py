@@ -113,7 +113,6 @@ class _TrialRunner:
 
     async def _settle(self) -> None:
         """Wait until the node's memory in use is steady, so that one trial does not leak into the next."""
-        # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the result.
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_DEADLINE_S):
                 await self._settled.wait()

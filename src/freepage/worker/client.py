@@ -290,7 +290,6 @@ class WorkerClient:
     async def _wait(self, future: asyncio.Future[T], deadline_s: float, complaint: str) -> T:
         if self._failure is not None and not future.done():
             raise self._failure
-        # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the result.
         try:
             async with asyncio.timeout(max(deadline_s, 0)):
                 return await asyncio.shield(future)

@@ -42,7 +42,6 @@ class ObjectCache:
                     answer = judge(self)
                     if answer is not None:
                         return answer
-                    # Not wait_for, which may swallow a cancellation that comes with a change.
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(JUDGE_AGAIN_S):
                             await self._changed.wait()

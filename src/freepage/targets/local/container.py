@@ -87,7 +87,8 @@ async def open_container(
         stack.push_async_callback(client.close)
         try:
             await client.wait_ready(READY_DEADLINE_S)
-            pid = await asyncio.wait_for(_read_pid(pid_file), READY_DEADLINE_S)
+            async with asyncio.timeout(READY_DEADLINE_S):
+                pid = await _read_pid(pid_file)
         except (InstanceError, TimeoutError) as error:
             raise InstanceError(
                 f"{name}: {Path(runtime).name} did not start the container",

@@ -52,7 +52,8 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
             with contextlib.suppress(ProcessLookupError):
                 force()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), END_DEADLINE_S)
+            async with asyncio.timeout(END_DEADLINE_S):
+                await process.wait()
             return
 
 

@@ -112,7 +112,8 @@ class Vm:
         from qemu.qmp import QMPError
 
         try:
-            return await asyncio.wait_for(self.qmp.execute(command, arguments), 10)
+            async with asyncio.timeout(10):
+                return await self.qmp.execute(command, arguments)
         except (QMPError, OSError, TimeoutError):
             return None
 
@@ -168,7 +169,8 @@ async def _connect(
     from qemu.qmp import QMPError
 
     try:
-        await asyncio.wait_for(qmp.connect(end), 30)
+        async with asyncio.timeout(30):
+            await qmp.connect(end)
     except (QMPError, OSError, TimeoutError):
         await asyncio.wait({watcher}, timeout=5)
         await client.wait_ready(0)
@@ -212,9 +214,11 @@ async def _quit(qmp: QMPClient) -> None:
     from qemu.qmp import QMPError
 
     with contextlib.suppress(QMPError, OSError, TimeoutError):
-        await asyncio.wait_for(qmp.execute("quit"), 5)
+        async with asyncio.timeout(5):
+            await qmp.execute("quit")
     with contextlib.suppress(QMPError, OSError, TimeoutError, EOFError):
-        await asyncio.wait_for(qmp.disconnect(), 5)
+        async with asyncio.timeout(5):
+            await qmp.disconnect()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
