@@ -27,6 +27,11 @@ def change_samples(folder, arm, metric, change):
         samples.with_columns(new.otherwise(pl.col("value")).alias("value")).write_parquet(path)
 
 
+def change_manifest(folder, **changes):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
 def change_record(folder, arm, change):
     for name in find_trial_ids(folder, "cycle", arm)[:1]:
         path = folder / "trials" / name / "trial.json"
@@ -46,9 +51,26 @@ def test_a_clean_run_raises_none(run_folder):
 
 
 def test_a_try_is_called_one(run_folder):
-    manifest = json.loads((run_folder / "manifest.json").read_text())
-    (run_folder / "manifest.json").write_text(json.dumps(manifest | {"scale": 0.01}))
+    change_manifest(run_folder, scale=0.01)
     assert set(doubts_of(run_folder)) == {"only-tried"}
+    verdict = build_results(load_run(run_folder))["verdict"]
+    assert verdict["decision"] == "inconclusive"
+    assert "only tried" in verdict["sentence"]
+
+
+def test_a_try_that_gives_nothing_back_blames_nobody(tmp_path):
+    write_run(tmp_path / "run", Truth(given_back=0.0))
+    assert "inhibited" in doubts_of(tmp_path / "run")
+    change_manifest(tmp_path / "run", scale=0.01)
+    assert "inhibited" not in doubts_of(tmp_path / "run")
+
+
+def test_a_clusters_run_speaks_of_its_nodes(run_folder):
+    change_manifest(run_folder, target="cluster")
+    change_samples(run_folder, Arm.POD, "mem_free_bytes", lambda _, value: value - GIB)
+    drift = doubts_of(run_folder)["baseline-drift"]
+    assert "runs on the nodes" in drift["text"]
+    assert "--nodes" in drift["remedy"]
 
 
 def test_a_node_that_varies_more_than_fpr_saves_is_called_noisy(tmp_path):

@@ -238,8 +238,8 @@ def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
     assert "11.4\u00a0s" in row[2].text
     assert row[3].text == "1.33×"
     assert "vm-fpr" in row[3].interval
-    assert "this host low" in table_csv(table).splitlines()[0]
-    assert "What the article found, and this host" in render_report(folder).read_text()
+    assert "here low" in table_csv(table).splitlines()[0]
+    assert "What the article found, and what was found here" in render_report(folder).read_text()
 
 
 def test_the_numbers_of_a_claim_name_their_estimates(measured):

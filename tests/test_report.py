@@ -50,6 +50,18 @@ def test_the_first_line_says_that_guests_were_emulated_and_what_that_means(page)
     assert "times do not" in first
 
 
+def test_the_first_line_of_a_clusters_run_says_which_cluster_it_was(tmp_path):
+    folder = write_run(tmp_path / "run", Truth())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    tools = {"kubernetes": "v1.35.2", "kubevirt": "v1.9.0"}
+    changes = {"target": "cluster", "host": {"hostname": "node-1, node-2"}, "tools": tools}
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+    page = render_report(folder).read_text(encoding="utf-8")
+    first = re.search(r'<p class="context">(.*?)</p>', page, re.DOTALL)[1]
+    assert "node-1, node-2 of a cluster (KubeVirt v1.9.0, Kubernetes v1.35.2)" in first
+    assert "The nodes were sampled" in page
+
+
 def test_text_from_the_run_is_escaped(page):
     assert "<script>alert(1)" not in page
     assert "<b>badly</b>" not in page

@@ -154,9 +154,8 @@ def check_capacity(file: StudyFile, study: Study, conditions: Conditions, availa
     fitting = _largest_scale(lambda scale: _demand_bytes(file, scale, conditions) <= 0.9 * available_bytes)
     fits = _demand_bytes(file, fitting, conditions) <= available_bytes
     raise CapacityError(
-        f"the study is too large for this host: {largest.id} needs {format_bytes(largest.demand_bytes)} "
-        f"({len(largest.instances)} instances), "
-        f"{format_bytes(available_bytes)} are available",
+        f"the study is too large: {largest.id} needs {format_bytes(largest.demand_bytes)} "
+        f"({len(largest.instances)} instances), {format_bytes(available_bytes)} are available",
         hint=f"--scale {fitting:.2g} fits" if fits else "no scale fits: give sizes of your own with --set",
     )
 

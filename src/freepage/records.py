@@ -175,3 +175,17 @@ class Manifest:
     host: dict[str, object]
     tools: dict[str, str]
     verdict_rule: dict[str, float]
+
+    @property
+    def on_cluster(self) -> bool:
+        return self.target == "cluster"
+
+    @property
+    def place(self) -> str:
+        """Say where it ran: the host's name; for a cluster the nodes', and what it is."""
+        names = str(self.host.get("hostname"))
+        if not self.on_cluster:
+            return names
+        parts = (("KubeVirt", "kubevirt"), ("Kubernetes", "kubernetes"))
+        versions = [f"{name} {self.tools[key]}" for name, key in parts if key in self.tools]
+        return f"{names} of a cluster ({', '.join(versions)})" if versions else f"{names} of a cluster"

@@ -60,6 +60,17 @@ class Findings:
     def kind_of(self, experiment: str) -> str:
         return next((t.record.kind for t in self.run.trials if t.record.experiment == experiment), "")
 
+    @property
+    def host(self) -> str:
+        return "the nodes" if self.run.manifest.on_cluster else "the host"
+
+    @property
+    def alone(self) -> str:
+        """Say how what is measured is kept apart from other work."""
+        if self.run.manifest.on_cluster:
+            return "Measure nodes that run nothing else (--nodes)"
+        return "Stop other work on the host, or use --node-memory, which counts nothing else"
+
     def ok_trials(self) -> list[TrialData]:
         return [t for t in self.run.trials if t.record.status is TrialStatus.OK]
 
@@ -157,7 +168,8 @@ def _inhibited(findings: Findings, experiment: str) -> Doubt | None:
     active = any(
         e.active for t in findings.ok_trials() if t.record.experiment == experiment for e in t.record.evidence
     )
-    if given is not None and given.value < 0.1 and active:
+    tried = findings.run.manifest.scale < TRY_SCALE
+    if given is not None and given.value < 0.1 and active and not tried:
         return Doubt(
             "inhibited",
             f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
@@ -174,7 +186,7 @@ def _swap(findings: Findings) -> Doubt | None:
         return None
     return Doubt(
         "swapped",
-        f"The host swapped out {moved:.0f} pages during the run, which also lowers resident memory.",
+        f"{findings.host.capitalize()} swapped out {moved:.0f} pages during the run, which also lowers resident memory.",
         "Use a smaller --scale, or switch swap off.",
         "memory",
     )
@@ -199,7 +211,7 @@ def _steal(findings: Findings) -> Doubt | None:
         return None
     return Doubt(
         "steal",
-        f"This host is a virtual machine that lost {stolen / capacity_s:.0%} of its CPU time to others.",
+        f"{findings.host.capitalize()} lost {stolen / capacity_s:.0%} of the CPU time to other virtual machines.",
         "Use a host of your own, or more repeats.",
         "time",
     )
@@ -218,7 +230,7 @@ def _sampler_late(findings: Findings) -> Doubt | None:
     return Doubt(
         "sampler-late",
         f"{len(late)} of {ticks} samples came late by more than {LATE_FRACTION:.0%} of their interval (at most {max(late):.2f} s).",
-        "Use a longer interval, or fewer instances on this host.",
+        "Use a longer interval, or fewer instances.",
         "time",
     )
 
@@ -230,7 +242,7 @@ def _steps_late(findings: Findings) -> Doubt | None:
         return None
     return Doubt(
         "steps-late",
-        f"{len(late)} of {len(lateness)} steps started more than {LATE_STEP_S} s late (at most {max(late):.1f} s): the host could not keep up with "
+        f"{len(late)} of {len(lateness)} steps started more than {LATE_STEP_S} s late (at most {max(late):.1f} s): {findings.host} could not keep up with "
         "the schedule. Later steps were not shifted.",
         "Use a smaller --scale, or give the experiment a longer slot.",
         "time",
@@ -271,7 +283,7 @@ def _noisy_node(findings: Findings, experiment: str) -> Doubt | None:
         f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
         f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
         "of the instances, from which memory given back is computed, has no such noise.",
-        "Stop other work on the host, use --node-memory, or more --repeats.",
+        f"{findings.alone}; or use more --repeats.",
         "node",
         experiment,
     )
@@ -322,9 +334,9 @@ def _baseline_drift(findings: Findings, experiment: str) -> Doubt | None:
     if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
         return Doubt(
             "baseline-drift",
-            f"What else runs on the host used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
+            f"What else runs on {findings.host} used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
             f"before trials of {experiment} started.",
-            "Stop other work on the host, or use --node-memory, which counts nothing else.",
+            f"{findings.alone}.",
             "node",
             experiment,
         )

@@ -192,7 +192,13 @@ def _weights(
     }
     first = headline_experiment(estimates) or ""
     headline = weighed.pop(first, Weighed())
-    return Weights(headline, tuple(weighed.values()), times_count=run.manifest.accelerator == "kvm")
+    conditions = _conditions(run)
+    return Weights(
+        headline,
+        tuple(weighed.values()),
+        times_count=conditions.accelerator == "kvm",
+        tried=conditions.tried,
+    )
 
 
 def _instances_of(run: Run, experiment: str) -> list[str]:

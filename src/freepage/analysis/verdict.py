@@ -34,6 +34,7 @@ _SHORT_OF = {
     Side.BEYOND: "which does not meet the rule",
     Side.BOTH: "on both sides of the threshold",
 }
+ONLY_TRIED = "At this scale experiments are only tried: leave out --scale to measure."
 SWITCH_OFF = (
     'For the exceptions, set the annotation kubevirt.io/free-page-reporting-disabled: "true" (in QEMU: free-page-reporting=off) '
     "and restart them."
@@ -62,12 +63,14 @@ class Verdict:
 class Weights:
     """What the verdict weighs: the headline experiment, then the others.
 
-    times_count: whether times, CPU and throughput are those of real hardware.
+    times_count: whether times, CPU and throughput are those of real hardware. tried: whether the experiments were cut
+    short, which shows that they run and no more.
     """
 
     headline: Weighed
     others: tuple[Weighed, ...]
     times_count: bool
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def decide(weights: Weights, rule: Mapping[str, float]) -> Verdict:
     """Decide by the rule: memory must come back with FPR and not without; prices count only on real hardware."""
     limits = DEFAULT_RULE | dict(rule)
     bills = tuple(judge_prices(weighed, limits) for weighed in (weights.headline, *weights.others))
-    answer = _weigh_memory(weights.headline, limits)
+    answer = Answer(INCONCLUSIVE, ONLY_TRIED) if weights.tried else _weigh_memory(weights.headline, limits)
     if answer is None:
         counted = bills if weights.times_count else ()
         answer = _weigh_prices(counted, limits) or Answer(ENABLE, shown=weights.headline)

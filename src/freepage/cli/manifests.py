@@ -16,12 +16,13 @@ DRY_RUN = "dryrun"
 
 
 def print_manifests(site: ClusterSite, prepared: Prepared) -> None:
-    """Print the objects in the order they would be created; binaries are left out, with their size in their place."""
+    """Print the objects in the order they would be created, without their binaries, whose size is said."""
     import yaml
 
     for words, obj in list_manifests(site, prepared):
-        print(f"---\n# {words}")
-        print(yaml.safe_dump(_without_binaries(obj), sort_keys=False, width=120), end="")
+        shown, left_out = _leave_out_binaries(obj)
+        print(f"---\n# {words}{left_out}")
+        print(yaml.safe_dump(shown, sort_keys=False, width=120), end="")
 
 
 def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str, Object]]:
@@ -32,7 +33,7 @@ def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str,
     from freepage.targets.cluster.nodes import node_command, sampler_name
     from freepage.worker.build import build_worker
 
-    place = build_place(site, DRY_RUN, None, max(t.duration_s for t in prepared.trials))
+    place = build_place(site, DRY_RUN, None, prepared.trials)
     yield "owns everything below, which goes with it", build_owner(place.run, place.namespace)
     yield "the worker's binary", build_worker_map(place, build_worker().read_bytes())
     command = node_command(prepared.study.interval_s)
@@ -47,10 +48,11 @@ def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str,
                 yield f"trial {trial.id}", obj
 
 
-def _without_binaries(obj: Object) -> Object:
-    """Put its size in the place of what is not to be read."""
-    shown = dict(obj)
+def _leave_out_binaries(obj: Object) -> tuple[Object, str]:
+    """Empty what is not to be read, so that a server can still check it, and say how much that was."""
+    shown, size = dict(obj), 0
     for key in ("binaryData", "data"):
         if obj.get("kind") in {"ConfigMap", "Secret"} and key in obj:
-            shown[key] = {name: f"<{len(value)} bytes of base64>" for name, value in obj[key].items()}
-    return shown
+            shown[key] = dict.fromkeys(obj[key], "")
+            size += sum(map(len, obj[key].values()))
+    return shown, f" ({size} bytes of base64 are left out here)" if size else ""

@@ -28,6 +28,10 @@ class Switch:
     disabled: bool | None
     source: str
 
+    def __str__(self) -> str:
+        known = {None: "not known", True: "disabled", False: "enabled"}
+        return f"{known[self.disabled]} ({self.source})"
+
 
 @dataclass(frozen=True)
 class Judgement:

@@ -77,9 +77,9 @@ def _claims(results: Results) -> Table:
     note = "Below each claim: the experiment and the rule that decide it. A whole interval decides, or nothing does."
     return Table(
         "claims",
-        "What the article found, and this host",
+        "What the article found, and what was found here",
         f"{note} {others} more need experiments that this run does not have." if others else note,
-        ("decision", "what the article found", "article", "this host"),
+        ("decision", "what the article found", "article", "here"),
         tuple(_claim_row(claim) for claim in tried),
     )
 
@@ -319,17 +319,18 @@ def _trials(results: Results) -> Table:
 
 
 def _conditions(manifest: Manifest) -> Table:
+    node, of = (manifest.place, "") if manifest.on_cluster else (manifest.node, "host ")
     facts: dict[str, object] = {
         "command": " ".join(manifest.command),
         "freepage": manifest.freepage_version,
         "study": f"{manifest.study}, scale {manifest.scale:g}, seed {manifest.seed}",
         "accelerator": f"{manifest.accelerator}: {manifest.accelerator_reason}",
-        "node": f"{manifest.node}, {manifest.node_memory_bytes / 2**30:.1f} GiB",
+        "node": f"{node}, {manifest.node_memory_bytes / 2**30:.1f} GiB",
         "sampling interval": f"{manifest.interval_s:g} s",
         "started": manifest.started_at,
         "finished": manifest.finished_at or "cut short",
         **{name.replace("_", " "): value for name, value in manifest.tools.items()},
-        **{f"host {name.replace('_', ' ')}": value for name, value in manifest.host.items()},
+        **{f"{of}{name.replace('_', ' ')}": value for name, value in manifest.host.items()},
     }
     rows = tuple((Cell(name), Cell(_show_fact(name, value))) for name, value in facts.items())
     return Table("conditions", "Conditions", "", ("what", "value"), rows)

@@ -60,7 +60,9 @@ class ClusterTarget:
     def read_facts(self) -> dict[str, object]:
         seen = {name: s.newest.take() for name, s in self.samplers.samplers.items()}
         choices = dict.fromkeys(s.thp for s in self.samplers.samplers.values() if s.thp)
+        installation = self.site.installation
         return read_facts(self.site.nodes, seen) | {
+            "free_page_reporting": None if installation is None else str(installation.switch),
             "thp_enabled": ", ".join(choices) or None,
             "namespace": self.session.place.namespace,
             "names": self.session.place.worker_map,
@@ -119,7 +121,7 @@ class ClusterTarget:
 
 @asynccontextmanager
 async def open_cluster_target(
-    site: ClusterSite, interval_s: float, longest_trial_s: float
+    site: ClusterSite, interval_s: float, trials: Sequence[Trial]
 ) -> AsyncIterator[ClusterTarget]:
     """Make the run's own place in a cluster and start the nodes' samplers; leave nothing behind at the end.
 
@@ -129,7 +131,7 @@ async def open_cluster_target(
     async with AsyncExitStack() as stack:
         run = secrets.token_hex(3)
         owner = await stack.enter_async_context(open_owner(api, api.namespace, run))
-        place = build_place(site, run, owner, longest_trial_s)
+        place = build_place(site, run, owner, trials)
         worker_map = build_worker_map(place, build_worker().read_bytes())
         await api.create(CONFIG_MAPS, worker_map, namespace=place.namespace)
         session = await stack.enter_async_context(open_session(site, place, interval_s))
