@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from freepage.cluster.login import Login
 from freepage.cluster.manifests import (
     MachineShape,
     PodShape,
     RunPlace,
     build_machine_instance,
+    build_sampler_pod,
     build_secret,
     build_worker_map,
     build_worker_pod,
@@ -22,7 +25,8 @@ from freepage.errors import HostError
 from freepage.fpr.eligibility import ANNOTATION, Switch, judge_instance
 from freepage.records import NODE
 from freepage.sampling.node_lines import NodeLine
-from freepage.targets.cluster.facts import choose_nodes, read_execution, read_facts
+from freepage.targets.cluster.facts import Execution, choose_nodes, read_execution, read_facts
+from freepage.targets.cluster.instances import build_place
 from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.newest import Newest
 from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, add_up
@@ -35,10 +39,11 @@ from freepage.targets.cluster.readiness import (
     is_node_ready,
     is_started,
 )
+from freepage.targets.cluster.site import ClusterChoices, ClusterSite
 from freepage.units import GIB, MIB
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "freepage-run-abc", "uid": "u-1"}}
-PLACE = RunPlace("bench", "abc", "freepage-abc", OWNER, 65534, 1200)
+PLACE = RunPlace("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
 POD = PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "registry/small:1", 512 * MIB)
 VM = MachineShape("freepage-abc-1-1", "cycle-0", "worker-0", True, GIB, 1, image="registry/freepage:1")
 
@@ -108,6 +113,27 @@ def test_pods_are_restricted_and_end_by_themselves():
     assert container["stdin"] is True
     assert container["stdinOnce"] is False
     assert "runAsUser" not in build_worker_pod(replace(PLACE, user=None), POD)["spec"]["securityContext"]
+
+
+def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the_longest():
+    site = ClusterSite(
+        ClusterChoices(Login(), concurrency=32),
+        SimpleNamespace(namespace="bench"),
+        (node("worker-0"),),
+        None,
+        Execution("kvm", ""),
+        None,
+    )
+    short, long, crowded = (
+        SimpleNamespace(duration_s=seconds, instances=range(instances))
+        for seconds, instances in ((60.0, 1), (600.0, 1), (60.0, 200))
+    )
+    place = build_place(site, "abc", OWNER, [short, long, short])
+    assert place.trial_deadline_s == 600 + 300 + 600
+    assert place.run_deadline_s == 2 * (60 + 300 + 600) + 1500
+    assert build_place(site, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
+    sampler = build_sampler_pod(place, "freepage-abc-sampler-0", "worker-0", "small:1", ["sample"])
+    assert sampler["spec"]["activeDeadlineSeconds"] == place.run_deadline_s
 
 
 def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():

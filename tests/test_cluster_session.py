@@ -15,7 +15,7 @@ from freepage.errors import InstanceError
 from freepage.targets.cluster.session import ClusterSession
 from freepage.units import MIB
 
-PLACE = RunPlace("bench", "abc", "freepage-abc", None, None, 1200)
+PLACE = RunPlace("bench", "abc", "freepage-abc", None, None, 1200, 7200)
 POD = build_worker_pod(PLACE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
 
 

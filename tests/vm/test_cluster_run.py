@@ -246,7 +246,7 @@ def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of
 
 def build_vm(bench, name, *, reporting):
     """A VM of somebody's, with freepage's guest for its system."""
-    place = RunPlace(NAMESPACE, "none", "none", None, None, deadline_s=600)
+    place = RunPlace(NAMESPACE, "none", "none", None, None, 600, 600)
     shape = MachineShape(name, name, "node-0", reporting, 256 * MIB, 1, image=bench.image)
     instance = build_machine_instance(place, shape)
     metadata = {"labels": {}, "annotations": instance["metadata"].get("annotations", {})}

@@ -48,10 +48,11 @@ async def open_cluster_place(options: argparse.Namespace) -> AsyncIterator[Place
     """Look at the cluster, plan for it, and make the run's own place in it."""
     from freepage.targets.cluster.target import open_cluster_target
 
-    async with open_planned_site(options) as (site, prepared):
-        longest_s = max(t.duration_s for t in prepared.trials)
-        async with open_cluster_target(site, prepared.study.interval_s, longest_s) as target:
-            yield target
+    async with (
+        open_planned_site(options) as (site, prepared),
+        open_cluster_target(site, prepared.study.interval_s, prepared.trials) as target,
+    ):
+        yield target
 
 
 @asynccontextmanager

@@ -47,7 +47,8 @@ class RunPlace:
     """What all objects of one run share: where they are, whose they are, and how images are pulled.
 
     owner: the run's ConfigMap, which also carries the worker; None before it exists (a dry run). user: what pods run
-    as, None where the cluster chooses. deadline_s: when everything ends by itself, should freepage be gone.
+    as, None where the cluster chooses. The deadlines: when instances, and samplers, end by themselves should freepage
+    be gone.
     """
 
     namespace: str
@@ -55,7 +56,8 @@ class RunPlace:
     worker_map: str
     owner: Object | None
     user: int | None
-    deadline_s: int
+    trial_deadline_s: int
+    run_deadline_s: int
     pull_secret: str | None = None
 
 
@@ -162,7 +164,8 @@ def build_worker_pod(place: RunPlace, shape: PodShape) -> Object:
         "volumeMounts": mounts,
         "securityContext": _unprivileged(),
     }
-    return _pod(place, shape.name, shape.node, _Contents("pod", shape.instance, container, volumes))
+    contents = _Contents("pod", shape.instance, container, volumes, place.trial_deadline_s)
+    return _pod(place, shape.name, shape.node, contents)
 
 
 def build_sampler_pod(place: RunPlace, name: str, node: str, image: str, command: list[str]) -> Object:
@@ -177,7 +180,7 @@ def build_sampler_pod(place: RunPlace, name: str, node: str, image: str, command
         "securityContext": _unprivileged(),
     }
     volumes = [{"name": "worker", "configMap": {"name": place.worker_map, "defaultMode": 0o555}}]
-    return _pod(place, name, node, _Contents("sampler", None, container, volumes))
+    return _pod(place, name, node, _Contents("sampler", None, container, volumes, place.run_deadline_s))
 
 
 def build_machine_instance(place: RunPlace, shape: MachineShape) -> Object:
@@ -233,13 +236,14 @@ class _Contents:
     instance: str | None
     container: Object
     volumes: list[Object]
+    deadline_s: int
 
 
 def _pod(place: RunPlace, name: str, node: str, contents: _Contents) -> Object:
     spec: Object = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 0,
-        "activeDeadlineSeconds": place.deadline_s,
+        "activeDeadlineSeconds": contents.deadline_s,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "nodeSelector": {HOSTNAME_LABEL: node},
@@ -279,7 +283,7 @@ def _unprivileged() -> Object:
 
 
 def _kernel_boot(place: RunPlace, shape: MachineShape, image: str) -> Object:
-    words = [*KERNEL_ARGUMENTS, "freepage.console=1", f"freepage.deadline={place.deadline_s}"]
+    words = [*KERNEL_ARGUMENTS, "freepage.console=1", f"freepage.deadline={place.trial_deadline_s}"]
     if shape.tools:
         words.append("freepage.tools=ext4")
     if shape.data is not None:

@@ -17,30 +17,40 @@ from freepage.cluster.resources import name_of
 from freepage.image.cloud_init import build_user_data
 from freepage.records import Arm
 from freepage.targets.cluster.facts import allocatable_bytes
+from freepage.targets.cluster.session import READY_DEADLINE_S
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from freepage.cluster.resources import Object
     from freepage.plan import InstancePlan, Trial
     from freepage.targets.cluster.site import ClusterSite
 
-# What ends by itself, should freepage be gone, does so this much after the longest trial would have.
-DEADLINE_MARGIN_S = 900
+# What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
+TRIAL_MARGIN_S = 600.0
 USER_DATA_KEY = "userdata"
 
 
-def build_place(site: ClusterSite, run: str, owner: Object | None, longest_trial_s: float) -> RunPlace:
+def build_place(site: ClusterSite, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunPlace:
     """Give what all objects of a run share."""
+    limits_s = [_limit_s(trial, site.choices.concurrency) for trial in trials]
     return RunPlace(
         namespace=site.api.namespace,
         run=run,
         worker_map=f"freepage-{run}",
         owner=owner,
         user=site.user,
-        deadline_s=round(longest_trial_s) + DEADLINE_MARGIN_S,
+        trial_deadline_s=round(max(limits_s)),
+        run_deadline_s=round(sum(limits_s)),
         pull_secret=site.choices.pull_secret,
     )
+
+
+def _limit_s(trial: Trial, concurrency: int) -> float:
+    """Give the longest a trial may take, its instances starting so many at once."""
+    return trial.duration_s + TRIAL_MARGIN_S + READY_DEADLINE_S * -(-len(trial.instances) // concurrency)
 
 
 def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | None:
@@ -79,7 +89,7 @@ def build_instance(
     shape = _machine_shape(site, name, node, plan)
     if shape.disk_image is None:
         return InstanceManifests(shape, build_machine_instance(place, shape))
-    user_data = build_user_data(build_worker().read_bytes(), place.deadline_s)
+    user_data = build_user_data(build_worker().read_bytes(), place.trial_deadline_s)
     secret = build_secret(place, name, {USER_DATA_KEY: user_data})
     return InstanceManifests(shape, build_machine_instance(place, replace(shape, secret=name)), (secret,))
 
