@@ -369,13 +369,13 @@ def test_nodes_are_summed_and_a_sum_lacks_what_one_of_them_lacks():
 
 
 def test_a_nodes_clock_is_taken_from_its_quickest_line():
-    sampler = NodeSampler(1.0)
+    sampler = NodeSampler("pod", 1.0)
     now_s = time.monotonic()
     texts = {"/proc/meminfo": "MemTotal:  2048 kB\n"}
     sampler.take_line(NodeLine(1, now_s - 100.0, 0.0, 4096, texts))
     time.sleep(0.05)
     sampler.take_line(NodeLine(2, now_s - 100.0 + 0.01, 0.0, 4096, texts))
-    read = Nodes({"a": sampler}).read()
+    read = Nodes(None, {"a": sampler}).read()
     assert list(read) == [NODE]
     assert read[NODE]["mem_total_bytes"] == 2048 * 1024
     assert 0.03 < read[NODE][AGE] < 0.5

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from freepage.errors import FreepageError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 T = TypeVar("T")
 
@@ -35,6 +37,25 @@ async def _wait_for_first_error(tasks: Sequence[asyncio.Task[T]]) -> None:
     errors = [e for e in (t.exception() for t in done if not t.cancelled()) if e is not None]
     if errors:
         raise next((e for e in errors if isinstance(e, FreepageError)), errors[0])
+
+
+@asynccontextmanager
+async def open_together(
+    contexts: Sequence[AbstractAsyncContextManager[T]], places: asyncio.Semaphore
+) -> AsyncIterator[list[T]]:
+    """Enter contexts side by side, as many at once as there are places, and leave them all side by side."""
+    stacks = [AsyncExitStack() for _ in contexts]
+
+    async def enter(context: AbstractAsyncContextManager[T], stack: AsyncExitStack) -> T:
+        async with places:
+            return await stack.enter_async_context(context)
+
+    try:
+        yield await run_together(*map(enter, contexts, stacks))
+    finally:
+        ends = await asyncio.gather(*(stack.aclose() for stack in stacks), return_exceptions=True)
+        for error in filter(None, ends):
+            raise error
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:

@@ -6,10 +6,10 @@ One small shell loop runs in the container `compute` (pods/exec) and prints ever
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from freepage.cluster.errors import ClusterError, ForbiddenError
 from freepage.cluster.launchers import COMPUTE
 from freepage.cluster.resources import name_of, namespace_of
 from freepage.sampling.cgroupfs import parse_instance_cgroup
@@ -81,8 +81,12 @@ def _parse_qemu_cpu(stat: str, tasks: str) -> Values:
 async def follow_launcher(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
     """Keep `usage` up to date for ever: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
     while True:
-        with contextlib.suppress(OSError):
+        try:
             await _follow_once(api, pod, usage, interval_s)
+        except ForbiddenError:
+            return
+        except (OSError, ClusterError):
+            pass  # an API server that is away comes back
         await asyncio.sleep(RETRY_S)
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.aio import open_together
+from freepage.cluster.errors import ClusterError
 from freepage.cluster.manifests import build_sampler_pod
 from freepage.cluster.resources import PODS
-from freepage.errors import HostError
+from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
 from freepage.sampling.procfs import read_host_from
 from freepage.targets.cluster.newest import Newest
 from freepage.targets.cluster.pod import CONTAINER
-from freepage.targets.cluster.readiness import is_started
+from freepage.targets.cluster.readiness import find_failure, is_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,15 +33,19 @@ Values = dict[str, float | None]
 
 # The sampler prints twice as often as samples are taken, so that those are never much older than half an interval.
 PRINTS_PER_SAMPLE = 2
+# How long a sampler may be silent, and the pause after its log could not be read.
+LINES_DEADLINE_S = 30.0
+RETRY_S = 5.0
 # What else a node has to say of itself that results depend on.
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 AGE = "node_sample_age_s"
 
 
 class NodeSampler:
-    """One node's newest numbers, and how its clock stands to ours."""
+    """One node's newest numbers, and how its clock stands to ours; `pod` prints them."""
 
-    def __init__(self, interval_s: float) -> None:
+    def __init__(self, pod: str, interval_s: float) -> None:
+        self.pod = pod
         self.newest = Newest(interval_s, AGE)
         self.texts: dict[str, str | None] = {}
         self._least_lag_s = float("inf")
@@ -59,9 +66,28 @@ class NodeSampler:
 
 @dataclass
 class Nodes:
-    """All measured nodes."""
+    """All measured nodes, by name."""
 
+    session: ClusterSession
     samplers: dict[str, NodeSampler]
+
+    async def wait_for_lines(self) -> None:
+        """Wait until every sampler has printed something lately; InstanceError names a node whose has not."""
+        end_s = time.monotonic() + LINES_DEADLINE_S
+        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.newest.take()]:
+            if time.monotonic() > end_s:
+                raise await self._complain(*silent[0])
+            await asyncio.sleep(0.05)
+
+    async def _complain(self, node: str, pod: str) -> InstanceError:
+        failure = find_failure(self.session.caches[PODS].objects.get(pod) or {})
+        if failure is not None:
+            hint = await self.session.explain(PODS, pod)
+            return InstanceError(f"the sampler of node {node} has ended: {failure}", hint=hint)
+        return InstanceError(
+            f"the sampler of node {node} runs, and its log has had no line for {LINES_DEADLINE_S:.0f} s",
+            hint="is this user allowed to get pods/log? `freepage rbac run` prints what a run needs",
+        )
 
     def read(self) -> dict[str, Values]:
         """Give every node's newest numbers, and as "node" the sum of all; a sum lacks what one of them lacks."""
@@ -96,35 +122,36 @@ def sampler_name(place: RunPlace, number: int) -> str:
 
 @asynccontextmanager
 async def open_nodes(session: ClusterSession, names: tuple[str, ...], image: str) -> AsyncIterator[Nodes]:
-    """Start a sampler on every node and wait for its first line; HostError names a node that says nothing."""
-    nodes = Nodes({name: NodeSampler(session.interval_s) for name in names})
-    async with AsyncExitStack() as stack:
-        for number, name in enumerate(names):
-            pod = sampler_name(session.place, number)
-            command = node_command(session.interval_s)
-            manifest = build_sampler_pod(session.place, pod, name, image, command)
-            label = f"the sampler of node {name}"
-            await stack.enter_async_context(session.open_object(PODS, manifest, label))
-            await session.wait_running(PODS, pod, label, lambda obj: is_started(obj, CONTAINER))
-            await stack.enter_async_context(session.background(_follow(session, pod, nodes.samplers[name])))
-        await _wait_for_lines(nodes)
+    """Start a sampler on every node and wait for its first line; InstanceError names a node that says nothing."""
+    pods = [sampler_name(session.place, number) for number in range(len(names))]
+    samplers = {name: NodeSampler(pod, session.interval_s) for name, pod in zip(names, pods, strict=True)}
+    nodes = Nodes(session, samplers)
+    contexts = [_open_sampler(session, name, sampler, image) for name, sampler in samplers.items()]
+    async with open_together(contexts, session.places):
+        await nodes.wait_for_lines()
         yield nodes
 
 
-async def _follow(session: ClusterSession, pod: str, sampler: NodeSampler) -> None:
-    lines = session.api.follow_log(pod, namespace=session.place.namespace, container=CONTAINER)
-    async for line in lines:
-        parsed = parse_node_line(line.text)
-        if parsed is not None:
-            sampler.take_line(parsed)
+@asynccontextmanager
+async def _open_sampler(
+    session: ClusterSession, node: str, sampler: NodeSampler, image: str
+) -> AsyncIterator[None]:
+    command = node_command(session.interval_s)
+    manifest = build_sampler_pod(session.place, sampler.pod, node, image, command)
+    label = f"the sampler of node {node}"
+    async with session.open_object(PODS, manifest, label):
+        await session.wait_running(PODS, sampler.pod, label, lambda pod: is_started(pod, CONTAINER))
+        async with session.background(follow_sampler(session, sampler)):
+            yield
 
 
-async def _wait_for_lines(nodes: Nodes, deadline_s: float = 30.0) -> None:
-    end_s = time.monotonic() + deadline_s
-    while silent := [name for name, s in nodes.samplers.items() if not s.texts]:
-        if time.monotonic() > end_s:
-            raise HostError(
-                f"the sampler on node {silent[0]} runs, and its log has no line",
-                hint="is this user allowed to get pods/log? `freepage rbac run` prints what a run needs",
-            )
-        await asyncio.sleep(0.05)
+async def follow_sampler(session: ClusterSession, sampler: NodeSampler) -> None:
+    """Take every line for ever: what cannot be read now may be read later, and all trials depend on it."""
+    while True:
+        lines = session.api.follow_log(sampler.pod, namespace=session.place.namespace, container=CONTAINER)
+        with contextlib.suppress(ClusterError):
+            async for line in lines:
+                parsed = parse_node_line(line.text)
+                if parsed is not None:
+                    sampler.take_line(parsed)
+        await asyncio.sleep(RETRY_S)

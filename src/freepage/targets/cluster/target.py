@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.aio import run_together
+from freepage.aio import open_together
 from freepage.cluster.manifests import PodShape, build_worker_map
 from freepage.cluster.owner import open_owner
 from freepage.cluster.resources import CONFIG_MAPS, SECRETS
@@ -90,18 +89,10 @@ class ClusterTarget:
     @asynccontextmanager
     async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
         """Start every instance of the trial, `concurrency` at once, and end them all at the end."""
-        stacks = [AsyncExitStack() for _ in trial.instances]
-
-        async def start(number: int, plan: InstancePlan, stack: AsyncExitStack) -> Instance:
-            async with self.session.places:
-                return await stack.enter_async_context(self._open(trial, number, plan, folder))
-
-        try:
-            yield await run_together(*(start(n, plan, stacks[n]) for n, plan in enumerate(trial.instances)))
-        finally:
-            ends = await asyncio.gather(*(stack.aclose() for stack in stacks), return_exceptions=True)
-            for error in filter(None, ends):
-                raise error
+        await self.samplers.wait_for_lines()
+        contexts = [self._open(trial, n, plan, folder) for n, plan in enumerate(trial.instances)]
+        async with open_together(contexts, self.session.places) as instances:
+            yield instances
 
     @asynccontextmanager
     async def _open(
