@@ -23,10 +23,11 @@ from freepage.cluster.quantities import parse_quantity
 from freepage.cluster.resources import dig
 from freepage.errors import HostError
 from freepage.fpr.eligibility import ANNOTATION, Switch, judge_instance
-from freepage.records import NODE
+from freepage.plan import InstancePlan
+from freepage.records import NODE, Arm
 from freepage.sampling.node_lines import NodeLine
 from freepage.targets.cluster.facts import Execution, choose_nodes, read_execution, read_facts
-from freepage.targets.cluster.instances import build_place
+from freepage.targets.cluster.instances import build_instance, build_place, find_overload
 from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.newest import Newest
 from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, add_up
@@ -115,15 +116,17 @@ def test_pods_are_restricted_and_end_by_themselves():
     assert "runAsUser" not in build_worker_pod(replace(PLACE, user=None), POD)["spec"]["securityContext"]
 
 
+def site_of(*nodes):
+    choices = ClusterChoices(Login(), image="registry/freepage:1", concurrency=32)
+    return ClusterSite(choices, SimpleNamespace(namespace="bench"), nodes, None, Execution("kvm", ""), None)
+
+
+def vm_plan(name, memory_bytes):
+    return InstancePlan(name, Arm.VM, cpus=1, vm_memory_bytes=memory_bytes, schedules=())
+
+
 def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the_longest():
-    site = ClusterSite(
-        ClusterChoices(Login(), concurrency=32),
-        SimpleNamespace(namespace="bench"),
-        (node("worker-0"),),
-        None,
-        Execution("kvm", ""),
-        None,
-    )
+    site = site_of(node("worker-0"))
     short, long, crowded = (
         SimpleNamespace(duration_s=seconds, instances=range(instances))
         for seconds, instances in ((60.0, 1), (600.0, 1), (60.0, 200))
@@ -134,6 +137,21 @@ def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the
     assert build_place(site, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
     sampler = build_sampler_pod(place, "freepage-abc-sampler-0", "worker-0", "small:1", ["sample"])
     assert sampler["spec"]["activeDeadlineSeconds"] == place.run_deadline_s
+
+
+def test_a_node_is_asked_for_what_kubevirt_adds_to_a_vm():
+    site = site_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
+    fitting = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 7 * GIB // 4) for n in range(4)])
+    crowded = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 31 * GIB // 16) for n in range(4)])
+    assert find_overload(site, PLACE, fitting) is None
+    assert "of memory on node a, which gives 4.00 GiB" in find_overload(site, PLACE, crowded)
+
+
+def test_a_node_is_chosen_by_its_label_where_that_is_not_its_name():
+    cloud = node("ip-10-0-0-7.example.net", labels={"kubernetes.io/hostname": "ip-10-0-0-7"})
+    trial = SimpleNamespace(order=0, instances=[])
+    built = build_instance(PLACE, site_of(cloud), 0, trial, vm_plan("vm-0", GIB))
+    assert built.main["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "ip-10-0-0-7"}
 
 
 def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():

@@ -29,6 +29,8 @@ def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str,
     """Give each object with what it is for."""
     from freepage.cluster.manifests import build_sampler_pod, build_worker_map
     from freepage.cluster.owner import build_owner
+    from freepage.cluster.resources import name_of
+    from freepage.targets.cluster.facts import hostname_of
     from freepage.targets.cluster.instances import build_instance, build_place
     from freepage.targets.cluster.nodes import node_command, sampler_name
     from freepage.worker.build import build_worker
@@ -37,10 +39,10 @@ def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str,
     yield "owns everything below, which goes with it", build_owner(place.run, place.namespace)
     yield "the worker's binary", build_worker_map(place, build_worker().read_bytes())
     command = node_command(prepared.study.interval_s)
-    for number, node in enumerate(site.node_names):
+    for number, node in enumerate(site.nodes):
         name = sampler_name(place, number)
-        pod = build_sampler_pod(place, name, node, str(site.choices.image_for_pods), command)
-        yield f"samples node {node}", pod
+        pod = build_sampler_pod(place, name, hostname_of(node), str(site.choices.image_for_pods), command)
+        yield f"samples node {name_of(node)}", pod
     for trial in prepared.trials:
         for number, plan in enumerate(trial.instances):
             manifests = build_instance(place, site, number, trial, plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.cluster.manifests import HOSTNAME_LABEL
 from freepage.cluster.quantities import parse_quantity
 from freepage.cluster.resources import dig, name_of
 from freepage.errors import HostError
@@ -77,6 +78,11 @@ def _what_keeps_work_off(node: Object, *, with_machines: bool) -> str | None:
     if with_machines and dig(node, "metadata", "labels", SCHEDULABLE) != "true":
         return f"takes no VMs (its label {SCHEDULABLE} is not true)"
     return None
+
+
+def hostname_of(node: Object) -> str:
+    """Give what chooses a node for a pod: its label, which a cloud may give another value than its name."""
+    return str(dig(node, "metadata", "labels", HOSTNAME_LABEL) or name_of(node))
 
 
 def allocatable_bytes(node: Object) -> int:

@@ -16,7 +16,7 @@ from freepage.cluster.manifests import (
 from freepage.cluster.resources import name_of
 from freepage.image.cloud_init import build_user_data
 from freepage.records import Arm
-from freepage.targets.cluster.facts import allocatable_bytes
+from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
 from freepage.targets.cluster.session import READY_DEADLINE_S
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
@@ -60,7 +60,7 @@ def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | Non
         shape = build_instance(place, site, number, trial, plan).shape
         asked[shape.node] = asked.get(shape.node, 0) + shape.request_bytes
     for node in site.nodes:
-        wanted, given = asked.get(name_of(node), 0), allocatable_bytes(node)
+        wanted, given = asked.get(hostname_of(node), 0), allocatable_bytes(node)
         if wanted > given:
             return (
                 f"{format_bytes(wanted)} of memory on node {name_of(node)}, which gives {format_bytes(given)}"
@@ -82,7 +82,7 @@ def build_instance(
 ) -> InstanceManifests:
     """Give the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
     name = f"{place.worker_map}-{trial.order + 1}-{number}"
-    node = site.node_names[number % len(site.nodes)]
+    node = hostname_of(site.nodes[number % len(site.nodes)])
     if plan.carrier is Arm.POD:
         pod = _pod_shape(site, name, node, plan)
         return InstanceManifests(pod, build_worker_pod(place, pod))

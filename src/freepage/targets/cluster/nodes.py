@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 from freepage.aio import open_together
 from freepage.cluster.errors import ClusterError
 from freepage.cluster.manifests import build_sampler_pod
-from freepage.cluster.resources import PODS
+from freepage.cluster.resources import PODS, name_of
 from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
 from freepage.sampling.procfs import read_host_from
+from freepage.targets.cluster.facts import hostname_of
 from freepage.targets.cluster.newest import Newest
 from freepage.targets.cluster.pod import CONTAINER
 from freepage.targets.cluster.readiness import find_failure, is_started
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from freepage.cluster.manifests import RunPlace
+    from freepage.cluster.resources import Object
     from freepage.sampling.node_lines import NodeLine
     from freepage.targets.cluster.session import ClusterSession
 
@@ -121,12 +123,14 @@ def sampler_name(place: RunPlace, number: int) -> str:
 
 
 @asynccontextmanager
-async def open_nodes(session: ClusterSession, names: tuple[str, ...], image: str) -> AsyncIterator[Nodes]:
+async def open_nodes(session: ClusterSession, measured: Sequence[Object], image: str) -> AsyncIterator[Nodes]:
     """Start a sampler on every node and wait for its first line; InstanceError names a node that says nothing."""
-    pods = [sampler_name(session.place, number) for number in range(len(names))]
-    samplers = {name: NodeSampler(pod, session.interval_s) for name, pod in zip(names, pods, strict=True)}
-    nodes = Nodes(session, samplers)
-    contexts = [_open_sampler(session, name, sampler, image) for name, sampler in samplers.items()]
+    samplers = [
+        NodeSampler(sampler_name(session.place, number), session.interval_s)
+        for number in range(len(measured))
+    ]
+    nodes = Nodes(session, dict(zip(map(name_of, measured), samplers, strict=True)))
+    contexts = [_open_sampler(session, n, s, image) for n, s in zip(measured, samplers, strict=True)]
     async with open_together(contexts, session.places):
         await nodes.wait_for_lines()
         yield nodes
@@ -134,11 +138,11 @@ async def open_nodes(session: ClusterSession, names: tuple[str, ...], image: str
 
 @asynccontextmanager
 async def _open_sampler(
-    session: ClusterSession, node: str, sampler: NodeSampler, image: str
+    session: ClusterSession, node: Object, sampler: NodeSampler, image: str
 ) -> AsyncIterator[None]:
     command = node_command(session.interval_s)
-    manifest = build_sampler_pod(session.place, sampler.pod, node, image, command)
-    label = f"the sampler of node {node}"
+    manifest = build_sampler_pod(session.place, sampler.pod, hostname_of(node), image, command)
+    label = f"the sampler of node {name_of(node)}"
     async with session.open_object(PODS, manifest, label):
         await session.wait_running(PODS, sampler.pod, label, lambda pod: is_started(pod, CONTAINER))
         async with session.background(follow_sampler(session, sampler)):

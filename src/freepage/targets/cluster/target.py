@@ -127,7 +127,7 @@ async def open_cluster_target(
         await api.create(CONFIG_MAPS, worker_map, namespace=place.namespace)
         session = await stack.enter_async_context(open_session(site, place, interval_s))
         try:
-            samplers = open_nodes(session, site.node_names, str(choices.image_for_pods))
+            samplers = open_nodes(session, site.nodes, str(choices.image_for_pods))
             nodes = await stack.enter_async_context(samplers)
         except TrialError as error:
             raise HostError(error.message, hint=error.hint) from error
