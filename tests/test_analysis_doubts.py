@@ -65,6 +65,22 @@ def test_a_try_that_gives_nothing_back_blames_nobody(tmp_path):
     assert "inhibited" not in doubts_of(tmp_path / "run")
 
 
+def test_programs_that_failed_are_told_with_their_errors(run_folder):
+    for name in find_trial_ids(run_folder, "cycle", Arm.POD)[:1]:
+        path = run_folder / "trials" / name / "events.parquet"
+        events = pl.read_parquet(path)
+        first = pl.int_range(pl.len()) == 0
+        changes = {"action": "run", "ok": False, "error": "No such file or directory"}
+        events.with_columns(
+            pl.when(first).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
+            for name, value in changes.items()
+        ).write_parquet(path)
+    assert (
+        "1 of 1 runs of programs failed: No such file or directory"
+        in doubts_of(run_folder)["programs-failed"]["text"]
+    )
+
+
 def test_a_clusters_run_speaks_of_its_nodes(run_folder):
     change_manifest(run_folder, target="cluster")
     change_samples(run_folder, Arm.POD, "mem_free_bytes", lambda _, value: value - GIB)

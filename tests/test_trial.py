@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from contextlib import asynccontextmanager
 
 import pytest
 
+from freepage.cli.progress import PlainProgress
 from freepage.errors import HostError, InstanceError
 from freepage.plan import plan_trials
-from freepage.records import NODE, Arm, ClockOffset, EventLine, Evidence, TrialStatus
+from freepage.records import NODE, Arm, ClockOffset, EventLine, Evidence, SampleLine, TrialStatus
 from freepage.scaling import scale_study
 from freepage.store import load_trial
 from freepage.study import Conditions
@@ -199,3 +201,11 @@ async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):
         await task
     assert load_trial(tmp_path).record.status is TrialStatus.INTERRUPTED
     assert target.log[-1] == "closed"
+
+
+def test_what_was_sampled_before_the_schedules_started_is_no_progress():
+    stream = io.StringIO()
+    for t_s in (-17.0, 3.0):
+        PlainProgress(stream).sampled(plan_one(Arm.POD), SampleLine(t_s, 0.0, {NODE: {}}))
+    assert "-17" not in stream.getvalue()
+    assert "3 s of" in stream.getvalue()

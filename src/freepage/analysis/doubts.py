@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
-from freepage.records import NODE, SAMPLER, Arm, TrialStatus
+from freepage.records import NODE, SAMPLER, Action, Arm, TrialStatus
 from freepage.scaling import TRY_SCALE
 from freepage.units import GIB, format_bytes
 
@@ -249,6 +249,23 @@ def _steps_late(findings: Findings) -> Doubt | None:
     )
 
 
+def _failed_programs(findings: Findings, experiment: str) -> Doubt | None:
+    mine = [t.events for t in findings.ok_trials() if t.record.experiment == experiment]
+    runs = [row for events in mine for row in events.iter_rows(named=True) if row["action"] == Action.RUN]
+    failed = [row for row in runs if not row["ok"]]
+    if not failed:
+        return None
+    errors = "; ".join(dict.fromkeys(str(row["error"]) for row in failed))
+    built = " and the image must have been built with --study" if findings.run.manifest.on_cluster else ""
+    return Doubt(
+        "programs-failed",
+        f"In {experiment} {len(failed)} of {len(runs)} runs of programs failed: {errors}.",
+        f"What they wrote is in the trials' folders. A program must be among the study's `programs` or in its `folder`{built}.",
+        "all",
+        experiment,
+    )
+
+
 def _window_too_short(findings: Findings, experiment: str) -> Doubt | None:
     fpr = findings.estimates[experiment].get(Arm.VM_FPR, {})
     given = fpr.get("given_back_fraction")
@@ -377,6 +394,7 @@ CHECKS: tuple[Callable[[Findings], Doubt | None], ...] = (
     _sampler_late,
 )
 CHECKS_OF_EXPERIMENTS: tuple[Callable[[Findings, str], Doubt | None], ...] = (
+    _failed_programs,
     _inhibited,
     _different_schedules,
     _different_thp,

@@ -76,7 +76,8 @@ class PlainProgress:
         self._say(f"{describe_trial(trial, len(self._trials))}, {format_duration(self._left.seconds())} left")
 
     def sampled(self, trial: Trial, line: SampleLine) -> None:
-        if time.monotonic() - self._spoke_s < PLAIN_INTERVAL_S:
+        # What was sampled before the schedules started is told of only afterwards.
+        if line.t_s < 0 or time.monotonic() - self._spoke_s < PLAIN_INTERVAL_S:
             return
         used = node_in_use_bytes(line.values[NODE])
         words = "unknown" if used is None else format_bytes(used)
