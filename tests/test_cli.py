@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from freepage.cli.main import main
+from freepage.cli.main import main, tell_command
 
 TINY = """name = "tiny"
 [[experiment]]
@@ -25,6 +25,16 @@ def run(capsys, *arguments):
         status = end.code
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def test_the_command_that_a_run_folder_keeps_has_no_password():
+    told = tell_command(["run", "quick", "--prometheus=https://me:p4ss@metrics.example:9090/api"])
+    assert told == ("freepage", "run", "quick", "--prometheus=https://metrics.example:9090/api")
+    assert tell_command(["run", "quick", "--out", "a@b", "http://h/x@y"])[3:] == (
+        "--out",
+        "a@b",
+        "http://h/x@y",
+    )
 
 
 def test_studies_lists_what_is_built_in_and_prints_one_to_copy(capsys):

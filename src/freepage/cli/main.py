@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 
 from freepage import __version__
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     parser = _build_parser()
     options = parser.parse_args(arguments)
-    options.command_line = ("freepage", *(arguments if arguments is not None else sys.argv[1:]))
+    options.command_line = tell_command(arguments if arguments is not None else sys.argv[1:])
     try:
         return int(COMMANDS[options.command].execute(options))
     except FreepageError as error:
@@ -59,6 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         return 130
+
+
+def tell_command(arguments: list[str]) -> tuple[str, ...]:
+    """Give the command as a run folder may keep it: without who logs in at an address."""
+    return ("freepage", *(re.sub(r"(?<=://)[^/?#]*@", "", a) for a in arguments))
 
 
 def _build_parser() -> argparse.ArgumentParser:
