@@ -20,6 +20,8 @@ from freepage.cluster.owner import open_owner
 from freepage.cluster.resources import CONFIG_MAPS, MACHINES, NAMESPACES, NODES
 from freepage.cluster.switch import SAVED
 
+pytestmark = pytest.mark.cluster
+
 OPERATORS = {
     "kubevirt": "spec.configuration.virtualMachineOptions.disableFreePageReporting",
     "hco-v1beta1": "spec.virtualMachineOptions.disableFreePageReporting",

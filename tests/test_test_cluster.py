@@ -23,6 +23,8 @@ from freepage.cluster.api import Login, open_cluster
 from freepage.cluster.errors import ForbiddenError
 from freepage.cluster.resources import CONFIG_MAPS, PODS
 
+pytestmark = pytest.mark.cluster
+
 MAPS = "/api/v1/namespaces/default/configmaps"
 DRY = {"dryRun": "All"}
 STRICT = {"fieldValidation": "Strict"}

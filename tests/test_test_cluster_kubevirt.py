@@ -16,6 +16,8 @@ from freepage.cluster.errors import ConflictError, InvalidError
 from freepage.cluster.launchers import list_launchers, see_reporting
 from freepage.cluster.resources import HYPERCONVERGED_V1, KUBEVIRTS, MACHINE_INSTANCES, PODS
 
+pytestmark = pytest.mark.cluster
+
 HCO = "kubevirt-hyperconverged"
 VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
 VMS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachines"

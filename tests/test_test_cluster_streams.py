@@ -21,6 +21,8 @@ from cluster.schemas import Schemas
 from cluster.seams import NotStartedError
 from cluster.store import PODS, MemoryStore
 
+pytestmark = pytest.mark.cluster
+
 
 class Echo:
     """A process or console that says back what it is told, until it is told "exit N"."""
