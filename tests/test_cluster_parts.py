@@ -215,6 +215,12 @@ def test_a_pod_no_node_takes_says_why():
     assert find_unscheduled({}) is None
 
 
+def test_a_vm_whose_launcher_was_refused_says_why():
+    words = 'pods "virt-launcher-x" is forbidden: exceeded quota: small'
+    condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": words}
+    assert find_unscheduled({"status": {"phase": "Pending", "conditions": [condition]}}) == words
+
+
 def test_pods_ask_for_what_they_allocate_and_a_little_more():
     assert POD.request_bytes < 1.1 * POD.memory_bytes
     assert replace(POD, programs=True).request_bytes > POD.request_bytes

@@ -153,6 +153,19 @@ async def test_a_launcher_is_read_again_unless_that_is_forbidden(monkeypatch, er
     task.cancel()
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [("exceeded quota: small", "--scale"), ("failed quota: small: must specify limits.cpu", "LimitRange")],
+)
+async def test_a_quota_fails_the_trial_with_what_to_do(words, hint):
+    cluster = SlowCluster()
+    cluster.answers["create"] = ForbiddenError(words, status=403)
+    with pytest.raises(InstanceError, match=words) as caught:
+        async with opened(cluster):
+            pytest.fail("it was created")
+    assert hint in caught.value.hint
+
+
 async def test_a_pod_the_cluster_does_not_understand_ends_the_run():
     cluster = SlowCluster()
     cluster.answers["create"] = InvalidError("spec.memory: unknown field", status=422)

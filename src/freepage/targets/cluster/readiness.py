@@ -23,6 +23,8 @@ HOPELESS = {
     "RunContainerError",
 }
 _ENDED = {"Failed", "Succeeded"}
+# KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again for ever.
+_LAUNCHER_REFUSED = "FailedCreate"
 _LAUNCHER_OF = "kubevirt.io/created-by"
 
 
@@ -56,13 +58,14 @@ def find_failure(obj: Object) -> str | None:
     return None
 
 
-def find_unscheduled(pod: Object) -> str | None:
-    """Say why no node takes a pod; None where one does, or nothing is known yet."""
+def find_unscheduled(obj: Object) -> str | None:
+    """Say why no node takes a pod, or why a VM may have none; None where all is well, or nothing is known yet."""
     return next(
         (
             str(c.get("message") or c.get("reason"))
-            for c in dig(pod, "status", "conditions") or ()
-            if c.get("type") == "PodScheduled" and c.get("status") == "False"
+            for c in dig(obj, "status", "conditions") or ()
+            if c.get("status") == "False"
+            and (c.get("type") == "PodScheduled" or c.get("reason") == _LAUNCHER_REFUSED)
         ),
         None,
     )

@@ -31,6 +31,7 @@ from freepage.targets.cluster.readiness import (
     is_node_ready,
     is_running,
 )
+from freepage.targets.cluster.site import READY_DEADLINE_S
 from freepage.worker.channel import ReconnectingChannel
 from freepage.worker.client import WorkerClient
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from freepage.cluster.resources import Object, Resource
     from freepage.targets.cluster.site import ClusterSite
 
-READY_DEADLINE_S = 300.0
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.
 CLOSING_GRACE_S = 3.0
@@ -83,9 +83,12 @@ class ClusterSession:
         except ForbiddenError as error:
             if "quota" not in error.message:
                 raise
+            unbounded = "must specify" in error.message
             raise InstanceError(
-                f"{instance} is more than the namespace's quota allows: {error.message}",
-                hint="use a smaller --scale, or another --namespace",
+                f"{instance} is not what the namespace's quota allows: {error.message}",
+                hint="give the namespace a LimitRange with defaults for that, or use another --namespace"
+                if unbounded
+                else "use a smaller --scale, or another --namespace",
             ) from error
         except ClusterError as error:
             if not (isinstance(error, UnreachableError) or (error.status or 0) >= 500):
@@ -230,7 +233,8 @@ async def open_session(
 ) -> AsyncIterator[ClusterSession]:
     """Watch the run's pods and VMs, and its nodes where that is allowed."""
     choices = site.choices
-    session = ClusterSession(site.api, place, interval_s, asyncio.Semaphore(choices.concurrency))
+    places = asyncio.Semaphore(choices.concurrency)
+    session = ClusterSession(site.api, place, interval_s, places, choices.ready_deadline_s)
     labels = f"{RUN_LABEL}={place.run}"
     async with AsyncExitStack() as stack:
         for resource in (PODS, MACHINE_INSTANCES) if choices.with_machines else (PODS,):
