@@ -249,6 +249,16 @@ def test_restoring_everything_finds_the_vms_by_themselves(use):
     assert SAVED not in cluster.peek(MACHINES, "shop", "db")["metadata"]["annotations"]
 
 
+def test_a_restoration_that_changes_nothing_asks_for_no_restart(use):
+    cluster = FakeCluster()
+    cluster.add_machine("shop", "db")
+    use(cluster, "disable", "--vm", "shop/db")
+    assert "to be restarted, where they run: 1 VM (shop/db)" in use(cluster, "restore", "--vm", "shop/db")[1]
+    use(cluster, "disable", "--vm", "shop/db")
+    use(cluster, "enable", "--vm", "shop/db")
+    assert "to be restarted" not in use(cluster, "restore", "--vm", "shop/db")[1]
+
+
 def test_the_live_audit_begins_with_its_summary(use):
     cluster = FakeCluster()
     cluster.add_machine("shop", "db")
@@ -272,6 +282,7 @@ def test_the_live_audit_begins_with_its_summary(use):
 def test_an_empty_cluster_has_nothing_to_audit(use):
     status, out, _ = use(FakeCluster(), "audit")
     assert (status, out.splitlines()[0]) == (0, "0 VMs: 0 on, 0 off, 0 on without effect, 0 unknown")
+    assert use(FakeCluster(), "audit", "-n", "shop")[1].startswith("0 VMs in namespace shop: 0 on")
 
 
 def test_metrics_are_asked_once_for_all_vms(use, monkeypatch):

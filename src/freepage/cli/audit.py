@@ -46,7 +46,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(json.dumps(_as_json(audit), indent=1))
     else:
-        _print_audit(audit)
+        _print_audit(audit, options.namespace)
     return 0
 
 
@@ -74,12 +74,13 @@ def _as_json(audit: Audit) -> dict[str, Any]:
     return {"cluster": asdict(audit.switch), "counts": counts, "vms": vms}
 
 
-def _print_audit(audit: Audit) -> None:
+def _print_audit(audit: Audit, namespace: str | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    where = f" in namespace {namespace}" if namespace else ""
     console.print(
-        f"{len(audit.findings)} VMs: {audit.count('on')} on, {audit.count('off')} off, "
+        f"{len(audit.findings)} VMs{where}: {audit.count('on')} on, {audit.count('off')} off, "
         f"{audit.count('no effect')} on without effect, {audit.count('unknown')} unknown"
     )
     setting = "disabled" if audit.switch.disabled else "enabled"

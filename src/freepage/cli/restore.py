@@ -67,7 +67,7 @@ async def _restore_machines(console: Console, api: ClusterApi, options: argparse
     from freepage.cluster.installation import full_name
     from freepage.cluster.instances import find_machine
     from freepage.cluster.resources import MACHINES
-    from freepage.cluster.switch import MACHINE_HANDLE, has_saved
+    from freepage.cluster.switch import MACHINE_HANDLE, has_saved, is_disabled
 
     if options.vm:
         machines = [(await find_machine(api, *vm))[0] for vm in options.vm]
@@ -78,11 +78,15 @@ async def _restore_machines(console: Console, api: ClusterApi, options: argparse
             names = count_vms([full_name(m) for m in machines])
             console.print(f"--all restores single VMs too: {names}")
         return 0
-    written = [await _restore(console, api, MACHINE_HANDLE, m, dry_run=options.dry_run) for m in machines]
-    restored = [full_name(w) for w in written if w is not None]
-    if restored and not options.dry_run:
-        console.print(f"to be restarted, where they run: {count_vms(restored)}")
-    return len(restored)
+    restored, changed = 0, []
+    for machine in machines:
+        written = await _restore(console, api, MACHINE_HANDLE, machine, dry_run=options.dry_run)
+        restored += written is not None
+        if written and is_disabled(MACHINE_HANDLE, written) != is_disabled(MACHINE_HANDLE, machine):
+            changed.append(full_name(machine))
+    if changed and not options.dry_run:
+        console.print(f"to be restarted, where they run: {count_vms(changed)}")
+    return restored
 
 
 async def _restore(
