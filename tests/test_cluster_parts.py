@@ -139,6 +139,12 @@ def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the
     assert sampler["spec"]["activeDeadlineSeconds"] == place.run_deadline_s
 
 
+def test_a_distribution_may_take_longer_to_its_workers_ready():
+    own = ClusterChoices(Login(), image="registry/freepage:1")
+    distribution = ClusterChoices(Login(), machine_disk="registry/fedora:41", pod_image="registry/small:1")
+    assert (own.ready_deadline_s, distribution.ready_deadline_s) == (300, 600)
+
+
 def test_a_node_is_asked_for_what_kubevirt_adds_to_a_vm():
     site = site_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
     fitting = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 7 * GIB // 4) for n in range(4)])

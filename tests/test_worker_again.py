@@ -428,6 +428,18 @@ async def test_a_client_asks_at_first_for_all_it_may_have_missed():
         assert (await client.wait_ready(10)).pid == 7
 
 
+async def test_before_the_first_line_only_what_was_broken_in_it_is_asked_for_again(impatient):
+    async with breakable() as (_, channel):
+        await until(lambda: heard(channel, "again"))
+        for line in (b"[    1.5] Linux\n", b"vm-0 login: \n", b"Password: \n"):
+            channel.say(line)
+        await until(lambda: len(channel.refused) == 3)
+        await asyncio.sleep(0.1)
+        assert len(heard(channel, "again")) == 1
+        channel.say(b'{"n":1,"type":"rea[    2.5] Linux\n')
+        await until(lambda: len(heard(channel, "again")) == 2)
+
+
 async def test_a_worker_that_was_started_anew_is_an_error():
     async with breakable() as (client, channel):
         channel.say(READY | {"n": 1})

@@ -345,8 +345,9 @@ class WorkerClient:
         except ValueError as error:
             if not self._channel.refuse(line):
                 raise ValueError(f"{_shorten(line)} ({error})") from error
-            # One of the worker's may be broken in it.
-            self._lost.set()
+            # One of the worker's may be broken in it. Before its first, a login prompt may take what is asked.
+            if self._hello.done() or b'"n"' in line:
+                self._lost.set()
             return
         try:
             if self._is_next(message):

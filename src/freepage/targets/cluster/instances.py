@@ -17,7 +17,6 @@ from freepage.cluster.resources import name_of
 from freepage.image.cloud_init import build_user_data
 from freepage.records import Arm
 from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
-from freepage.targets.cluster.session import READY_DEADLINE_S
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from freepage.cluster.resources import Object
     from freepage.plan import InstancePlan, Trial
-    from freepage.targets.cluster.site import ClusterSite
+    from freepage.targets.cluster.site import ClusterChoices, ClusterSite
 
 # What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
 TRIAL_MARGIN_S = 600.0
@@ -35,7 +34,7 @@ USER_DATA_KEY = "userdata"
 
 def build_place(site: ClusterSite, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunPlace:
     """Give what all objects of a run share."""
-    limits_s = [_limit_s(trial, site.choices.concurrency) for trial in trials]
+    limits_s = [_limit_s(trial, site.choices) for trial in trials]
     return RunPlace(
         namespace=site.api.namespace,
         run=run,
@@ -48,9 +47,10 @@ def build_place(site: ClusterSite, run: str, owner: Object | None, trials: Seque
     )
 
 
-def _limit_s(trial: Trial, concurrency: int) -> float:
+def _limit_s(trial: Trial, choices: ClusterChoices) -> float:
     """Give the longest a trial may take, its instances starting so many at once."""
-    return trial.duration_s + TRIAL_MARGIN_S + READY_DEADLINE_S * -(-len(trial.instances) // concurrency)
+    turns = -(-len(trial.instances) // choices.concurrency)
+    return trial.duration_s + TRIAL_MARGIN_S + choices.ready_deadline_s * turns
 
 
 def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | None:

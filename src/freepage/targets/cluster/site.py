@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from freepage.plan import Trial
     from freepage.targets.cluster.facts import Execution
 
+READY_DEADLINE_S = 300.0
+# Many distributions wait two minutes for a network that never comes, and do what user data asks for last of all.
+DISTRIBUTION_READY_DEADLINE_S = 600.0
 UID_RANGE = "openshift.io/sa.scc.uid-range"
+OPENSHIFT_SECURITY = "security.openshift.io"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class ClusterChoices:
     @property
     def image_for_pods(self) -> str | None:
         return self.pod_image or self.image
+
+    @property
+    def ready_deadline_s(self) -> float:
+        """How long an instance may take to its worker's ready."""
+        return READY_DEADLINE_S if self.machine_disk is None else DISTRIBUTION_READY_DEADLINE_S
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,7 @@ async def open_site(choices: ClusterChoices) -> AsyncIterator[ClusterSite]:
         installation = await find_installation(api) if choices.with_machines else None
         nodes = choose_nodes(await api.list(NODES), choices.nodes, with_machines=choices.with_machines)
         execution = read_execution(None if installation is None else installation.kubevirt)
-        yield ClusterSite(choices, api, nodes, installation, execution, await _find_user(api))
+        yield ClusterSite(choices, api, nodes, installation, execution, await find_user(api))
 
 
 def find_obstacle(site: ClusterSite, trial: Trial) -> FreepageError | None:
@@ -123,12 +132,12 @@ def _check_images(choices: ClusterChoices) -> None:
         )
 
 
-async def _find_user(api: ClusterApi) -> int | None:
+async def find_user(api: ClusterApi) -> int | None:
     """Find what user pods run as: on OpenShift the namespace says it, elsewhere we do."""
     try:
         namespace = await api.get(NAMESPACES, api.namespace)
     except ForbiddenError:
-        return PLAIN_USER
+        return None if await api.served_versions(OPENSHIFT_SECURITY) else PLAIN_USER
     except NotFoundError as error:
         raise HostError(
             f"the cluster has no namespace {api.namespace}", hint=f"kubectl create namespace {api.namespace}"
