@@ -11,7 +11,7 @@ import pytest
 from fake_cluster import FakeCluster
 from freepage.cluster.errors import ClusterError, ForbiddenError, InvalidError, LoginError, UnreachableError
 from freepage.cluster.logs import LogLine
-from freepage.cluster.manifests import PodShape, RunPlace, build_worker_pod
+from freepage.cluster.manifests import PLAIN_USER, PodShape, RunPlace, build_worker_pod
 from freepage.cluster.resources import PODS
 from freepage.errors import InstanceError
 from freepage.targets.cluster import launcher, nodes
@@ -19,6 +19,7 @@ from freepage.targets.cluster.newest import Newest
 from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
+from freepage.targets.cluster.site import find_user
 from freepage.units import MIB
 
 FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
@@ -164,6 +165,14 @@ async def test_a_quota_fails_the_trial_with_what_to_do(words, hint):
         async with opened(cluster):
             pytest.fail("it was created")
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("groups", "user"), [((), PLAIN_USER), (("security.openshift.io",), None)])
+async def test_where_the_namespace_may_not_be_read_the_cluster_still_says_who_chooses_users(groups, user):
+    cluster = FakeCluster()
+    cluster.forbidden.add(("get", "namespaces"))
+    cluster.served |= {group: ["v1"] for group in groups}
+    assert await find_user(cluster) == user
 
 
 async def test_a_pod_the_cluster_does_not_understand_ends_the_run():
