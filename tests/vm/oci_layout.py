@@ -13,9 +13,25 @@ OCI = "application/vnd.oci.image"
 
 def push_files(files, reference, folder):
     """Push an image that holds `files` (content by path) to a registry without TLS."""
+    layer = folder / "layer"
+    layer.write_bytes(pack(files))
+    push_layer(layer, reference, folder)
+
+
+def push_disk(disk, reference, folder):
+    """Push a disk as KubeVirt's containerDisk; its holes are not sent."""
+    layer = folder / "layer"
+    entry = ["--sparse", "--format=gnu", "--owner=107", "--group=107", "--mode=0644"]
+    renamed = ["--transform=s,.*,disk/disk.img,", "-C", disk.parent, disk.name]
+    subprocess.run(["tar", *entry, "-cf", layer, *renamed], check=True)
+    push_layer(layer, reference, folder)
+
+
+def push_layer(file, reference, folder):
+    """Push an image of one layer, a tar file that goes with it."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
-    layer = write_blob(blobs, pack(files), "layer.v1.tar")
+    layer = take_blob(blobs, file, "layer.v1.tar")
     rootfs = {"type": "layers", "diff_ids": [layer["digest"]]}
     config = write_json(blobs, {"architecture": "amd64", "os": "linux", "rootfs": rootfs}, "config.v1+json")
     manifest = write_json(
@@ -43,6 +59,14 @@ def write_json(blobs, content, kind):
 
 
 def write_blob(blobs, data, kind):
-    digest = hashlib.sha256(data).hexdigest()
-    (blobs / digest).write_bytes(data)
-    return {"mediaType": f"{OCI}.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+    file = blobs / "new"
+    file.write_bytes(data)
+    return take_blob(blobs, file, kind)
+
+
+def take_blob(blobs, file, kind):
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    size = file.stat().st_size
+    file.rename(blobs / digest)
+    return {"mediaType": f"{OCI}.{kind}", "digest": f"sha256:{digest}", "size": size}
