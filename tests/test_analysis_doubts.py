@@ -58,6 +58,13 @@ def test_a_try_is_called_one(run_folder):
     assert "only tried" in verdict["sentence"]
 
 
+def test_a_try_that_measured_nothing_says_that_first(run_folder):
+    change_manifest(run_folder, scale=0.01)
+    for path in run_folder.glob("trials/*/trial.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed"}))
+    assert "No trial with FPR measured" in build_results(load_run(run_folder))["verdict"]["sentence"]
+
+
 def test_a_try_that_gives_nothing_back_blames_nobody(tmp_path):
     write_run(tmp_path / "run", Truth(given_back=0.0))
     assert "inhibited" in doubts_of(tmp_path / "run")

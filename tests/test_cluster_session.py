@@ -205,3 +205,16 @@ async def test_a_pod_whose_removal_is_interrupted_is_removed():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert cluster.pods == []
+
+
+async def test_an_image_that_is_not_pulled_is_asked_about_beside_what_the_cluster_says():
+    waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}}
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    session.caches[PODS] = cache = ObjectCache()
+    cache.objects["p"] = {"metadata": {"name": "p"}, "status": {"containerStatuses": [waiting]}}
+    with pytest.raises(
+        InstanceError, match="cycle-0 did not start: ErrImagePull: manifest unknown"
+    ) as caught:
+        await session.wait_running(PODS, "p", "cycle-0")
+    assert "--pull-secret" in caught.value.hint

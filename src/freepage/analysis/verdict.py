@@ -87,7 +87,9 @@ def decide(weights: Weights, rule: Mapping[str, float]) -> Verdict:
     """Decide by the rule: memory must come back with FPR and not without; prices count only on real hardware."""
     limits = DEFAULT_RULE | dict(rule)
     bills = tuple(judge_prices(weighed, limits) for weighed in (weights.headline, *weights.others))
-    answer = Answer(INCONCLUSIVE, ONLY_TRIED) if weights.tried else _weigh_memory(weights.headline, limits)
+    answer = _weigh_memory(weights.headline, limits)
+    if weights.tried and (answer is None or answer.decision != INCONCLUSIVE):
+        answer = Answer(INCONCLUSIVE, ONLY_TRIED)
     if answer is None:
         counted = bills if weights.times_count else ()
         answer = _weigh_prices(counted, limits) or Answer(ENABLE, shown=weights.headline)

@@ -31,6 +31,7 @@ Values = dict[str, float | None]
 
 CONSOLE_CONTAINER = "guest-console-log"
 CONSOLE_LINES = 20
+SILENT_CONSOLE = "its console says nothing: does the image boot, and has its system cloud-init and its console on the first serial port?"
 _BALLOON = "/machine/peripheral/balloon0/virtio-backend"
 _REPORTING_QUEUE = 3
 
@@ -145,7 +146,7 @@ async def _wait_ready(session: ClusterSession, worker: WorkerClient, machine: st
         await worker.wait_ready(session.ready_deadline_s)
     except InstanceError as error:
         tail = await read_console(session, machine)
-        raise InstanceError(error.message, hint=tail or error.hint) from error
+        raise InstanceError(error.message, hint=tail or error.hint or SILENT_CONSOLE) from error
 
 
 async def read_console(session: ClusterSession, machine: str) -> str:

@@ -22,6 +22,8 @@ HOPELESS = {
     "InvalidImageName",
     "RunContainerError",
 }
+_NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
+PULL_ADVICE = "is that the image's name and tag, and may the nodes pull it (--pull-secret NAME)?"
 _ENDED = {"Failed", "Succeeded"}
 # KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again for ever.
 _LAUNCHER_REFUSED = "FailedCreate"
@@ -56,6 +58,11 @@ def find_failure(obj: Object) -> str | None:
     if dig(obj, "metadata", "deletionTimestamp"):
         return "it was deleted"
     return None
+
+
+def is_pull_failure(failure: str) -> bool:
+    """Say whether a failure, as find_failure tells it, is that of an image."""
+    return any(reason in failure for reason in _NOT_PULLED)
 
 
 def find_unscheduled(obj: Object) -> str | None:

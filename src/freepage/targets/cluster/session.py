@@ -23,12 +23,14 @@ from freepage.cluster.resources import (
 from freepage.errors import InstanceError
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
+    PULL_ADVICE,
     describe_conditions,
     describe_events,
     find_failure,
     find_unscheduled,
     is_launcher_of,
     is_node_ready,
+    is_pull_failure,
     is_running,
 )
 from freepage.targets.cluster.site import READY_DEADLINE_S
@@ -115,7 +117,10 @@ class ClusterSession:
         try:
             return await self.caches[resource].wait(judge, self.ready_deadline_s, f"{instance} did not run")
         except InstanceError as error:
-            raise InstanceError(error.message, hint=await self.explain(resource, name)) from error
+            words = [PULL_ADVICE] if is_pull_failure(error.message) else []
+            raise InstanceError(
+                error.message, hint="\n".join([*words, await self.explain(resource, name)])
+            ) from error
 
     async def explain(self, resource: Resource, name: str) -> str:
         """Say what the cluster itself says of an object that is not as it should be: conditions and events."""
