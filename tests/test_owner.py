@@ -129,7 +129,16 @@ async def test_what_ended_a_run_is_said_although_it_cannot_be_removed_either():
     ) as caught:
         async with open_owner(cluster, "bench", "r1"):
             raise HostError("no node left")
-    assert caught.value.hint
+    assert caught.value.hint.endswith("`freepage clean -n bench --run r1` removes what is left of it")
+
+
+async def test_an_expired_login_is_told_once():
+    cluster = FakeCluster()
+    with pytest.raises(ClusterError) as caught:
+        async with open_owner(cluster, "bench", "r1"):
+            cluster.forbidden.add(("delete", "configmaps"))
+            raise ClusterError("alice may not delete configmaps")
+    assert caught.value.message == "run r1 could not be removed: alice may not delete configmaps"
 
 
 async def test_a_name_that_is_taken_is_never_taken_over():

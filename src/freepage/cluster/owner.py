@@ -71,7 +71,7 @@ async def open_owner(api: ClusterApi, namespace: str, run: str) -> AsyncIterator
             await asyncio.gather(renewal, return_exceptions=True)
             await wait_until_gone(api, namespace, run)
         except ClusterError as error:
-            raise _say_what_is_left(run, error, first) from error
+            raise _say_what_is_left(namespace, run, error, first) from error
 
 
 async def _create(api: ClusterApi, namespace: str, run: str) -> Object:
@@ -89,12 +89,17 @@ async def _delete(api: ClusterApi, namespace: str, run: str) -> None:
     await api.delete(CONFIG_MAPS, _owner_name(run), namespace=namespace, propagation="Foreground")
 
 
-def _say_what_is_left(run: str, error: ClusterError, first: BaseException | None) -> ClusterError:
+def _say_what_is_left(
+    namespace: str, run: str, error: ClusterError, first: BaseException | None
+) -> ClusterError:
     """Make the error for a run that could not be removed, with the one that had ended it before."""
-    before = f"{first.message}; and then " if isinstance(first, FreepageError) else ""
+    before = ""
+    if isinstance(first, FreepageError) and first.message != error.message:
+        before = f"{first.message}; and then "
+    clean = f"`freepage clean -n {namespace} --run {run}` removes what is left of it"
     return ClusterError(
         f"{before}run {run} could not be removed: {error.message}",
-        hint=error.hint or f"`freepage clean --run {run}` removes what is left of it",
+        hint=f"{error.hint}; then {clean}" if error.hint else clean,
         status=error.status,
     )
 
