@@ -134,9 +134,9 @@ async def test_what_ended_a_run_is_said_although_it_cannot_be_removed_either():
 
 async def test_an_expired_login_is_told_once():
     cluster = FakeCluster()
+    cluster.forbidden.add(("delete", "configmaps"))
     with pytest.raises(ClusterError) as caught:
         async with open_owner(cluster, "bench", "r1"):
-            cluster.forbidden.add(("delete", "configmaps"))
             raise ClusterError("alice may not delete configmaps")
     assert caught.value.message == "run r1 could not be removed: alice may not delete configmaps"
 
