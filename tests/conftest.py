@@ -6,11 +6,24 @@ import shutil
 
 import pytest
 
+from cluster.packages import SERVERS
+
 # What each kind of test needs; in CI nothing may be missing.
 NEEDED = {
     "vm": {
         "QEMU": lambda: shutil.which(f"qemu-system-{platform.machine()}"),
         "an OCI runtime (runc or crun)": lambda: shutil.which("runc") or shutil.which("crun"),
+        "root": lambda: os.geteuid() == 0,
+    },
+    "cluster": {
+        "QEMU": lambda: shutil.which(f"qemu-system-{platform.machine()}"),
+        "runc": lambda: shutil.which("runc"),
+        "libvirt (libvirtd, virsh)": lambda: shutil.which("libvirtd") and shutil.which("virsh"),
+        "skopeo": lambda: shutil.which("skopeo"),
+        "genisoimage": lambda: shutil.which("genisoimage"),
+        "servers, or apt-get to fetch them": lambda: (
+            shutil.which("apt-get") or all(map(shutil.which, SERVERS))
+        ),
         "root": lambda: os.geteuid() == 0,
     },
     "page": {"Chromium": lambda: shutil.which("chromium")},

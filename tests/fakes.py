@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 
 class FakeChannel:
     """A channel to a worker that the test plays: `say` is what it writes, `heard` what it was told.
 
-    `answers` by op are replies given at once with the command's id; a list gives one after the other.
+    What is said as a dictionary gets the next number, unless it has one. `answers` by op are replies given at once with
+    the command's id; a list gives one after the other. `breakable`: others may speak on it, whose lines are `refused`.
     """
 
-    def __init__(self, answers=None):
+    def __init__(self, answers=None, breakable=False):
         self.heard = []
         self.answers = answers or {}
+        self.breakable = breakable
+        self.refused = []
         self.closed = False
         self.broken = None
+        self._said = itertools.count(1)
         self._lines = asyncio.Queue()
 
     def say(self, line):
-        self._lines.put_nowait(
-            line if isinstance(line, (bytes, Exception)) else json.dumps(line).encode() + b"\n"
-        )
+        if isinstance(line, dict):
+            line = json.dumps(line if "n" in line else {"n": next(self._said), **line}).encode() + b"\n"
+        self._lines.put_nowait(line)
 
     async def read_line(self):
         line = await self._lines.get()
@@ -40,6 +45,10 @@ class FakeChannel:
             answer = answer.pop(0)
         if answer is not None:
             self.say({**answer, "id": command["id"]})
+
+    def refuse(self, line):
+        self.refused.append(line)
+        return self.breakable
 
     async def close(self):
         self.closed = True

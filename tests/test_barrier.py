@@ -14,10 +14,10 @@ class Worker:
         self.told = []
         self.broken = broken
 
-    async def go(self, process, at_s):
+    async def go(self, process, index, at_s):
         if self.broken:
             raise OSError("gone")
-        self.told.append((process, at_s))
+        self.told.append((process, index, at_s))
 
 
 def plan(name, iterations):
@@ -38,10 +38,10 @@ async def test_all_who_have_a_step_are_told_one_time_once_the_last_has_come():
     assert not workers["a"].told
     meeting.arrive("b", 0, 0)
     await asyncio.sleep(0.01)
-    times = {at_s for worker in workers.values() for _, at_s in worker.told}
+    times = {at_s for worker in workers.values() for _, _, at_s in worker.told}
     assert len(times) == 1
     assert times.pop() > time.monotonic()
-    assert sorted(process for process, _ in workers["b"].told) == [0, 1]
+    assert sorted(told[:2] for told in workers["b"].told) == [(0, 0), (1, 0)]
 
 
 async def test_a_step_that_only_one_has_waits_for_nobody():
@@ -49,7 +49,7 @@ async def test_a_step_that_only_one_has_waits_for_nobody():
     meeting = Meeting([plan("a", 2), plan("b", 1)], workers)
     meeting.arrive("a", 0, 2)
     await asyncio.sleep(0.01)
-    assert [process for process, _ in workers["a"].told] == [0]
+    assert [told[:2] for told in workers["a"].told] == [(0, 2)]
 
 
 async def test_one_that_cannot_be_told_does_not_keep_the_others():

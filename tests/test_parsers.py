@@ -188,15 +188,15 @@ def test_memory_in_use_is_the_articles_formula():
 
 def test_free_memory_on_per_cpu_lists_is_not_in_use():
     text = "Node 0, zone    DMA32\n  pagesets\n    cpu: 0\n              count:    512\n    cpu: 1\n              count: 2\n"
-    found = parse_zoneinfo(text)
+    found = parse_zoneinfo(text, 4096)
     assert found == {"mem_per_cpu_free_bytes": 514 * 4096.0}
-    assert parse_zoneinfo("")["mem_per_cpu_free_bytes"] is None
+    assert parse_zoneinfo("", 4096)["mem_per_cpu_free_bytes"] is None
     values = {
         f"mem_{k}_bytes": v
         for k, v in (("total", 9e6), ("free", 1e6), ("cached", 0), ("buffers", 0), ("sreclaimable", 0))
     }
     assert in_use_bytes(values | found) == 8e6 - 514 * 4096
-    assert parse_zoneinfo(Path("/proc/zoneinfo").read_text())["mem_per_cpu_free_bytes"] >= 0
+    assert parse_zoneinfo(Path("/proc/zoneinfo").read_text(), 4096)["mem_per_cpu_free_bytes"] >= 0
 
 
 def test_memory_in_use_of_a_cgroup_counts_shared_memory_but_no_cache():

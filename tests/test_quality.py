@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from freepage.metrics import describe_metrics
+from freepage.sampling.profile import describe_profile
 
 TOP = Path(__file__).parent.parent
 SOURCE = TOP / "src/freepage"
@@ -33,7 +34,20 @@ LAYERS = (
     ("cli",),
 )
 # targets.base and the sampler only name each other's types.
-HEAVY = {"polars", "altair", "scipy", "numpy", "jinja2", "rich", "pydantic", "qemu", "vl_convert", "kr8s", "httpx", "yaml"}
+HEAVY = {
+    "polars",
+    "altair",
+    "scipy",
+    "numpy",
+    "jinja2",
+    "rich",
+    "pydantic",
+    "qemu",
+    "vl_convert",
+    "httpx",
+    "wsproto",
+    "yaml",
+}
 
 
 def modules():
@@ -115,7 +129,7 @@ def test_no_file_names_a_package_registry_or_a_developers_folder():
 
 
 def test_the_metrics_page_is_current():
-    assert (TOP / "docs/metrics.md").read_text() == describe_metrics()
+    assert (TOP / "docs/metrics.md").read_text() == describe_metrics() + describe_profile()
 
 
 def test_every_page_the_readme_links_to_exists():

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from freepage.errors import CapacityError, StudyError
-from freepage.plan import fit_scale, plan_trials, planned_duration_s
+from freepage.plan import check_disk, fit_scale, plan_trials, planned_duration_s
 from freepage.records import Action, Arm
-from freepage.run import Request, check_disk, prepare
+from freepage.run import Request, prepare
 from freepage.scaling import TRY_SCALE, expected_levels, scale_study
 from freepage.schedule import build_schedule
 from freepage.study import Conditions, Group, Range, builtin_studies, read_study
@@ -73,7 +73,7 @@ def test_host_io_is_planned_alone_too_and_has_a_node_of_its_own():
 
 
 def test_the_hosts_test_file_fits_between_what_vms_hold_with_fpr_and_without():
-    for conditions in (SMALL, replace(SMALL, node_memory_bytes=8 * GIB, node_is_cgroup=True)):
+    for conditions in (SMALL, replace(SMALL, node_memory_bytes=8 * GIB, node_is_given=True)):
         experiment = scaled("host-io", 0.03, conditions).experiments[0]
         memory, fio = experiment.groups
         window = (fio.after_s, experiment.duration_s)
@@ -83,6 +83,12 @@ def test_the_hosts_test_file_fits_between_what_vms_hold_with_fpr_and_without():
         assert with_fpr < without
         assert with_fpr + fio.io.file_bytes + overhead < node < without + fio.io.file_bytes + overhead
     assert experiment.node_memory_bytes is None
+
+
+def test_trying_host_io_does_not_fill_a_node_that_is_as_large_as_it_is():
+    given = replace(SMALL, node_memory_bytes=192 * GIB, node_is_given=True)
+    (experiment,) = scaled("host-io", 0.01, given).experiments
+    assert next(g for g in experiment.groups if g.io).io.file_bytes <= 512 * MIB
 
 
 def test_expected_levels_are_what_is_held_within_two_passes_and_what_ever_was():
@@ -122,11 +128,11 @@ def test_a_process_starts_held_with_the_probability_given():
 
 def test_test_files_that_do_not_fit_the_disk_are_refused_before_anything_starts(tmp_path, monkeypatch):
     prepared = prepare(Request("guest-io", scale=0.05), "tcg", HOST)
-    check_disk(prepared, tmp_path / "run")
+    check_disk(prepared.trials, tmp_path / "run")
     usage = type("Usage", (), {"free": GIB})
-    monkeypatch.setattr("freepage.run.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("freepage.plan.shutil.disk_usage", lambda _: usage)
     with pytest.raises(CapacityError, match=r"the test files need 1\.[0-9]+ GiB, and .* has 1\.00 GiB free"):
-        check_disk(prepared, tmp_path / "run")
+        check_disk(prepared.trials, tmp_path / "run")
 
 
 def test_streams_that_no_layout_of_files_fits_are_refused():

@@ -7,7 +7,7 @@ import pytest
 
 from freepage.errors import HostError, InstanceError
 from freepage.plan import plan_trials
-from freepage.records import Arm, ClockOffset, EventLine, Evidence, TrialStatus
+from freepage.records import NODE, Arm, ClockOffset, EventLine, Evidence, TrialStatus
 from freepage.scaling import scale_study
 from freepage.store import load_trial
 from freepage.study import Conditions
@@ -107,13 +107,9 @@ class FakeTarget:
             self.log.append("closed")
 
     def read_node(self):
-        return {
-            "mem_total_bytes": 100.0,
-            "mem_free_bytes": 50.0,
-            "mem_cached_bytes": 0.0,
-            "mem_buffers_bytes": 0.0,
-            "mem_sreclaimable_bytes": 0.0,
-        }
+        parts = ("cached", "buffers", "sreclaimable")
+        values = {"mem_total_bytes": 100.0, "mem_free_bytes": 50.0}
+        return {NODE: values | {f"mem_{part}_bytes": 0.0 for part in parts}}
 
 
 def plan_one(arm):

@@ -300,7 +300,7 @@ async def test_a_barrier_is_reached_on_time_left_when_told_and_shifts_nothing_af
         zero_s = await _start(client, ProcessSchedule(0, steps))
         await _until(lambda: arrivals)
         told_s = zero_s + 0.5
-        await client.go(0, told_s)
+        await client.go(0, 0, told_s)
         await client.wait_done(events.append, 30)
     ((arrived_s, process, index),) = arrivals
     assert arrived_s >= zero_s + 0.1 - 0.001
@@ -326,7 +326,7 @@ async def test_memory_is_not_scanned_while_its_process_waits_at_a_barrier():
         before = _cpu_ticks(child)
         await asyncio.sleep(0.2)
         assert _cpu_ticks(child) - before <= 1
-        await client.go(0, time.monotonic())
+        await client.go(0, 1, time.monotonic())
         await client.wait_done(lambda _: None, 30)
 
 
@@ -335,7 +335,7 @@ async def test_a_barrier_counts_from_its_planned_time_even_when_told_a_time_long
     async with worker() as (client, _):
         client.on_waiting = lambda *_: None
         zero_s = await _start(client, ProcessSchedule(0, (Step(0.2, Action.ALLOCATE, MIB, 0, barrier=True),)))
-        await client.go(0, zero_s)
+        await client.go(0, 0, zero_s)
         await client.wait_done(events.append, 30)
     assert events[0].t_s >= 0.2
 
@@ -343,9 +343,8 @@ async def test_a_barrier_counts_from_its_planned_time_even_when_told_a_time_long
 async def test_only_a_process_with_a_barrier_can_be_told_to_go():
     async with worker() as (client, _):
         await _start(client, ProcessSchedule(0, pair(0, 30, MIB)))
-        await client.go(0, time.monotonic())
         with pytest.raises(InstanceError, match="it complains: go: "):
-            await client.wait_done(lambda _: None, 30)
+            await client.go(0, 0, time.monotonic())
 
 
 async def test_there_may_be_more_processes_than_open_files():

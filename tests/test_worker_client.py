@@ -25,7 +25,7 @@ from freepage.worker.messages import parse_message
 
 READY = {
     "type": "ready",
-    "version": 1,
+    "version": 2,
     "pid": 7,
     "clock_ns": 5,
     "page_bytes": 4096,
@@ -51,6 +51,10 @@ STEP = {
 PONG = {"type": "pong", "clock_ns": 0}
 STARTED = {"type": "started"}
 WAITING = {"type": "waiting", "process": 2, "index": 4}
+
+
+def line(message):
+    return json.dumps({"n": 1, **message}).encode()
 
 
 @asynccontextmanager
@@ -80,7 +84,7 @@ async def test_what_a_worker_says_of_itself_is_given():
         channel.say(READY)
         hello = await client.wait_ready(5)
     assert (hello.version, hello.pid, hello.page_bytes, hello.cpus, hello.memory_bytes) == (
-        1,
+        2,
         7,
         4096,
         2,
@@ -90,8 +94,8 @@ async def test_what_a_worker_says_of_itself_is_given():
 
 async def test_another_version_of_the_protocol_is_refused():
     async with talk() as (client, channel):
-        channel.say(READY | {"version": 2})
-        with pytest.raises(InstanceError, match="vm-0 speaks version 2 of the protocol, not 1"):
+        channel.say(READY | {"version": 3})
+        with pytest.raises(InstanceError, match="vm-0 speaks version 3 of the protocol, not 2"):
             await client.wait_ready(5)
 
 
@@ -107,21 +111,25 @@ async def test_another_version_of_the_protocol_is_refused():
         b"{}\n",
         b'{"type":["ready"]}\n',
         b'{"type":"sing"}\n',
-        b'{"type":"ready"}\n',
-        b'{"type":"ready","version":1,"pid":7,"clock_n',
+        b'{"n":1,"type":"ready"}\n',
+        b'{"n":1,"type":"ready","version":2,"pid":7,"clock_n',
         b"[" * 100_000 + b"\n",
-        b'{"type":"pong","id":9,"clock_ns":1}\n',
-        b'{"type":"pong","id":[1],"clock_ns":1}\n',
-        b'{"type":"done","failed":0}\n',
-        json.dumps(READY | {"pid": "7"}).encode(),
-        json.dumps(READY | {"cpus": 2.5}).encode(),
-        json.dumps(READY | {"cpus": True}).encode(),
-        json.dumps(READY | {"memory_bytes": 10**400}).encode(),
-        json.dumps(READY).encode("utf-16"),
-        json.dumps(STEP).encode(),
-        json.dumps(WAITING).encode(),
-        json.dumps(WAITING | {"index": "4"}).encode(),
-        b'{"type":"waiting","process":2}\n',
+        b'{"n":1,"type":"pong","id":9,"clock_ns":1}\n',
+        b'{"n":1,"type":"pong","id":[1],"clock_ns":1}\n',
+        b'{"n":1,"type":"done","failed":0}\n',
+        b'{"n":2,"type":"done","failed":0}\n',
+        b'{"n":"1","type":"done","failed":0}\n',
+        json.dumps(READY).encode(),
+        line(READY | {"n": 0}),
+        line(READY | {"pid": "7"}),
+        line(READY | {"cpus": 2.5}),
+        line(READY | {"cpus": True}),
+        line(READY | {"memory_bytes": 10**400}),
+        line(READY).decode().encode("utf-16"),
+        line(STEP),
+        line(WAITING),
+        line(WAITING | {"index": "4"}),
+        b'{"n":1,"type":"waiting","process":2}\n',
     ],
 )
 async def test_what_is_not_the_protocol_ends_every_wait_and_is_shown(garbage):
@@ -219,9 +227,9 @@ async def test_a_worker_that_takes_no_lines_is_given_up(monkeypatch):
     ours, theirs = socket.socketpair()
     with ours, theirs:
         client = WorkerClient(await open_socket_channel(ours), "vm-0")
-        steps = tuple(Step(float(i), Action.ALLOCATE, 4096, i) for i in range(20_000))
-        with pytest.raises(InstanceError, match="vm-0 did not take 'step' within"):
-            await client.load([ProcessSchedule(0, steps)])
+        writes = [client.write_text("/a", "x" * 60_000) for _ in range(20)]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        assert "did not take 'write' within" in str(outcomes[-1])
         await client.close()
 
 
@@ -248,6 +256,16 @@ async def test_an_answer_nobody_waits_for_any_more_is_no_garbage():
         channel.say({"type": "text", "id": 2, "text": "a second time"})
         with pytest.raises(InstanceError, match="answers no question"):
             await client.wait_done(ignore, 30)
+
+
+async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten():
+    async with talk() as (client, _):
+        asking = asyncio.create_task(client.read_text("/a"))
+        await asyncio.sleep(0.01)
+        next(iter(client._questions.values())).reply.set_result({"type": "text", "text": b"A"})
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
 
 async def test_an_answer_of_another_type_is_garbage():
@@ -389,6 +407,7 @@ async def test_steps_are_told_in_whole_nanoseconds_and_counted():
     assert channel.heard[0] == {
         "op": "step",
         "process": 3,
+        "index": 0,
         "at_ns": 250_000_000,
         "action": "allocate",
         "bytes": 8192,
@@ -397,7 +416,7 @@ async def test_steps_are_told_in_whole_nanoseconds_and_counted():
         "stride": 64,
         "seed": 9,
     }
-    assert channel.heard[1]["at_ns"] == 1_500_000_000
+    assert (channel.heard[1]["index"], channel.heard[1]["at_ns"]) == (1, 1_500_000_000)
 
 
 async def test_a_program_and_a_barrier_are_told_only_where_a_step_has_them():
@@ -428,16 +447,21 @@ async def test_an_argument_that_would_become_another_is_refused(argument):
 async def test_who_waits_at_a_barrier_is_handed_on_and_told_a_time_of_its_own_clock(monkeypatch):
     monkeypatch.setattr(clients, "time", SimpleNamespace(monotonic=lambda: 500.0))
     arrived = []
-    pong = {"type": "pong", "clock_ns": 100_000_000_000}
-    async with talk({"ping": pong, "start": STARTED}) as (client, channel):
+    answers = {
+        "ping": {"type": "pong", "clock_ns": 100_000_000_000},
+        "start": STARTED,
+        "go": {"type": "going"},
+    }
+    async with talk(answers) as (client, channel):
         client.on_waiting = lambda process, index: arrived.append((process, index))
         await client.ping(1)
         await client.start(500.0)
         channel.say(WAITING)
         channel.say({"type": "done", "failed": 0})
         await client.wait_done(ignore, 30)
-        await client.go(2, 507.5)
-        assert channel.heard[-1] == {"op": "go", "process": 2, "at_ns": 107_500_000_000}
+        await client.go(2, 4, 507.5)
+        told = {"op": "go", "id": 3, "process": 2, "index": 4, "at_ns": 107_500_000_000}
+        assert channel.heard[-1] == told
     assert arrived == [(2, 4)]
 
 
@@ -500,7 +524,7 @@ async def test_lines_cross_a_socket_and_a_line_too_long_is_an_error():
     loop = asyncio.get_running_loop()
     client = WorkerClient(await open_socket_channel(ours), "vm-0")
     with theirs:
-        await loop.sock_sendall(theirs, json.dumps(READY).encode() + b"\n")
+        await loop.sock_sendall(theirs, line(READY) + b"\n")
         assert (await client.wait_ready(30)).pid == 7
         sending = asyncio.create_task(loop.sock_sendall(theirs, b"x" * (channels.LONGEST_LINE_BYTES * 2)))
         with pytest.raises(InstanceError, match="vm-0 wrote what is not the protocol"):

@@ -31,23 +31,24 @@ class Meeting:
             if step.barrier
         }
         self._expected = Counter(_key(step) for step in self._steps.values())
-        self._waiting: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        self._waiting: dict[tuple[str, int], list[tuple[str, int, int]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def arrive(self, instance: str, process: int, index: int) -> None:
         """Note that a process waits before its step; the last one of a meeting sets all of them going."""
         key = _key(self._steps[instance, process, index])
         waiting = self._waiting.setdefault(key, [])
-        waiting.append((instance, process))
+        waiting.append((instance, process, index))
         if len(waiting) == self._expected[key]:
             task = asyncio.get_running_loop().create_task(self._let_go(self._waiting.pop(key)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _let_go(self, waiting: list[tuple[str, int]]) -> None:
+    async def _let_go(self, waiting: list[tuple[str, int, int]]) -> None:
         at_s = time.monotonic() + LEAD_S
         await asyncio.gather(
-            *(self._workers[name].go(process, at_s) for name, process in waiting), return_exceptions=True
+            *(self._workers[name].go(process, index, at_s) for name, process, index in waiting),
+            return_exceptions=True,
         )
 
 

@@ -264,11 +264,29 @@ GUEST_METRICS = (
     ),
 )
 
+CLUSTER_METRICS = (
+    Metric(
+        "node_sample_age_s",
+        "s",
+        GAUGE,
+        "the node's sampler pod",
+        "how old the node's numbers are; those of the oldest of several nodes",
+    ),
+    Metric("usage_age_s", "s", GAUGE, "the VM's launcher", "how old the VM's numbers are"),
+)
+
 SAMPLER_METRICS = (Metric("late_s", "s", GAUGE, "sampler", "how late the tick was"),)
 
 METRICS = {
     m.id: m
-    for m in (*NODE_METRICS, *NODE_CGROUP_METRICS, *INSTANCE_METRICS, *GUEST_METRICS, *SAMPLER_METRICS)
+    for m in (
+        *NODE_METRICS,
+        *NODE_CGROUP_METRICS,
+        *INSTANCE_METRICS,
+        *GUEST_METRICS,
+        *CLUSTER_METRICS,
+        *SAMPLER_METRICS,
+    )
 }
 
 
@@ -306,6 +324,14 @@ def describe_metrics() -> str:
         ("The node as a cgroup", "Entity `node`, with `--node-memory`.", NODE_CGROUP_METRICS),
         ("Instances", "Entity: the instance's name. Read on the host.", INSTANCE_METRICS),
         ("Guests", "Entity: the instance's name. Said by the guest, or by QEMU of it.", GUEST_METRICS),
+        (
+            "Clusters",
+            (
+                "Entities `node` (the sum of all measured nodes), `node/NAME` and the instance's name: numbers that came from\n"
+                "elsewhere are as old as this when they are written."
+            ),
+            CLUSTER_METRICS,
+        ),
         ("The sampler", "Entity `sampler`.", SAMPLER_METRICS),
     ]
     head = (

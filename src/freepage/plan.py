@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from freepage.schedule import build_schedule
 from freepage.units import MIB, format_bytes, format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from freepage.schedule import ProcessSchedule
     from freepage.study import Conditions, Experiment, Group, Study
@@ -157,6 +159,18 @@ def check_capacity(file: StudyFile, study: Study, conditions: Conditions, availa
         f"{format_bytes(available_bytes)} are available",
         hint=f"--scale {fitting:.2g} fits" if fits else "no scale fits: give sizes of your own with --set",
     )
+
+
+def check_disk(trials: Sequence[Trial], folder: Path) -> None:
+    """Raise CapacityError when the test files of one trial do not fit where `folder` will be."""
+    needed = max(t.disk_bytes for t in trials)
+    home = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    free = shutil.disk_usage(home).free
+    if needed > free:
+        raise CapacityError(
+            f"the test files need {format_bytes(needed)}, and {home} has {format_bytes(free)} free",
+            hint="choose an --out on a larger disk, or a smaller --scale",
+        )
 
 
 def describe_time(trials: list[Trial], accelerator: str) -> str:

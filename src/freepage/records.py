@@ -9,6 +9,8 @@
     RUN/trials/ID/events.jsonl        EventLine while running, then events.parquet (one column per field)
     RUN/trials/ID/console-NAME.log    what the instance's console said
     RUN/trials/ID/output/NAME-P-N.out what the program of step N of process P of instance NAME wrote (.err: its errors)
+    RUN/prometheus.json               what a Prometheus was asked for the run, by which profile, how often its values were new
+    RUN/prometheus.parquet            its samples (wall_s, metric, entity, value), wall_s: seconds since 1970 by its clock
     RUN/results.json                  estimates, doubts, claims, verdict
     RUN/report.html
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage import __version__
 from freepage.errors import CapacityError
-from freepage.facts import read_host_facts
 from freepage.plan import Trial, check_capacity, fit_scale, plan_trials, planned_duration_s
 from freepage.records import RUN_SCHEMA, Arm, Manifest
 from freepage.scaling import TRY_SCALE, scale_study
 from freepage.store import plan_as_json, prepare_folder, write_json, write_manifest
 from freepage.study import Conditions, Study, read_study
 from freepage.study_file import name_of
-from freepage.targets.local.warmup import warm_up
 from freepage.trial import run_trial
 from freepage.units import format_bytes
 
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
 
     from freepage.progress import Progress
     from freepage.study_file import StudyFile
-    from freepage.targets.local.target import LocalTarget
+    from freepage.targets.base import Place
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,17 @@ class Prepared:
         return planned_duration_s(self.trials, self.conditions.accelerator)
 
 
-def prepare(request: Request, accelerator: str, host: dict[str, object]) -> Prepared:
-    """Read, scale and plan a study for this host.
+def prepare(
+    request: Request, accelerator: str, host: dict[str, object], *, nodes_are_given: bool = False
+) -> Prepared:
+    """Read, scale and plan a study for a host, or for nodes that cannot be made smaller.
 
     Raises StudyError for a wrong study and CapacityError for one that does not fit.
     """
     file, text = _read_file(request)
     total, available_bytes = _find_memory(request, host)
-    is_cgroup = request.node_memory_bytes is not None
-    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_cgroup)
+    is_given = nodes_are_given or request.node_memory_bytes is not None
+    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
     left_out: tuple[str, ...] = ()
     if scale < TRY_SCALE:
@@ -81,25 +80,25 @@ def prepare(request: Request, accelerator: str, host: dict[str, object]) -> Prep
 
 
 async def run_study(
-    request: Request, target: LocalTarget, folder: Path, progress: Progress, *, force: bool = False
+    request: Request, place: Place, folder: Path, progress: Progress, *, force: bool = False
 ) -> Manifest:
-    """Run every trial of a study on `target` and store it in `folder`.
+    """Run every trial of a study at `place` and store it in `folder`.
 
     The folder is complete and can be reported on whatever ends the run; cancellation is raised again at the end.
     """
-    host = read_host_facts()
-    prepared = prepare(request, target.accelerator, host)
-    check_disk(prepared, folder)
-    refuse_if_nothing_can_run(prepared, target)
+    host = place.read_facts()
+    prepared = prepare(request, place.accelerator, host, nodes_are_given=place.nodes_are_given)
+    place.check_disk(prepared.trials, folder)
+    refuse_if_nothing_can_run(prepared, place)
     prepare_folder(folder, force=force)
-    manifest = _build_manifest(request, prepared, target, host)
+    manifest = _build_manifest(request, prepared, place, host)
     write_manifest(folder, manifest)
     (folder / "study.toml").write_text(prepared.study_text, encoding="utf-8")
     write_json(folder / "plan.json", plan_as_json(prepared.trials))
-    await warm_up(max(t.demand_bytes for t in prepared.trials))
+    await place.warm_up(max(t.demand_bytes for t in prepared.trials))
     progress.run_started(prepared.trials, prepared.planned_duration_s)
     try:
-        await _run_trials(target, prepared, folder, progress)
+        await _run_trials(place, prepared, folder, progress)
     finally:
         progress.run_ended()
         manifest = replace(manifest, finished_at=_now())
@@ -107,36 +106,29 @@ async def run_study(
     return manifest
 
 
-def check_disk(prepared: Prepared, folder: Path) -> None:
-    """Raise CapacityError when the test files of one trial do not fit where `folder` will be."""
-    needed = max(t.disk_bytes for t in prepared.trials)
-    home = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(home).free
-    if needed > free:
-        raise CapacityError(
-            f"the test files need {format_bytes(needed)}, and {home} has {format_bytes(free)} free",
-            hint="choose an --out on a larger disk, or a smaller --scale",
-        )
-
-
-def refuse_if_nothing_can_run(prepared: Prepared, target: LocalTarget) -> None:
+def refuse_if_nothing_can_run(prepared: Prepared, place: Place) -> None:
     """Raise what stands in the way of the first trial when something stands in the way of every one."""
-    obstacles = [target.find_obstacle(t) for t in prepared.trials]
+    obstacles = [place.find_obstacle(t) for t in prepared.trials]
     if all(obstacles) and obstacles[0] is not None:
         raise obstacles[0]
 
 
-async def _run_trials(target: LocalTarget, prepared: Prepared, folder: Path, progress: Progress) -> None:
+async def _run_trials(place: Place, prepared: Prepared, folder: Path, progress: Progress) -> None:
     for trial in prepared.trials:
         progress.trial_started(trial)
         record = await run_trial(
-            target,
+            place,
             trial,
             folder / "trials" / trial.id,
             interval_s=prepared.study.interval_s,
             progress=progress,
         )
         progress.trial_ended(trial, record)
+
+
+def read_request(request: Request) -> StudyFile:
+    """Read the study a request is about, with its options applied; StudyError for a wrong one."""
+    return _read_file(request)[0]
 
 
 def _read_file(request: Request) -> tuple[StudyFile, str]:
@@ -177,9 +169,7 @@ def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:
     return request.node_memory_bytes, request.node_memory_bytes
 
 
-def _build_manifest(
-    request: Request, prepared: Prepared, target: LocalTarget, host: dict[str, object]
-) -> Manifest:
+def _build_manifest(request: Request, prepared: Prepared, place: Place, host: dict[str, object]) -> Manifest:
     study = prepared.study
     return Manifest(
         schema=RUN_SCHEMA,
@@ -191,16 +181,16 @@ def _build_manifest(
         scale=study.scale,
         repeats=max(e.repeats for e in study.experiments),
         arms=study.arms,
-        target="local",
-        accelerator=target.accelerator,
-        accelerator_reason=target.accelerator_reason,
+        target=place.name,
+        accelerator=place.accelerator,
+        accelerator_reason=place.accelerator_reason,
         interval_s=study.interval_s,
-        node=target.node,
+        node=place.node,
         node_memory_bytes=prepared.conditions.node_memory_bytes,
         started_at=_now(),
         finished_at=None,
         host=host,
-        tools=target.tools | {"python": platform.python_version()},
+        tools=place.tools | {"python": platform.python_version()},
         verdict_rule=study.verdict_rule,
     )
 

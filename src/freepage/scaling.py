@@ -265,7 +265,7 @@ def _join_groups(
     window = (after_s, after_s + (io.io.duration_s if io.io else 0.0))
     levels = expected_levels(experiment.name, lasting, seed, *window)
     node_bytes = _node_bytes(file, memory, levels, scale, conditions)
-    io = _fit_io(replace(io, after_s=after_s), memory, levels, node_bytes, conditions)
+    io = _fit_io(replace(io, after_s=after_s), memory, levels, node_bytes, conditions, scale)
     end_s = io.after_s + io.duration_s
     ended = {g.name: replace(g, duration_s=end_s, iterations=_lasting(g, end_s)) for g in lasting}
     return replace(
@@ -273,7 +273,7 @@ def _join_groups(
         arms=(Arm.BASELINE, *experiment.arms),
         duration_s=end_s,
         groups=tuple(io if g.io is not None else ended.get(g.name, g) for g in experiment.groups),
-        node_memory_bytes=None if conditions.node_is_cgroup or file.node_memory is None else node_bytes,
+        node_memory_bytes=None if conditions.node_is_given or file.node_memory is None else node_bytes,
     )
 
 
@@ -298,7 +298,7 @@ def _node_bytes(
     conditions: Conditions,
 ) -> int:
     """Give the node's memory: its share of the original and the VMs' own, which does not shrink."""
-    if conditions.node_is_cgroup or file.node_memory is None:
+    if conditions.node_is_given or file.node_memory is None:
         return conditions.node_memory_bytes
     overhead = sum(g.instances for g in memory) * PLANNED_VM_BYTES
     wanted = _in_bytes(file.node_memory, scale, conditions.node_memory_bytes)
@@ -313,6 +313,7 @@ def _fit_io(
     levels: tuple[float, float],
     node_bytes: int,
     conditions: Conditions,
+    scale: float,
 ) -> Group:
     """Size the test file, where the study leaves it to us: what is left of the node half way between the levels."""
     if group.io is None:
@@ -321,7 +322,9 @@ def _fit_io(
     if not file_bytes:
         overhead = sum(g.instances for g in memory) * PLANNED_VM_BYTES
         left = node_bytes - overhead - sum(levels) / 2
-        file_bytes = max(64 * MIB, math.floor(left / MIB) * MIB)
+        # Who only tries it does not fill a node that could not be made smaller.
+        most = TRY_BLOCK_BYTES if scale < TRY_SCALE and conditions.node_is_given else left
+        file_bytes = max(64 * MIB, math.floor(min(left, most) / MIB) * MIB)
     prepare_s = _prepare_s(file_bytes, replace(conditions, accelerator="kvm"))
     job = replace(group.io, file_bytes=file_bytes, prepare_s=prepare_s, margin_s=PLANNED_FIO_MARGIN_S["kvm"])
     return replace(group, io=job, duration_s=job.duration_s)

@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 RESULTS = "results.json"
 REPORT = "report.html"
+PROMETHEUS = "prometheus.json"
+PROMETHEUS_SAMPLES = "prometheus.parquet"
 _OURS = (
     "manifest.json",
     "plan.json",
     "study.toml",
     "results.json",
     "report.html",
+    PROMETHEUS,
+    PROMETHEUS_SAMPLES,
     "trials",
     "figures",
     "tables",
@@ -69,13 +73,28 @@ class TrialData:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """What a Prometheus had for a run.
+
+    info: the content of prometheus.json. samples: columns wall_s (Prometheus' clock, since 1970), metric, entity, value.
+    """
+
+    info: dict[str, Any]
+    samples: pl.DataFrame
+
+
+@dataclass(frozen=True)
 class Run:
-    """A stored run; trials in the order they were run. planned_arms: by experiment, from plan.json."""
+    """A stored run; trials in the order they were run. planned_arms: by experiment, from plan.json.
+
+    prometheus: what was collected from one, None where nothing was.
+    """
 
     folder: Path
     manifest: Manifest
     trials: list[TrialData]
     planned_arms: dict[str, tuple[Arm, ...]] = field(default_factory=dict)
+    prometheus: Collected | None = None
 
     def arms_of(self, experiment: str) -> tuple[Arm, ...]:
         """Give the arms an experiment was planned on; those of the study where no plan is known."""
@@ -168,7 +187,24 @@ def load_run(folder: Path) -> Run:
     """Load a stored run, sealed or cut short; RunFolderError says what is wrong with it."""
     manifest = _load_manifest(folder)
     trials = [load_trial(path.parent) for path in sorted((folder / "trials").glob("*/trial.json"))]
-    return Run(folder, manifest, sorted(trials, key=lambda t: t.record.order), _planned_arms(folder))
+    trials.sort(key=lambda t: t.record.order)
+    return Run(folder, manifest, trials, _planned_arms(folder), _load_prometheus(folder))
+
+
+def write_prometheus(folder: Path, collected: Collected) -> None:
+    """Keep what a Prometheus had for a run; what an earlier call kept is replaced."""
+    temporary = folder / f"{PROMETHEUS_SAMPLES}.new"
+    collected.samples.write_parquet(temporary)
+    temporary.replace(folder / PROMETHEUS_SAMPLES)
+    write_json(folder / PROMETHEUS, collected.info)
+
+
+def _load_prometheus(folder: Path) -> Collected | None:
+    import polars as pl
+
+    if not (folder / PROMETHEUS).exists():
+        return None
+    return Collected(_read_json(folder / PROMETHEUS), pl.read_parquet(folder / PROMETHEUS_SAMPLES))
 
 
 def _planned_arms(folder: Path) -> dict[str, tuple[Arm, ...]]:

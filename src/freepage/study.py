@@ -122,13 +122,13 @@ class Study:
 class Conditions:
     """What scaling needs to know of the place: the node's memory, its cores, and how guests are executed.
 
-    node_is_cgroup: --node-memory was given, so that experiments need no node of their own.
+    node_is_given: experiments get no node of their own (--node-memory was given, or the nodes are a cluster's).
     """
 
     node_memory_bytes: int
     cores: int
     accelerator: str
-    node_is_cgroup: bool = False
+    node_is_given: bool = False
 
 
 def builtin_studies() -> dict[str, str]:

@@ -192,7 +192,8 @@ class _TrialRunner:
             return
         shifted = replace(line, t_s=line.t_s - self._zero_s)
         self._writer.write_sample(shifted)
-        self._progress.sampled(self._trial, shifted)
+        if self.record.status is TrialStatus.PLANNED:
+            self._progress.sampled(self._trial, shifted)
 
     def _set_zero(self, zero_s: float) -> None:
         waiting, self._waiting = self._waiting, []

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 Object = dict[str, Any]
+
+
+class NotStartedError(Exception):
+    """A container that is there has not started yet; the message says why, in a kubelet's words."""
 
 
 class Duplex(Protocol):
@@ -29,7 +35,11 @@ class Duplex(Protocol):
 
 
 class Kubelet(Protocol):
-    """A node of the test cluster, as the API server reaches it; KeyError for a pod or container it does not have."""
+    """A node of the test cluster, as the API server reaches it.
+
+    Every method raises, before it gives anything: KeyError for a pod or container it does not have, NotStartedError for
+    one that has not started (or runs no more, where it has to), ConnectionError when the node is gone.
+    """
 
     def read_log(
         self,

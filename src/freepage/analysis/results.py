@@ -10,6 +10,7 @@ from freepage.analysis.doubts import Findings, find_doubts
 from freepage.analysis.io import KINDS as IO_KINDS
 from freepage.analysis.io import compare_io, describe_cells, measure_io, memory_ratios
 from freepage.analysis.prices import Weighed, weigh_experiment
+from freepage.analysis.prometheus import describe_prometheus
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Weights, decide
@@ -98,6 +99,7 @@ def build_results(run: Run) -> dict[str, Any]:
         "claims": decide_claims(experiments, _conditions(run)),
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
         "experiments": experiments,
+        "prometheus": describe_prometheus(run),
     }
 
 

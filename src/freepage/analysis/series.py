@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freepage.metrics import node_in_use_bytes
-from freepage.records import NODE, SAMPLER, Action
+from freepage.metrics import INSTANCE_METRICS, NODE_METRICS, node_in_use_bytes
+from freepage.records import NODE, Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 # Two samples further apart than this many intervals have a gap between them.
 GAP_INTERVALS = 2.5
+# Two readings of another machine this close are one reading seen at two ticks.
+SAME_READING_S = 0.02
+# Which metric says how old another one was when it was written.
+_AGE_OF = {m.id: "node_sample_age_s" for m in NODE_METRICS} | {m.id: "usage_age_s" for m in INSTANCE_METRICS}
 BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -65,20 +69,39 @@ def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
 
     rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == metric)).sort("t_s")
     values = rows["value"].fill_null(float("nan")).to_numpy()
-    return Series(rows["t_s"].to_numpy().astype(float), values.astype(float))
+    ages = _AGE_OF.get(metric)
+    return _at_own_times(
+        trial, entity, ages, Series(rows["t_s"].to_numpy().astype(float), values.astype(float))
+    )
+
+
+def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Series) -> Series:
+    """Take numbers that came from another machine back to when they were read; one seen at two ticks counts once."""
+    import polars as pl
+
+    if ages is None:
+        return series
+    rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == ages)).drop_nulls("value")
+    if rows.is_empty():
+        return series
+    age_s = dict(zip(rows["t_s"], rows["value"], strict=True))
+    read_s = series.t_s - np.array([age_s.get(t, 0.0) for t in series.t_s])
+    first = np.diff(read_s, prepend=-np.inf) > SAME_READING_S
+    return Series(read_s[first], series.values[first])
 
 
 def node_in_use_series(trial: TrialData) -> Series:
     """Give the node's memory in use (metrics.node_in_use_bytes) at every tick."""
-    return _node_series(trial, node_in_use_bytes)
+    return node_series(trial, node_in_use_bytes)
 
 
 def node_not_available_series(trial: TrialData) -> Series:
     """Give total - MemAvailable, which counts shared memory that the article's formula does not see."""
-    return _node_series(trial, _not_available)
+    return node_series(trial, _not_available)
 
 
-def _node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
+def node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
+    """Give what a formula makes of the node's values at every tick."""
     import polars as pl
 
     rows = trial.samples.filter(pl.col("entity") == NODE)
@@ -86,9 +109,8 @@ def _node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]
         return Series(np.array([]), np.array([]))
     ticks = rows.pivot(on="metric", index="t_s", values="value").sort("t_s")
     values = [formula(tick) for tick in ticks.iter_rows(named=True)]
-    return Series(
-        ticks["t_s"].to_numpy(), np.array([np.nan if v is None else v for v in values], dtype=float)
-    )
+    found = np.array([np.nan if v is None else v for v in values], dtype=float)
+    return _at_own_times(trial, NODE, "node_sample_age_s", Series(ticks["t_s"].to_numpy(), found))
 
 
 def _not_available(tick: Mapping[str, float | None]) -> float | None:
@@ -104,7 +126,7 @@ def baseline_bytes(trial: TrialData, node: Series) -> float | None:
     """
     import polars as pl
 
-    first_s = trial.samples.filter(~pl.col("entity").is_in([NODE, SAMPLER]))["t_s"].min()
+    first_s = trial.samples.filter(pl.col("entity").is_in(instances_of(trial)))["t_s"].min()
     ready_s = float(first_s) if isinstance(first_s, float) else 0.0
     tick_s = float(np.median(np.diff(node.t_s))) if len(node.t_s) > 1 else 0.0
     return node.between(-1e9, ready_s - (trial.record.ready_s or 0.0) - tick_s - 1e-3).median()

@@ -1,99 +1,137 @@
-"""Say for which VMs of a KubeVirt cluster FPR may be on, and why not for others, from what kubectl printed."""
+"""Say for every VM of a KubeVirt cluster whether FPR is on, what keeps it off, and where it has no effect."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
+
+from freepage.cli.audit_files import HINT, STYLES, WORDS, audit_files, open_table
+from freepage.cli.cluster_options import add_cluster_arguments, run_in_cluster
+from freepage.cli.prometheus import add_prometheus_arguments, find_settings
 
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.fpr.eligibility import Judgement, Switch
+    from rich.table import Table
 
-HINT = (
-    "kubectl get kubevirt,vm,vmi -A -o json > objects.json; with OpenShift Virtualization also hyperconverged"
-)
-WORDS = {True: "on", False: "off", None: "not known"}
-STYLES = {True: "green", False: "red", None: "yellow"}
+    from freepage.cluster.api import ClusterApi
+    from freepage.cluster.audit import Audit, Finding
+
+STATE_STYLES = {"on": "green", "off": "red", "no effect": "yellow", "unknown": "yellow"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help=f"JSON of the API's objects, - for standard input ({HINT})"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help=f"instead of a cluster: JSON of the API's objects, - for standard input ({HINT})",
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument(
+        "--exec", action="store_true", help="ask libvirt where a launcher's log does not tell (pods/exec)"
+    )
+    add_prometheus_arguments(parser)
+    add_cluster_arguments(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
-    from freepage.fpr.eligibility import judge_all
+    if options.files:
+        return audit_files(options)
 
-    objects = [o for name in options.files for o in _read_objects(name)]
-    switch, judged = judge_all(objects)
+    async def work(api: ClusterApi) -> Audit:
+        return await _audit_cluster(api, options)
+
+    audit = run_in_cluster(options, work, manifest="audit --exec" if options.exec else "audit")
     if options.format == "json":
-        from dataclasses import asdict
-
-        print(json.dumps({"cluster": asdict(switch), "vms": [asdict(j) for j in judged]}, indent=1))
+        print(json.dumps(_as_json(audit), indent=1))
     else:
-        _print_table(switch, judged)
+        _print_audit(audit)
     return 0
 
 
-def _read_objects(name: str) -> list[dict[str, Any]]:
-    """Read the objects of one file: a list as kubectl prints it, or one object."""
-    from pathlib import Path
+async def _audit_cluster(api: ClusterApi, options: argparse.Namespace) -> Audit:
+    from freepage.cluster.audit import add_stranded, audit_cluster
 
-    from freepage.errors import StudyError
+    audit = await audit_cluster(api, options.namespace, may_exec=options.exec)
+    if options.prometheus is None:
+        return audit
+    from freepage.sampling.prometheus import read_vm_memory
 
-    try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        content = json.loads(text)
-    except OSError as error:
-        raise StudyError(f"cannot read {name}: {error.strerror}", hint=HINT) from error
-    except ValueError as error:
-        raise StudyError(f"{name} is not JSON: {error}", hint=HINT) from error
-    items = content.get("items", [content]) if isinstance(content, dict) else None
-    if items is None or not all(isinstance(o, dict) and "kind" in o for o in items):
-        raise StudyError(f"{name} holds no Kubernetes objects", hint=HINT)
-    return list(items)
+    return add_stranded(audit, await read_vm_memory(await find_settings(options)))
 
 
-def _print_table(switch: Switch, judged: list[Judgement]) -> None:
-    from rich import box
+def _as_json(audit: Audit) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from freepage.cluster.audit import STATES
+
+    vms = []
+    for finding in audit.findings:
+        found = asdict(finding)
+        vms.append({**found.pop("vm"), "state": finding.state, **found})
+    counts = {state: audit.count(state) for state in STATES}
+    return {"cluster": asdict(audit.switch), "counts": counts, "vms": vms}
+
+
+def _print_audit(audit: Audit) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    setting = {True: "disabled", False: "enabled", None: "not known"}[switch.disabled]
-    console.print(f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({switch.source})")
-    if not judged:
-        console.print("there is no VirtualMachine or VirtualMachineInstance among the objects")
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("VM", "expected", "why"):
-        table.add_column(heading)
-    for vm in judged:
-        state = "" if vm.running else " (stopped)"
-        table.add_row(
-            f"{vm.namespace}/{vm.name}{state}",
-            f"[{STYLES[vm.expected]}]{WORDS[vm.expected]}[/]",
-            _explain(vm),
-        )
-    console.print(table)
-    counts = {words: sum(j.expected is value for j in judged) for value, words in WORDS.items()}
-    silent = sum(j.expected is True and bool(j.ineffective) for j in judged)
-    summary = ", ".join(f"{count} {words}" for words, count in counts.items())
-    console.print(f"{len(judged)} VMs: {summary}; {silent} on without effect")
     console.print(
-        "Expected is what KubeVirt's rule gives at a VM's start; the domain XML shows what it is.",
-        style="dim",
+        f"{len(audit.findings)} VMs: {audit.count('on')} on, {audit.count('off')} off, "
+        f"{audit.count('no effect')} on without effect, {audit.count('unknown')} unknown"
     )
+    setting = "disabled" if audit.switch.disabled else "enabled"
+    console.print(
+        f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({audit.switch.source})",
+        soft_wrap=True,
+    )
+    if audit.findings:
+        console.print(_build_table(audit))
+    if audit.stranded is not None:
+        from freepage.units import format_bytes
+
+        lower, upper = format_bytes(audit.stranded.lower_bytes), format_bytes(audit.stranded.upper_bytes)
+        console.print(
+            f"FPR would give back between {lower} and {upper} of the VMs that have it off: "
+            "what the host holds of them now and they do not use",
+            soft_wrap=True,
+        )
 
 
-def _explain(vm: Judgement) -> str:
+def _build_table(audit: Audit) -> Table:
+    from rich.markup import escape
+
+    with_memory = any(f.stranded is not None for f in audit.findings)
+    table = open_table("VM", "node", "FPR", "expected", *(["held unused"] if with_memory else []), "why")
+    for finding in audit.findings:
+        vm = finding.vm
+        table.add_row(
+            f"{vm.namespace}/{vm.name}",
+            vm.node or "",
+            f"[{STATE_STYLES[finding.state]}]{finding.state}[/]",
+            f"[{STYLES[vm.expected]}]{WORDS[vm.expected]}[/]",
+            *([_format_stranded(finding)] if with_memory else []),
+            escape(_explain_finding(finding)),
+        )
+    return table
+
+
+def _format_stranded(finding: Finding) -> str:
+    from freepage.units import format_bytes
+
+    if finding.stranded is None:
+        return ""
+    return f"{format_bytes(finding.stranded.lower_bytes)} to {format_bytes(finding.stranded.upper_bytes)}"
+
+
+def _explain_finding(finding: Finding) -> str:
     """Give one line for each reason, the most telling first."""
-    lines = list(vm.because)
-    if vm.expected is not False:
+    vm = finding.vm
+    lines = [finding.source] if finding.real is None else []
+    lines += [finding.disagreement] if finding.disagreement else list(vm.because)
+    if finding.state != "off":
         lines += [f"no effect: {reason}" for reason in vm.ineffective]
         lines += [f"not known: {reason}" for reason in vm.unknown]
-    return "\n".join([*lines, *([vm.restart] if vm.restart else [])])
+    return "\n".join([*lines, *([finding.restart] if finding.restart else [])])

@@ -6,7 +6,22 @@ import argparse
 import sys
 
 from freepage import __version__
-from freepage.cli import audit, plan, report, run, show, studies
+from freepage.cli import (
+    audit,
+    clean,
+    disable,
+    enable,
+    image,
+    plan,
+    prometheus,
+    rbac,
+    report,
+    restore,
+    run,
+    show,
+    status,
+    studies,
+)
 from freepage.errors import FreepageError
 
 COMMANDS = {
@@ -16,6 +31,14 @@ COMMANDS = {
     "show": show,
     "studies": studies,
     "audit": audit,
+    "status": status,
+    "enable": enable,
+    "disable": disable,
+    "restore": restore,
+    "clean": clean,
+    "image": image,
+    "prometheus": prometheus,
+    "rbac": rbac,
 }
 
 

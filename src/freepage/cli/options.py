@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from freepage.cli.cluster_options import add_cluster_arguments
 from freepage.records import CARRIERS, Arm
 from freepage.units import parse_size
 
@@ -34,6 +35,36 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the study: cycle.hold=30s"
     )
+    parser.add_argument(
+        "--target",
+        choices=("local", "cluster"),
+        default="local",
+        help="this host, or a cluster with KubeVirt",
+    )
+    add_cluster_arguments(parser)
+    _add_place_arguments(parser)
+
+
+def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("--target cluster", "where trials run, and from which images")
+    group.add_argument(
+        "--image",
+        metavar="REF",
+        help="freepage's image in a registry (see `freepage image push`): VMs boot it",
+    )
+    group.add_argument(
+        "--vm-disk",
+        metavar="REF",
+        help="any containerDisk with cloud-init for VMs instead (Linux 5.7 or newer)",
+    )
+    group.add_argument("--pod-image", metavar="REF", help="any small image for pods instead of --image")
+    group.add_argument("--pull-secret", metavar="NAME", help="the Secret by which images are pulled")
+    group.add_argument(
+        "--nodes", type=_names, default=(), metavar="LIST", help="nodes to measure; the largest by default"
+    )
+    group.add_argument(
+        "--concurrency", type=_count, default=32, metavar="N", help="instances started at once (32)"
+    )
 
 
 def build_request(options: argparse.Namespace) -> Request:
@@ -57,6 +88,13 @@ def _arms(text: str) -> tuple[Arm, ...]:
     if unknown or not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different arms of {', '.join(CARRIERS)}")
     return tuple(Arm(name) for name in names)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names")
+    return names
 
 
 def _scale(text: str) -> float:

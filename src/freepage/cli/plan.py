@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from freepage.plan import Trial
     from freepage.run import Prepared
     from freepage.schedule import ProcessSchedule
-    from freepage.targets.local.accelerator import Accelerator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,28 +20,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
+    if options.target == "cluster":
+        return asyncio.run(_plan_for_cluster(options))
     from freepage.facts import read_host_facts
     from freepage.run import prepare
     from freepage.targets.local.accelerator import guess_accelerator
 
     accelerator = guess_accelerator(options.accel)
     prepared = prepare(build_request(options), accelerator.name, read_host_facts())
-    _print_summary(prepared, accelerator)
-    print_left_out(prepared)
-    _print_trials(prepared.trials)
-    _print_schedules(prepared.trials)
+    _print_plan(prepared, f"{accelerator.name} ({accelerator.reason})")
     return 0
 
 
-def _print_summary(prepared: Prepared, accelerator: Accelerator) -> None:
+async def _plan_for_cluster(options: argparse.Namespace) -> int:
+    """Plan for a cluster's nodes; a dry run shows every object it would create, as YAML with the plan for a comment."""
+    from freepage.cli.manifests import print_manifests
+    from freepage.cli.places import open_planned_site
+
+    async with open_planned_site(options) as (site, prepared):
+        execution = f"{site.execution.accelerator} ({site.execution.reason}), on {', '.join(site.node_names)}"
+        if getattr(options, "dry_run", False):
+            print_manifests(site, prepared)
+        else:
+            _print_plan(prepared, execution)
+    return 0
+
+
+def _print_plan(prepared: Prepared, execution: str) -> None:
+    _print_summary(prepared, execution)
+    print_left_out(prepared)
+    _print_trials(prepared.trials)
+    _print_schedules(prepared.trials)
+
+
+def _print_summary(prepared: Prepared, execution: str) -> None:
     from freepage.units import format_bytes, format_duration
 
     study = prepared.study
     largest = max(prepared.trials, key=lambda t: t.demand_bytes)
     print(f"{study.name}: {study.title}")
-    print(
-        f"scale {study.scale:g}, seed {study.seed}, guests executed by {accelerator.name} ({accelerator.reason})"
-    )
+    print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {execution}")
     print(
         f"{len(prepared.trials)} trials, about {format_duration(prepared.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(prepared.available_bytes)} available"

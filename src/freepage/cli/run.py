@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
+from freepage.cli.prometheus import add_prometheus_arguments, check_now, collect_into
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractAsyncContextManager
 
-    from freepage.records import Arm, Manifest
+    from freepage.records import Manifest
+    from freepage.targets.base import Place
 
 SOME_TRIALS_FAILED = 6
 INTERRUPTED = 130
@@ -23,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_study_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: STUDY-run)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing, write nothing")
+    add_prometheus_arguments(parser)
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 
 
@@ -32,37 +36,48 @@ def execute(options: argparse.Namespace) -> int:
 
         return plan.execute(options)
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
-    arms = _refuse_early(options, folder)
-    interrupted = _run(options, folder, arms)
+    place = _choose_place(options, folder)
+    interrupted = _run(options, folder, place)
+    if options.prometheus is not None and (folder / "manifest.json").exists():
+        _collect(options, folder)
     return _report(folder, interrupted=interrupted)
 
 
-def _refuse_early(options: argparse.Namespace, folder: Path) -> tuple[Arm, ...]:
-    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give what carries its instances."""
+def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
+    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
+    from freepage.cli.places import open_cluster_place, open_local_place
     from freepage.cli.plan import print_left_out
-    from freepage.facts import read_host_facts
-    from freepage.run import check_disk, prepare
     from freepage.store import check_folder
-    from freepage.targets.local.accelerator import guess_accelerator
 
     check_folder(folder, force=options.force)
+    if options.prometheus is not None:
+        asyncio.run(check_now(options))
+    if options.target == "cluster":
+        return open_cluster_place(options)
+    from freepage.facts import read_host_facts
+    from freepage.plan import check_disk
+    from freepage.run import prepare
+    from freepage.targets.local.accelerator import guess_accelerator
+
     accelerator = guess_accelerator(options.accel).name
     prepared = prepare(build_request(options), accelerator, read_host_facts())
-    check_disk(prepared, folder)
+    check_disk(prepared.trials, folder)
     print_left_out(prepared)
-    return tuple({i.carrier for t in prepared.trials for i in t.instances})
+    return open_local_place(options, prepared.trials)
 
 
-def _run(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> bool:
+def _run(options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]) -> bool:
     """Run the study; true when it was interrupted."""
     try:
-        asyncio.run(_run_cancellable(options, folder, arms))
+        asyncio.run(_run_cancellable(options, folder, place))
     except asyncio.CancelledError:
         return True
     return False
 
 
-async def _run_cancellable(options: argparse.Namespace, folder: Path, arms: tuple[Arm, ...]) -> Manifest:
+async def _run_cancellable(
+    options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]
+) -> Manifest:
     """Run with the signals that ask to stop turned into one cancellation, which cleans up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - true of every coroutine that asyncio.run runs
@@ -71,13 +86,22 @@ async def _run_cancellable(options: argparse.Namespace, folder: Path, arms: tupl
         loop.add_signal_handler(number, task.cancel)
     from freepage.cli.progress import make_progress
     from freepage.run import run_study
-    from freepage.targets.local.target import open_local_target
 
-    kernel = Path(options.kernel) if options.kernel else None
-    async with open_local_target(options.accel, kernel, options.node_memory, arms) as target:
+    async with place as opened:
         return await run_study(
-            build_request(options), target, folder, make_progress(sys.stdout), force=options.force
+            build_request(options), opened, folder, make_progress(sys.stdout), force=options.force
         )
+
+
+def _collect(options: argparse.Namespace, folder: Path) -> None:
+    """Keep what a Prometheus has of the run; a run without it is still a run."""
+    from freepage.errors import FreepageError
+
+    try:
+        asyncio.run(collect_into(options, folder))
+    except FreepageError as error:
+        print(f"freepage: nothing was collected from Prometheus: {error.message}", file=sys.stderr)
+        print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
 
 
 def _report(folder: Path, *, interrupted: bool) -> int:

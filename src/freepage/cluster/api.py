@@ -1,4 +1,4 @@
-"""One cluster's API: the only module that knows the client library.
+"""One cluster's API: what all the rest of freepage asks of a cluster goes through here.
 
 Every call raises the errors of cluster/errors.py and nothing else. Calls that met 429, 5xx or a lost connection and
 can be repeated safely are repeated with growing pauses, honouring Retry-After; an expired token is renewed once.
@@ -7,63 +7,35 @@ Objects are the API's own, as dictionaries.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from freepage.cluster import logs, streams, watching
+from freepage.cluster.call import Call, build_call
+from freepage.cluster.connection import open_connection
+from freepage.cluster.errors import ForbiddenError, NotFoundError
+from freepage.cluster.login import Login
+from freepage.cluster.logs import LogLine
+from freepage.cluster.resources import Resource, dig, namespace_of
+from freepage.cluster.streams import ByteStream, ExecResult
+from freepage.cluster.watching import Collection, WatchEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    import builtins
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from freepage.cluster.resources import Object, Resource
+    from freepage.cluster.connection import Connection
+    from freepage.cluster.login import Access
+    from freepage.cluster.resources import Object
 
-
-@dataclass(frozen=True)
-class Login:
-    """How to get in; None is what kubectl would take (KUBECONFIG, ~/.kube/config, then the pod's service account)."""
-
-    kubeconfig: str | None = None
-    context: str | None = None
-    namespace: str | None = None
-    server: str | None = None
-    token_file: str | None = None
-    ca_file: str | None = None
-
-
-@dataclass(frozen=True)
-class WatchEvent:
-    """One change: type is "ADDED", "MODIFIED" or "DELETED"."""
-
-    type: str
-    object: Object
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line of a container's log without its newline, and the node's wall clock when it was written (s since 1970)."""
-
-    time_s: float
-    text: str
-
-
-@dataclass(frozen=True)
-class ExecResult:
-    """What a command in a container wrote, and its exit status (None: it could not be started, or was cut off)."""
-
-    stdout: bytes
-    stderr: bytes
-    status: int | None
-
-
-class ByteStream(Protocol):
-    """A two-way stream of bytes (a console, or a container's stdin and stdout)."""
-
-    async def read(self) -> bytes:
-        """Give the next bytes; b"" at the end, OSError when the connection was lost."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes; OSError when the connection was lost."""
-        ...
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
+STRICT = {"fieldValidation": "Strict"}
+# Whoever mistyped an address should not have to wait for five tries.
+LOGIN_TRIES = 2
 
 
 class ClusterApi:
@@ -73,10 +45,15 @@ class ClusterApi:
     is, where that can be known without asking.
     """
 
-    server: str
-    namespace: str
+    def __init__(self, access: Access, connection: Connection) -> None:
+        self.server: str = access.server
+        self.namespace: str = access.namespace
+        self.user: str | None = access.user
+        self._connection = connection
 
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object: ...
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        call = build_call("get", resource, namespace=namespace or self.namespace, name=name)
+        return await self._connection.ask(call)
 
     async def list(
         self,
@@ -85,9 +62,10 @@ class ClusterApi:
         *,
         labels: str | None = None,
         fields: str | None = None,
-    ) -> list[Object]:
+    ) -> builtins.list[Object]:
         """List in pages of 500; of all namespaces where `namespace` is None."""
-        ...
+        collection = Collection(resource, namespace, labels, fields)
+        return (await watching.list_objects(self._connection, collection)).objects
 
     def watch(
         self,
@@ -96,15 +74,17 @@ class ClusterApi:
         *,
         labels: str | None = None,
         fields: str | None = None,
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """List, then follow changes for ever: resumes where a connection was lost, lists again after 410."""
-        ...
+        return watching.watch_objects(self._connection, Collection(resource, namespace, labels, fields))
 
     async def create(
         self, resource: Resource, obj: Object, *, namespace: str | None = None, dry_run: bool = False
     ) -> Object:
         """Create with strict field validation; ExistsError for a name that is taken."""
-        ...
+        place = namespace or namespace_of(obj) or self.namespace
+        call = build_call("create", resource, namespace=place, query=_writing(dry_run), body=obj)
+        return await self._connection.ask(call)
 
     async def patch(
         self,
@@ -116,7 +96,15 @@ class ClusterApi:
         dry_run: bool = False,
     ) -> Object:
         """Apply a JSON merge patch with strict field validation; ConflictError where its resourceVersion is old."""
-        ...
+        call = build_call(
+            "patch",
+            resource,
+            namespace=namespace or self.namespace,
+            name=name,
+            query=_writing(dry_run),
+            body=patch,
+        )
+        return await self._connection.ask(call)
 
     async def delete(
         self,
@@ -128,25 +116,55 @@ class ClusterApi:
         propagation: str = "Background",
     ) -> None:
         """Delete; one that is gone already is no error."""
-        ...
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        call = build_call("delete", resource, namespace=namespace or self.namespace, name=name, body=options)
+        with suppress(NotFoundError):
+            await self._connection.ask(call)
 
-    async def served_versions(self, group: str) -> list[str]:
+    async def served_versions(self, group: str) -> builtins.list[str]:
         """Give the versions of an API group the server has, preferred first; [] where it does not know the group."""
-        ...
+        try:
+            found = await self._connection.ask(Call("get", f"/apis/{group}"))
+        except NotFoundError:
+            return []
+        versions = [v["version"] for v in found.get("versions") or []]
+        return sorted(versions, key=lambda v: v != dig(found, "preferredVersion", "version"))
 
     async def server_version(self) -> str:
         """Give Kubernetes' own version ("v1.31.2")."""
-        ...
+        return str((await self._connection.ask(VERSION)).get("gitVersion", ""))
 
     async def put_subresource(
         self, resource: Resource, name: str, subresource: str, *, namespace: str, body: Object | None = None
     ) -> None:
         """PUT to subresources.kubevirt.io, as for restarting a VM."""
-        ...
+        served = replace(resource, group="subresources.kubevirt.io")
+        call = build_call(
+            "update", served, namespace=namespace, name=name, subresource=subresource, body=body or {}
+        )
+        await self._connection.fetch(call)
 
-    async def may(self, verb: str, resource: Resource, *, namespace: str | None, subresource: str = "") -> bool:
+    async def may(
+        self, verb: str, resource: Resource, *, namespace: str | None, subresource: str = ""
+    ) -> bool:
         """Ask the server whether this user may (SelfSubjectAccessReview)."""
-        ...
+        asked = {
+            "verb": verb,
+            "group": resource.group,
+            "version": resource.version,
+            "resource": resource.plural,
+            "subresource": subresource,
+            "namespace": namespace or "",
+        }
+        review = {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = await self._connection.ask(build_call("create", ACCESS_REVIEWS, body=review))
+        return bool(dig(answer, "status", "allowed"))
 
     async def read_log(
         self,
@@ -158,44 +176,67 @@ class ClusterApi:
         limit_bytes: int | None = None,
     ) -> str:
         """Read what a container has logged so far."""
-        ...
+        return await logs.read_log(
+            self._connection,
+            pod,
+            namespace=namespace,
+            container=container,
+            tail_lines=tail_lines,
+            limit_bytes=limit_bytes,
+        )
 
-    def follow_log(self, pod: str, *, namespace: str, container: str) -> AsyncIterator[LogLine]:
+    def follow_log(self, pod: str, *, namespace: str, container: str) -> AsyncGenerator[LogLine, None]:
         """Follow a container's log from its start to its end, each line once, over lost connections too."""
-        ...
+        return logs.follow_log(self._connection, pod, namespace=namespace, container=container)
 
     async def run(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str, timeout_s: float = 30.0
     ) -> ExecResult:
         """Run a command in a container to its end (pods/exec)."""
-        ...
+        return await streams.run_command(
+            self._connection, pod, command, namespace=namespace, container=container, timeout_s=timeout_s
+        )
 
-    @asynccontextmanager
-    async def open_exec(
+    def open_exec(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> AsyncIterator[ByteStream]:
+    ) -> AbstractAsyncContextManager[ByteStream]:
         """Run a command whose stdin and stdout are the stream; stderr is dropped."""
-        ...
-        yield NotImplemented
+        return streams.open_exec(self._connection, pod, command, namespace=namespace, container=container)
 
-    @asynccontextmanager
-    async def open_attach(self, pod: str, *, namespace: str, container: str) -> AsyncIterator[ByteStream]:
+    def open_attach(
+        self, pod: str, *, namespace: str, container: str
+    ) -> AbstractAsyncContextManager[ByteStream]:
         """Attach to a container's own stdin and stdout; leaving detaches and ends nothing."""
-        ...
-        yield NotImplemented
+        return streams.open_attach(self._connection, pod, namespace=namespace, container=container)
 
-    @asynccontextmanager
-    async def open_console(self, instance: str, *, namespace: str) -> AsyncIterator[ByteStream]:
+    def open_console(self, instance: str, *, namespace: str) -> AbstractAsyncContextManager[ByteStream]:
         """Open a VM's serial console; whoever had it open before loses it."""
-        ...
-        yield NotImplemented
+        return streams.open_console(self._connection, instance, namespace=namespace)
+
+
+VERSION = Call("get", "/version")
 
 
 @asynccontextmanager
 async def open_cluster(login: Login) -> AsyncIterator[ClusterApi]:
     """Log in and check that the server answers; LoginError or UnreachableError say what is wrong and where it was read."""
-    ...
-    yield NotImplemented
+    async with open_connection(login) as (access, connection):
+        # A user who may not even ask for the version is known all the same.
+        with suppress(ForbiddenError):
+            await connection.ask(VERSION, tries=LOGIN_TRIES)
+        yield ClusterApi(access, connection)
 
 
-__all__ = ["Any", "ByteStream", "ClusterApi", "ExecResult", "LogLine", "Login", "WatchEvent", "open_cluster"]
+def _writing(dry_run: bool) -> dict[str, str]:
+    return STRICT | ({"dryRun": "All"} if dry_run else {})
+
+
+__all__ = [
+    "ByteStream",
+    "ClusterApi",
+    "ExecResult",
+    "LogLine",
+    "Login",
+    "WatchEvent",
+    "open_cluster",
+]

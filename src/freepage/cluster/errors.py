@@ -6,13 +6,17 @@ from freepage.errors import FreepageError
 
 
 class ClusterError(FreepageError):
-    """The cluster said no, or said nothing; `status` is HTTP's, None where there was no answer."""
+    """The cluster said no, or said nothing; `status` is HTTP's, None where there was no answer.
+
+    retry_after_s: how long the cluster asks us to wait before we try again.
+    """
 
     exit_status = 7
 
     def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after_s: float | None = None
 
 
 class UnreachableError(ClusterError):

@@ -85,7 +85,7 @@ def judge_all(objects: Iterable[Object]) -> tuple[Switch, list[Judgement]]:
 
 def judge_instance(instance: Object, switch: Switch, machine: Object | None = None) -> Judgement:
     """Judge a running VM; `machine` is its VirtualMachine, whose template is what the next start will take."""
-    because = _what_keeps_it_off(instance)
+    because = what_keeps_it_off(instance)
     metadata = instance.get("metadata", {})
     return Judgement(
         namespace=metadata.get("namespace", ""),
@@ -96,14 +96,14 @@ def judge_instance(instance: Object, switch: Switch, machine: Object | None = No
         because=(*_by_cluster(switch), *because),
         ineffective=_what_makes_it_ineffective(instance),
         unknown=_unknown(instance, switch),
-        restart=_pending_restart(instance, machine),
+        restart=_pending_restart(instance, machine, switch),
     )
 
 
 def judge_machine(machine: Object, switch: Switch) -> Judgement:
     """Judge a VM that does not run, by its template; an instance type may add what keeps FPR off."""
     template = _dig(machine, "spec", "template") or {}
-    because = _what_keeps_it_off(template)
+    because = what_keeps_it_off(template)
     metadata = machine.get("metadata", {})
     typed = _dig(machine, "spec", "instancetype") is not None
     unknown = (
@@ -122,6 +122,25 @@ def judge_machine(machine: Object, switch: Switch) -> Judgement:
     )
 
 
+def expect_next_start(instance: Object, machine: Object | None, switch: Switch) -> bool | None:
+    """Say whether FPR will be on once a running VM has been stopped and started (None: not known)."""
+    return _expect(what_keeps_it_off(_as_started_next(instance, machine)), switch)
+
+
+def _as_started_next(instance: Object, machine: Object | None) -> Object:
+    """Give the instance as its VirtualMachine would create it now.
+
+    An instance type or a preference adds to the template what only the running instance shows; then the annotations
+    alone are taken from the template.
+    """
+    if machine is None:
+        return instance
+    template = _dig(machine, "spec", "template") or {}
+    typed = _dig(machine, "spec", "instancetype") or _dig(machine, "spec", "preference")
+    spec = instance.get("spec") if typed else template.get("spec")
+    return {"metadata": template.get("metadata") or {}, "spec": spec}
+
+
 def _expect(because: tuple[str, ...], switch: Switch) -> bool | None:
     if because or switch.disabled:
         return False
@@ -132,8 +151,8 @@ def _by_cluster(switch: Switch) -> tuple[str, ...]:
     return (f"disabled for the whole cluster ({switch.source})",) if switch.disabled else ()
 
 
-def _what_keeps_it_off(instance: Object) -> tuple[str, ...]:
-    """Give KubeVirt's own conditions, each by its field, as they stand on one VM."""
+def what_keeps_it_off(instance: Object, *, annotated: bool = True) -> tuple[str, ...]:
+    """Give KubeVirt's own conditions, each by its field, as they stand on one VM; its annotation only if `annotated`."""
     domain = _dig(instance, "spec", "domain") or {}
     annotation = _dig(instance, "metadata", "annotations", ANNOTATION)
     found = {
@@ -143,7 +162,7 @@ def _what_keeps_it_off(instance: Object) -> tuple[str, ...]:
         is True,
         "realtime (spec.domain.cpu.realtime)": _dig(domain, "cpu", "realtime") is not None,
         "huge pages (spec.domain.memory.hugepages)": _dig(domain, "memory", "hugepages") is not None,
-        f"annotation {ANNOTATION}": annotation == "true",
+        f"annotation {ANNOTATION}": annotated and annotation == "true",
     }
     return tuple(words for words, there in found.items() if there)
 
@@ -180,17 +199,12 @@ def _unknown(instance: Object, switch: Switch) -> tuple[str, ...]:
     return tuple(unknown)
 
 
-def _pending_restart(instance: Object, machine: Object | None) -> str | None:
-    """Say whether the template's annotation differs from the running VM's: KubeVirt does not say so itself."""
-    if machine is None:
+def _pending_restart(instance: Object, machine: Object | None, switch: Switch) -> str | None:
+    """Say whether the template makes the next start differ from this one: KubeVirt does not say so itself."""
+    then = expect_next_start(instance, machine, switch)
+    if then == _expect(what_keeps_it_off(instance), switch):
         return None
-    now, then = (
-        _dig(o, *path, "metadata", "annotations", ANNOTATION) == "true"
-        for o, path in ((instance, ()), (machine, ("spec", "template")))
-    )
-    if now == then:
-        return None
-    return f"its template {'disables' if then else 'no longer disables'} FPR: restart it"
+    return f"its template {'disables' if then is False else 'no longer disables'} FPR: restart it"
 
 
 def _name(obj: Object) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from freepage.plan import DataPlan
 
-_MAKERS = {
+# By file system: the program that makes one, and its options. A guest's init reads them too.
+MAKERS = {
     "ext4": ("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
     "xfs": ("mkfs.xfs", ["-q", "-f"]),
 }
@@ -59,7 +60,7 @@ def run_on_disk(command: list[str], file: BinaryIO) -> str:
 
 def find_maker(filesystem: str) -> list[str]:
     """Give the command that makes a file system; HostError names the package it comes in."""
-    program, options = _MAKERS[filesystem]
+    program, options = MAKERS[filesystem]
     try:
         return [str(find_program(program)), *options]
     except HostError as error:

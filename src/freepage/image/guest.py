@@ -9,6 +9,7 @@ from pathlib import Path
 
 from freepage.cache import cache_folder
 from freepage.image import cpio
+from freepage.image.disk import MAKERS
 from freepage.image.kernel import NEEDED_MODULES, Kernel, find_kernel, find_modules, read_module
 from freepage.worker.build import build_worker, compile_static
 
@@ -36,13 +37,13 @@ def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ())
     return Guest(kernel.image, _keep(archive, f"initramfs-{name}"), kernel.version, name)
 
 
-def disk_modules(filesystem: str | None) -> tuple[str, ...]:
-    """Give the modules a guest needs for its disks: the driver, and the file systems of both."""
-    return tuple(dict.fromkeys(("virtio_blk", "ext4", *((filesystem,) if filesystem else ()))))
+def disk_modules(*filesystems: str | None) -> tuple[str, ...]:
+    """Give the modules a guest needs for its disks: the driver, and the file systems of tools and of any others."""
+    return tuple(dict.fromkeys(("virtio_blk", "ext4", *(name for name in filesystems if name is not None))))
 
 
 def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
-    """Give the archive: init, the worker, a console, and the modules with the order to load them."""
+    """Give the archive: init, the worker, a console, how file systems are made, the modules in the order to load them."""
     modules = find_modules(kernel, (*NEEDED_MODULES, *extra))
     init = compile_static(Path(__file__).with_name("init.c"))
     names = [path.name.split(".ko")[0] + ".ko" for path in modules]
@@ -52,6 +53,10 @@ def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
             cpio.character_device("dev/console", 5, 1),
             cpio.file("init", init.read_bytes(), executable=True),
             cpio.file("worker", build_worker().read_bytes(), executable=True),
+            *(
+                cpio.file(f"makers/{name}", "\n".join((program, *options)).encode())
+                for name, (program, options) in MAKERS.items()
+            ),
             cpio.file("modules/order", "".join(f"/modules/{name}\n" for name in names).encode()),
             *(cpio.file(f"modules/{n}", read_module(path)) for n, path in zip(names, modules, strict=True)),
         ]

@@ -61,7 +61,7 @@ def fetch_cloud_kernel() -> Kernel | None:
     if package is None:
         return _newest_fetched()
     home = cache_folder() / package
-    if not home.exists() and not _unpack_package(package, home):
+    if not home.exists() and not unpack_package(package, home):
         return _newest_fetched()
     return _kernel_in(home)
 
@@ -145,7 +145,8 @@ def _newest_package(meta: str) -> str | None:
     return found[0] if found else None
 
 
-def _unpack_package(package: str, home: Path) -> bool:
+def unpack_package(package: str, home: Path) -> bool:
+    """Fetch a package of the distribution and unpack it into `home`, installing nothing; False where apt-get cannot."""
     with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
         fetched = subprocess.run(
             ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package],

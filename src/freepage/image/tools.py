@@ -28,6 +28,10 @@ USER_FOLDER = "opt"
 _SLACK_BYTES = 16 * MIB
 _BLOCK_BYTES = 4096
 _SPARE_INODES = 100
+# The same files give the same image: mke2fs would draw these, and take times from the clock and from the files.
+_IDENTITY = "66726565-7061-6765-8000-000000000001"
+_FIRST_INODE = 11
+_FIXED_CLOCK = {"E2FSPROGS_FAKE_TIME": "1"}
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ def _copy(files: dict[str, Path], folder: Path | None, root: Path) -> None:
     _link_libraries(files, root)
     if folder is not None:
         _copy_folder(folder, root / USER_FOLDER)
+    for path in [root, *root.rglob("*")]:
+        os.utime(path, (0, 0), follow_symlinks=False)
 
 
 def _link_libraries(files: dict[str, Path], root: Path) -> None:
@@ -170,17 +176,27 @@ def _make_image(root: Path, image: Path) -> None:
     paths = list(root.rglob("*"))
     blocks = sum(1 + -(-path.lstat().st_size // _BLOCK_BYTES) for path in paths)
     size = round(blocks * _BLOCK_BYTES * 1.1) + _SLACK_BYTES
-    mke2fs = find_program("mke2fs")
-    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-b", str(_BLOCK_BYTES)]
+    identity = ["-U", _IDENTITY, "-E", f"hash_seed={_IDENTITY},root_owner=0:0"]
+    options = ["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-b", str(_BLOCK_BYTES), *identity]
     content = ["-N", str(len(paths) + _SPARE_INODES), "-d", str(root)]
+    _run_on_image(["mke2fs", *options, *content, str(image), f"{size // 1024}k"])
+    inodes = range(_FIRST_INODE, _FIRST_INODE + len(paths) + 1)
+    fields = [f"set_inode_field <{n}> {time} 19700101" for n in inodes for time in ("atime", "ctime")]
+    _run_on_image(["debugfs", "-w", "-f", "/dev/stdin", str(image)], "\n".join(fields))
+
+
+def _run_on_image(command: list[str], told: str = "") -> None:
+    program = str(find_program(command[0]))
     outcome = subprocess.run(
-        [str(mke2fs), *options, *content, str(image), f"{size // 1024}k"],
+        [program, *command[1:]],
+        input=told,
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | _FIXED_CLOCK,
     )
     if outcome.returncode != 0:
-        raise HostError(f"mke2fs cannot make the tools disk: {outcome.stderr.strip()[-500:]}")
+        raise HostError(f"{command[0]} cannot make the tools disk: {outcome.stderr.strip()[-500:]}")
 
 
 def _keep(made: Path, home: Path) -> None:

@@ -55,6 +55,7 @@ class Figure:
     """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative.
 
     reference: what its thin grey line stands for; "" without one. doubts: ids of those that touch what it shows.
+    part: the section of the page it stands in; "" for the article's own figures.
     """
 
     id: str
@@ -65,16 +66,20 @@ class Figure:
     reference: str = ""
     doubts: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
+    part: str = ""
 
 
 def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     """Draw every figure the run has data for, in the order of the page."""
+    from freepage.report.prometheus_figures import draw_prometheus
+
     figures = [
         draw(run, results, name)
         for name, experiment in results["experiments"].items()
         for draw in _FIGURES_OF.get(experiment["kind"], (draw_node_memory, draw_release))
     ]
-    return [replace(figure, arms=_arms_shown(figure.spec)) for figure in figures if figure is not None]
+    drawn = [figure for figure in (*figures, *draw_prometheus(run, results)) if figure is not None]
+    return [replace(figure, arms=_arms_shown(figure.spec)) for figure in drawn]
 
 
 def _arms_shown(spec: dict[str, Any]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Table:
 def build_tables(results: Results, manifest: Manifest) -> list[Table]:
     """Build every table that has something to show, in the order of the page."""
     from freepage.report.io_tables import guest_io_table, host_io_table, io_memory_table
+    from freepage.report.prometheus_tables import prometheus_table
 
     tables = [
         build(results)
@@ -56,6 +57,7 @@ def build_tables(results: Results, manifest: Manifest) -> list[Table]:
             _commands,
             _comparison,
             _evidence,
+            prometheus_table,
             _trials,
         )
     ]

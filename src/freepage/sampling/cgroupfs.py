@@ -52,8 +52,14 @@ def read_cgroup_memory(folder: Path, version: int) -> Values:
 
 def read_instance_cgroup(folder: Path, version: int) -> Values:
     """Read an instance's cgroup by metric id; all None when it is gone."""
-    values = read_cgroup_memory(folder, version)
-    usage, inactive = values["usage"], values["inactive_file"]
+    current = "memory.current" if version == 2 else "memory.usage_in_bytes"
+    return parse_instance_cgroup(read_text(folder / current), read_text(folder / "memory.stat"), version)
+
+
+def parse_instance_cgroup(usage_text: str, stat_text: str, version: int) -> Values:
+    """Read what a cgroup's files say of an instance's memory, by metric id."""
+    values = parse_memory_stat(stat_text, version)
+    usage, inactive = parse_amount(usage_text), values["inactive_file"]
     return {
         "cgroup_usage_bytes": usage,
         "cgroup_anon_bytes": values["anon"],

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -38,6 +42,9 @@ _VMSTAT = (
     "thp_deferred_split_page",
     "oom_kill",
 )
+_STALLS = "allocstall"
+_PRESSURES = ("memory", "cpu", "io")
+_SHARED_PAGES = "/sys/kernel/mm/ksm/pages_sharing"
 _STATUS = {
     "VmRSS": "rss_bytes",
     "RssAnon": "rss_anon_bytes",
@@ -47,6 +54,16 @@ _STATUS = {
 }
 
 Values = dict[str, float | None]
+
+# The files read_host_from asks for, and what the lines it takes of them start with; of some it takes all.
+NODE_FILES: dict[str, tuple[str, ...]] = {
+    "/proc/meminfo": tuple(f"{name}:" for name in _MEMINFO),
+    "/proc/stat": ("cpu ",),
+    "/proc/vmstat": (*(f"{name} " for name in _VMSTAT), _STALLS),
+    "/proc/zoneinfo": ("count:",),
+    **{f"/proc/pressure/{resource}": () for resource in _PRESSURES},
+    _SHARED_PAGES: (),
+}
 
 
 def parse_meminfo(text: str) -> Values:
@@ -77,8 +94,8 @@ def parse_vmstat(text: str) -> Values:
     counts = {
         words[0]: float(words[1]) for words in (line.split() for line in text.splitlines()) if len(words) == 2
     }
-    stalls = [count for name, count in counts.items() if name.startswith("allocstall")]
-    return {key: counts.get(key) for key in _VMSTAT} | {"allocstall": sum(stalls) if stalls else None}
+    stalls = [count for name, count in counts.items() if name.startswith(_STALLS)]
+    return {key: counts.get(key) for key in _VMSTAT} | {_STALLS: sum(stalls) if stalls else None}
 
 
 def parse_pressure(text: str, resource: str) -> Values:
@@ -87,10 +104,10 @@ def parse_pressure(text: str, resource: str) -> Values:
     return {f"psi_{resource}_{s}_s": int(totals[s]) / 1e6 if s in totals else None for s in ("some", "full")}
 
 
-def parse_zoneinfo(text: str) -> Values:
+def parse_zoneinfo(text: str, page_bytes: int) -> Values:
     """Read /proc/zoneinfo: free bytes on per-CPU lists, all zones and CPUs together; None for no text."""
     counts = re.findall(r"^\s+count:\s+(\d+)$", text, re.MULTILINE)
-    return {"mem_per_cpu_free_bytes": sum(map(float, counts)) * _PAGE_BYTES if counts else None}
+    return {"mem_per_cpu_free_bytes": sum(map(float, counts)) * page_bytes if counts else None}
 
 
 def parse_status(text: str) -> Values:
@@ -112,11 +129,17 @@ def parse_family_cpu_s(text: str) -> float | None:
 
 def read_host() -> Values:
     """Read every counter of the host."""
-    values = parse_meminfo(_read("meminfo")) | parse_stat_cpu(_read("stat")) | parse_vmstat(_read("vmstat"))
-    values |= parse_zoneinfo(_read("zoneinfo"))
-    for resource in ("memory", "cpu", "io"):
-        values |= parse_pressure(_read(f"pressure/{resource}"), resource)
-    sharing = read_text(Path("/sys/kernel/mm/ksm/pages_sharing"))
+    return read_host_from(lambda path: read_text(Path(path)))
+
+
+def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) -> Values:
+    """Read every counter of a host whose files `read` gives by path, "" for one that is not there (NODE_FILES)."""
+    values = parse_meminfo(read("/proc/meminfo"))
+    values |= parse_stat_cpu(read("/proc/stat")) | parse_vmstat(read("/proc/vmstat"))
+    values |= parse_zoneinfo(read("/proc/zoneinfo"), page_bytes)
+    for resource in _PRESSURES:
+        values |= parse_pressure(read(f"/proc/pressure/{resource}"), resource)
+    sharing = read(_SHARED_PAGES)
     return values | {"ksm_pages_sharing": float(sharing) if sharing else None}
 
 

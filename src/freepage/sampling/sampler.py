@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import InstanceError
-from freepage.records import NODE, SampleLine
+from freepage.records import SampleLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ class _Guests:
 
 
 def _read_all(target: Target, instances: Sequence[Instance], guests: _Guests) -> dict[str, Values]:
-    values = {NODE: target.read_node()}
+    values = dict(target.read_node())
     for instance in instances:
         values[instance.name] = instance.read_usage() | guests.take(instance)
     return values

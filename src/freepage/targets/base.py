@@ -53,6 +53,39 @@ class Target(Protocol):
         """
         ...
 
-    def read_node(self) -> dict[str, float | None]:
-        """Read the node's counters by metric id (the host, or the cgroup that plays the node)."""
+    def read_node(self) -> dict[str, dict[str, float | None]]:
+        """Read the node's counters by entity and metric id.
+
+        Always "node" (the host, the cgroup that plays the node, or all measured nodes together); "node/NAME" as well
+        where there are several.
+        """
+        ...
+
+
+class Place(Target, Protocol):
+    """A target with what a whole run needs to know of it."""
+
+    name: str
+    node: str
+    tools: dict[str, str]
+    nodes_are_given: bool
+
+    @property
+    def accelerator(self) -> str:
+        """How guests are executed: "kvm" or "tcg"."""
+        ...
+
+    @property
+    def accelerator_reason(self) -> str: ...
+
+    def read_facts(self) -> dict[str, object]:
+        """Read the conditions by name, as facts.read_host_facts; None is not known."""
+        ...
+
+    def check_disk(self, trials: Sequence[Trial], folder: Path) -> None:
+        """Raise CapacityError when a trial's test files do not fit where they will be."""
+        ...
+
+    async def warm_up(self, size_bytes: int) -> None:
+        """Touch as much memory as the largest trial will, once, where that is ours to do."""
         ...

@@ -14,7 +14,7 @@ from pathlib import Path
 from freepage.cache import cache_folder
 from freepage.errors import HostError
 
-FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
 INSTALL_COMPILER = "apt-get install gcc libc6-dev   (Fedora, RHEL: dnf install gcc glibc-static)"
 
 

@@ -9,12 +9,14 @@ from freepage.records import Action
 
 Message = dict[str, Any]
 
-# The integers each type of line must carry.
+# The integers each type of line must carry beside its number.
 _INTEGERS = {
     "ready": ("version", "pid", "clock_ns", "page_bytes", "cpus", "memory_bytes"),
     "pong": ("id", "clock_ns"),
     "loaded": ("id", "processes", "steps"),
     "started": ("id",),
+    "going": ("id",),
+    "said": ("id",),
     "text": ("id",),
     "written": ("id", "errno"),
     "step": (
@@ -33,6 +35,7 @@ _INTEGERS = {
     "waiting": ("process", "index"),
     "process-ended": ("process", "signal"),
     "done": ("failed",),
+    "forgotten": (),
     "error": (),
 }
 
@@ -46,7 +49,7 @@ def parse_message(line: bytes) -> Message:
     kind = message.get("type") if isinstance(message, dict) else None
     if not isinstance(kind, str) or kind not in _INTEGERS:
         raise ValueError("its type is unknown")
-    for key in _INTEGERS[kind]:
+    for key in ("n", *_INTEGERS[kind]):
         _check_integer(message, key)
     _check_rest(kind, message)
     return message

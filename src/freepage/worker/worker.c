@@ -4,6 +4,9 @@
  * One controller process reads commands (one flat JSON object a line) from stdin and writes replies and events to
  * stdout; docs/worker-protocol.md describes both. Each process of the schedule is one forked child, which writes its
  * events into one pipe that the controller forwards, so that lines never mix. Times are CLOCK_MONOTONIC nanoseconds.
+ * What the controller said last is kept, and said again to whoever lost it.
+ *
+ * "worker sample ..." prints the kernel's counters of a node instead.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,12 +25,18 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 #define LINE_BYTES 65536
 #define FILE_BYTES 262144
+#define KEPT_BYTES 262144
+#define KEPT_LINE_BYTES 65536
+#define NODE_FILE_BYTES 1048576
+#define MAX_NODE_FILES 32
+#define SAID_BYTES 2097152
 #define WRITE_BYTES 4096
 #define MAX_PROCESSES 1024
 #define MAX_FIELDS 16
@@ -54,7 +63,12 @@ struct step {
     int64_t timeout_ns;
 };
 
-/* `go` is a pipe that carries the common times of barriers from the controller, if there are any barriers. */
+/* The common time of one barrier: the step with this index starts at `at_ns`. */
+struct meeting {
+    int64_t index, at_ns;
+};
+
+/* `go` is a pipe that carries meetings from the controller, if there are any barriers. */
 struct process {
     struct step *steps;
     size_t count, room;
@@ -68,6 +82,8 @@ static int process_count;
 static int running_count;
 static int failed_count;
 static bool started;
+static int started_count;
+static char start_id[32];
 static bool spoken_to;
 
 /* The process group of the program that each process runs, or 0; shared with the processes and their programs. */
@@ -170,6 +186,83 @@ __attribute__((format(printf, 2, 3))) static void write_line(int fd, const char 
         length = sizeof line - 2;
     line[length] = '\n';
     write_all(fd, line, (size_t)length + 1);
+}
+
+/* ---- what the controller says: numbered lines, the last of which are kept ---------------------------------------- */
+
+/* A ring of whole lines; `at` is where the oldest of them starts. */
+static struct {
+    char bytes[KEPT_BYTES];
+    size_t at, length;
+    int64_t forgotten;
+} kept;
+
+static char saying[SAID_BYTES];
+static int64_t said_count;
+
+static void forget_first(void)
+{
+    char last;
+    do {
+        last = kept.bytes[kept.at];
+        kept.at = (kept.at + 1) % KEPT_BYTES;
+        kept.length--;
+    } while (last != '\n');
+    kept.forgotten++;
+}
+
+static void keep(const char *line, size_t length)
+{
+    while (kept.length + length > KEPT_BYTES)
+        forget_first();
+    for (size_t i = 0; i < length; i++)
+        kept.bytes[(kept.at + kept.length++) % KEPT_BYTES] = line[i];
+}
+
+/* Writes what is kept of the lines from number `from` on. */
+static void write_kept(int64_t from)
+{
+    size_t skipped = 0;
+    for (int64_t number = kept.forgotten + 1; number < from; skipped++)
+        number += kept.bytes[(kept.at + skipped) % KEPT_BYTES] == '\n';
+    size_t start = (kept.at + skipped) % KEPT_BYTES, length = kept.length - skipped;
+    size_t straight = length < KEPT_BYTES - start ? length : KEPT_BYTES - start;
+    write_all(STDOUT_FILENO, kept.bytes + start, straight);
+    write_all(STDOUT_FILENO, kept.bytes, length - straight);
+}
+
+/* Of a line too long to be kept, only its number is: whoever lost it asks its question once more. */
+static void keep_number(void)
+{
+    char line[64];
+    keep(line, (size_t)sprintf(line, "{\"n\":%" PRId64 ",\"type\":\"forgotten\"}\n", said_count));
+}
+
+/* Starts a line with its number; where its rest goes in `saying`. */
+static size_t begin_line(void)
+{
+    return (size_t)sprintf(saying, "{\"n\":%" PRId64 ",", ++said_count);
+}
+
+static void end_line(size_t length)
+{
+    saying[length++] = '\n';
+    if (length <= KEPT_LINE_BYTES)
+        keep(saying, length);
+    else
+        keep_number();
+    write_all(STDOUT_FILENO, saying, length);
+}
+
+/* Says one line: `format` gives all of it but the brace and the number it starts with. */
+__attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
+{
+    size_t at = begin_line();
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(saying + at, sizeof saying - at - 1, format, arguments);
+    va_end(arguments);
+    end_line(at + (size_t)length);
 }
 
 /* Appends bytes as the inside of a JSON string: what is not ASCII is written as the Latin-1 code point of the byte. */
@@ -378,7 +471,7 @@ static const char *find_word(const struct command *command, const char *key)
 
 static void complain(const struct command *command, const char *what)
 {
-    write_line(STDOUT_FILENO, "{\"type\":\"error\",%s\"message\":\"%s\"}", command ? command->id : "", what);
+    say("\"type\":\"error\",%s\"message\":\"%s\"}", command ? command->id : "", what);
 }
 
 /* ---- one process of the schedule ------------------------------------------------------------------------------- */
@@ -653,15 +746,15 @@ static struct outcome do_step(struct block *block, int process, size_t index, co
     return done;
 }
 
-/* Says that the process has come to a barrier, and gives the common time it is told. */
+/* Says that the process has come to a barrier, and gives the common time it is told; it may be told more than once. */
 static int64_t meet(int number, size_t index, int events)
 {
-    int64_t at_ns;
+    struct meeting told = {.index = -1};
     write_line(events, "{\"type\":\"waiting\",\"process\":%d,\"index\":%zu}", number, index);
-    while (read(processes[number].go[0], &at_ns, sizeof at_ns) != sizeof at_ns)
-        if (errno != EINTR)
+    while (told.index != (int64_t)index)
+        if (read(processes[number].go[0], &told, sizeof told) != sizeof told && errno != EINTR)
             _exit(1);
-    return at_ns;
+    return told.at_ns;
 }
 
 static _Noreturn void run_process(int number, int64_t zero_ns, int events)
@@ -721,41 +814,60 @@ static void append_step(struct process *process, const struct step *step)
     process->steps[process->count++] = *step;
 }
 
+/* Where a step belongs, beside what it is. */
+struct place {
+    int64_t process, index;
+};
+
+/* What is wrong with a step's numbers, if anything is. */
+static const char *read_numbers(const struct command *command, struct place *place, struct step *step)
+{
+    int64_t seed = 0, barrier = 0;
+    if (!find_number(command, "process", &place->process) || !find_number(command, "index", &place->index) ||
+        !find_number(command, "at_ns", &step->at_ns) || !find_number(command, "bytes", &step->bytes) ||
+        !find_number(command, "stride", &step->stride) || !find_number(command, "iteration", &step->iteration) ||
+        !find_number(command, "seed", &seed) || !find_number(command, "barrier", &barrier) || place->process < 0 ||
+        place->process >= MAX_PROCESSES || place->index < 0 || step->at_ns < 0 || step->bytes < 0 ||
+        (step->bytes == 0 && step->action != RUN) || step->stride <= 0)
+        return "step: process, index, at_ns, bytes, stride, iteration, seed or barrier is missing or out of range";
+    step->seed = (uint64_t)seed;
+    step->barrier = barrier != 0;
+    return NULL;
+}
+
+static const char *read_step(const struct command *command, struct place *place, struct step *step)
+{
+    if (!read_action(find_word(command, "action"), &step->action) || !read_scan(command, &step->scan))
+        return "step: action is allocate, free or run, scan is once, sequential or random";
+    if (!find_number(command, "timeout_ns", &step->timeout_ns) ||
+        (step->action == RUN && (!find_word(command, "argv") || step->timeout_ns <= 0)))
+        return "step: argv or timeout_ns is missing or out of range";
+    return read_numbers(command, place, step);
+}
+
+/* Appends a step; one that is there already is the repetition of a line that seemed lost. */
 static void add_step(const struct command *command)
 {
-    int64_t number = -1, seed = 0, barrier = 0;
+    struct place place = {.process = -1, .index = -1};
     struct step step = {.at_ns = -1, .bytes = -1, .stride = 4096};
-    const char *argv = find_word(command, "argv");
-    if (!read_action(find_word(command, "action"), &step.action) || !read_scan(command, &step.scan)) {
-        complain(command, "step: action is allocate, free or run, scan is once, sequential or random");
+    const char *complaint = read_step(command, &place, &step);
+    struct process *process = &processes[complaint ? 0 : place.process];
+    if (!complaint && (size_t)place.index < process->count)
+        return;
+    if (!complaint && started)
+        complaint = "step: the schedule has already started";
+    else if (!complaint && (size_t)place.index > process->count)
+        complaint = "step: the step before it is missing";
+    if (complaint) {
+        complain(command, complaint);
         return;
     }
-    if (!find_number(command, "timeout_ns", &step.timeout_ns) ||
-        (step.action == RUN && (!argv || step.timeout_ns <= 0))) {
-        complain(command, "step: argv or timeout_ns is missing or out of range");
-        return;
-    }
-    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &step.at_ns) ||
-        !find_number(command, "bytes", &step.bytes) || !find_number(command, "stride", &step.stride) ||
-        !find_number(command, "iteration", &step.iteration) || !find_number(command, "seed", &seed) ||
-        !find_number(command, "barrier", &barrier) || number < 0 || number >= MAX_PROCESSES || step.at_ns < 0 ||
-        step.bytes < 0 || (step.bytes == 0 && step.action != RUN) || step.stride <= 0) {
-        complain(command,
-                 "step: process, at_ns, bytes, stride, iteration, seed or barrier is missing or out of range");
-        return;
-    }
-    if (started) {
-        complain(command, "step: the schedule has already started");
-        return;
-    }
-    step.seed = (uint64_t)seed;
-    step.barrier = barrier != 0;
-    if (step.action == RUN && !(step.argv = strdup(argv)))
+    if (step.action == RUN && !(step.argv = strdup(find_word(command, "argv"))))
         finish(1);
-    append_step(&processes[number], &step);
-    processes[number].meets |= step.barrier;
-    if (number >= process_count)
-        process_count = (int)number + 1;
+    append_step(process, &step);
+    process->meets |= step.barrier;
+    if (place.process >= process_count)
+        process_count = (int)place.process + 1;
 }
 
 static void confirm_load(const struct command *command)
@@ -763,8 +875,7 @@ static void confirm_load(const struct command *command)
     size_t steps = 0;
     for (int i = 0; i < process_count; i++)
         steps += processes[i].count;
-    write_line(STDOUT_FILENO, "{\"type\":\"loaded\",%s\"processes\":%d,\"steps\":%zu}", command->id, process_count,
-               steps);
+    say("\"type\":\"loaded\",%s\"processes\":%d,\"steps\":%zu}", command->id, process_count, steps);
 }
 
 /* Says in which order a held block's pages would be touched, so that another worker can be compared with this one. */
@@ -782,13 +893,13 @@ static void show_order(const struct command *command)
     struct walk walk = start_walk(scan, pages, (uint64_t)seed);
     while (count-- > 0)
         at += (size_t)sprintf(order + at, "%s%" PRId64, at ? " " : "", next_page(&walk));
-    write_line(STDOUT_FILENO, "{\"type\":\"order\",%s\"pages\":\"%s\"}", command->id, order);
+    say("\"type\":\"order\",%s\"pages\":\"%s\"}", command->id, order);
 }
 
 static void report_done_when_all_ended(void)
 {
     if (started && running_count == 0)
-        write_line(STDOUT_FILENO, "{\"type\":\"done\",\"failed\":%d}", failed_count);
+        say("\"type\":\"done\",\"failed\":%d}", failed_count);
 }
 
 /* Forks one process; it says that it waits for its first step by closing its end of `settled`. */
@@ -798,6 +909,7 @@ static pid_t start_process(int number, int64_t zero_ns, const int events[2], con
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGTERM, SIG_DFL);
     if (getppid() != controller)
         _exit(1);
     close(STDIN_FILENO);
@@ -821,8 +933,12 @@ static void wait_until_closed(int fd)
 static void report_process_ended(int number, int signal_number, const char *error)
 {
     failed_count++;
-    write_line(STDOUT_FILENO, "{\"type\":\"process-ended\",\"process\":%d,\"signal\":%d,\"error\":\"%s\"}", number,
-               signal_number, error);
+    say("\"type\":\"process-ended\",\"process\":%d,\"signal\":%d,\"error\":\"%s\"}", number, signal_number, error);
+}
+
+static void confirm_start(void)
+{
+    say("\"type\":\"started\",%s\"processes\":%d}", start_id, started_count);
 }
 
 static void start_all(const struct command *command, int64_t zero_ns, int events[2])
@@ -847,28 +963,54 @@ static void start_all(const struct command *command, int64_t zero_ns, int events
     close(events[1]);
     close(settled[1]);
     wait_until_closed(settled[0]);
-    write_line(STDOUT_FILENO, "{\"type\":\"started\",%s\"processes\":%d}", command->id, running_count);
+    started_count = running_count;
+    snprintf(start_id, sizeof start_id, "%s", command->id);
+    confirm_start();
     report_done_when_all_ended();
 }
 
+/* Starts the schedule, once; the same command again is answered again. */
 static void start(const struct command *command, int events[2])
 {
     int64_t zero_ns = -1;
-    if (started || !find_number(command, "zero_ns", &zero_ns) || zero_ns < 0)
+    if (started && command->id[0] && strcmp(command->id, start_id) == 0)
+        confirm_start();
+    else if (started || !find_number(command, "zero_ns", &zero_ns) || zero_ns < 0)
         complain(command, "start: zero_ns is missing or out of range, or the schedule has already started");
     else
         start_all(command, zero_ns, events);
 }
 
-/* Hands a common time to a process that waits at a barrier. */
+static bool is_barrier(int64_t number, int64_t index)
+{
+    return started && number >= 0 && number < process_count && index >= 0 &&
+           (size_t)index < processes[number].count && processes[number].steps[index].barrier;
+}
+
+/* Hands a common time to a process that waits at a barrier, unless it has ended. */
 static void go(const struct command *command)
 {
-    int64_t number = -1, at_ns = -1;
-    if (!find_number(command, "process", &number) || !find_number(command, "at_ns", &at_ns) || number < 0 ||
-        number >= process_count || at_ns < 0 || !processes[number].running || !processes[number].meets)
-        complain(command, "go: process or at_ns is missing or out of range, or the process cannot be waiting");
-    else if (write(processes[number].go[1], &at_ns, sizeof at_ns) != sizeof at_ns)
+    struct meeting told = {.index = -1, .at_ns = -1};
+    int64_t number = -1;
+    if (!find_number(command, "process", &number) || !find_number(command, "index", &told.index) ||
+        !find_number(command, "at_ns", &told.at_ns) || told.at_ns < 0 || !is_barrier(number, told.index))
+        complain(command, "go: process, index or at_ns is missing or out of range, or the step has no barrier");
+    else if (processes[number].running && write(processes[number].go[1], &told, sizeof told) != sizeof told)
         complain(command, "go: the process cannot be told");
+    else
+        say("\"type\":\"going\",%s\"process\":%" PRId64 ",\"index\":%" PRId64 "}", command->id, number, told.index);
+}
+
+/* Says again what was said from line `from` on, and that this was all. */
+static void repeat(const struct command *command)
+{
+    int64_t from = 0;
+    if (!find_number(command, "from", &from) || from <= kept.forgotten || from > said_count + 1) {
+        complain(command, "again: the line it starts from is no longer kept, or has never been said");
+        return;
+    }
+    write_kept(from);
+    say("\"type\":\"said\",%s\"from\":%" PRId64 "}", command->id, from);
 }
 
 /* Reads at most `room` bytes; the number read, or minus errno (EFBIG for a longer file, unless `offset` >= 0). */
@@ -898,22 +1040,23 @@ static ssize_t read_file(const char *path, char *text, size_t room, int64_t offs
 
 static void send_file(const struct command *command)
 {
-    static char text[FILE_BYTES + 1], out[6 * FILE_BYTES + 256];
+    static char text[FILE_BYTES + 1];
     const char *path = find_word(command, "path");
-    int64_t offset = -1;
-    if (!path || !find_number(command, "offset", &offset)) {
-        complain(command, "read: path is missing, or offset is out of range");
+    int64_t offset = -1, bytes = FILE_BYTES;
+    if (!path || !find_number(command, "offset", &offset) || !find_number(command, "bytes", &bytes) ||
+        bytes > FILE_BYTES) {
+        complain(command, "read: path is missing, or offset or bytes is out of range");
         return;
     }
-    ssize_t length = read_file(path, text, FILE_BYTES, offset);
+    ssize_t length = read_file(path, text, (size_t)bytes, offset);
     if (length < 0) {
-        write_line(STDOUT_FILENO, "{\"type\":\"text\",%s\"errno\":%d}", command->id, (int)-length);
+        say("\"type\":\"text\",%s\"errno\":%d}", command->id, (int)-length);
         return;
     }
-    size_t at = (size_t)sprintf(out, "{\"type\":\"text\",%s\"text\":\"", command->id);
-    at += escape(out + at, text, (size_t)length);
-    at += (size_t)sprintf(out + at, "\"}\n");
-    write_all(STDOUT_FILENO, out, at);
+    size_t at = begin_line();
+    at += (size_t)sprintf(saying + at, "\"type\":\"text\",%s\"text\":\"", command->id);
+    at += escape(saying + at, text, (size_t)length);
+    end_line(at + (size_t)sprintf(saying + at, "\"}"));
 }
 
 /* Writes a file that exists, in one write as the kernel's own files want it; 0 or errno. */
@@ -935,13 +1078,12 @@ static void take_file(const struct command *command)
         complain(command, "write: path or text is missing");
         return;
     }
-    write_line(STDOUT_FILENO, "{\"type\":\"written\",%s\"errno\":%d}", command->id,
-               write_file(path, text->text, text->length));
+    say("\"type\":\"written\",%s\"errno\":%d}", command->id, write_file(path, text->text, text->length));
 }
 
 static void answer_ping(const struct command *command)
 {
-    write_line(STDOUT_FILENO, "{\"type\":\"pong\",%s\"clock_ns\":%" PRId64 "}", command->id, clock_ns());
+    say("\"type\":\"pong\",%s\"clock_ns\":%" PRId64 "}", command->id, clock_ns());
 }
 
 static bool read_id(struct command *command)
@@ -973,6 +1115,8 @@ static bool obey(char *line, const char *end, int events[2])
         start(&command, events);
     else if (strcmp(op, "go") == 0)
         go(&command);
+    else if (strcmp(op, "again") == 0)
+        repeat(&command);
     else if (strcmp(op, "read") == 0)
         send_file(&command);
     else if (strcmp(op, "write") == 0)
@@ -1014,7 +1158,7 @@ static bool take_commands(int events[2])
     return true;
 }
 
-/* Forwards whole lines only, so that what the controller itself writes never lands inside one. */
+/* Says every whole line that processes have written, so that what the controller itself says never lands inside one. */
 static void forward_events(int fd)
 {
     static char buffer[16384];
@@ -1023,11 +1167,13 @@ static void forward_events(int fd)
     if (got <= 0)
         return;
     length += (size_t)got;
-    const char *last = memrchr(buffer, '\n', length);
-    size_t whole = last ? (size_t)(last - buffer) + 1 : 0;
-    write_all(STDOUT_FILENO, buffer, whole);
-    memmove(buffer, buffer + whole, length - whole);
-    length -= whole;
+    const char *line = buffer, *end;
+    while ((end = memchr(line, '\n', length - (size_t)(line - buffer)))) {
+        say("%.*s", (int)(end - line - 1), line + 1);
+        line = end + 1;
+    }
+    length -= (size_t)(line - buffer);
+    memmove(buffer, line, length);
 }
 
 /* Reaps children that ended, after their last events were forwarded. */
@@ -1081,23 +1227,140 @@ static bool share_programs(void)
 static void greet(void)
 {
     int64_t page = sysconf(_SC_PAGESIZE);
-    write_line(STDOUT_FILENO,
-               "{\"type\":\"ready\",\"version\":%d,\"pid\":%d,\"clock_ns\":%" PRId64 ",\"page_bytes\":%" PRId64
-               ",\"cpus\":%ld,\"memory_bytes\":%" PRId64 "}",
-               PROTOCOL_VERSION, (int)getpid(), clock_ns(), page, sysconf(_SC_NPROCESSORS_ONLN),
-               page * (int64_t)sysconf(_SC_PHYS_PAGES));
+    say("\"type\":\"ready\",\"version\":%d,\"pid\":%d,\"clock_ns\":%" PRId64 ",\"page_bytes\":%" PRId64
+        ",\"cpus\":%ld,\"memory_bytes\":%" PRId64 "}",
+        PROTOCOL_VERSION, (int)getpid(), clock_ns(), page, sysconf(_SC_NPROCESSORS_ONLN),
+        page * (int64_t)sysconf(_SC_PHYS_PAGES));
 }
 
-int main(void)
+/* A serial console echoes, edits and translates until it is told not to; what it got before that is not for us. */
+static void make_raw(int fd)
+{
+    struct termios settings;
+    if (tcgetattr(fd, &settings) != 0)
+        return;
+    cfmakeraw(&settings);
+    settings.c_cflag |= CLOCAL | CREAD;
+    tcsetattr(fd, TCSAFLUSH, &settings);
+}
+
+/* The first process of a container does not end by SIGTERM unless it says so. */
+static _Noreturn void leave(int number)
+{
+    (void)number;
+    finish(0);
+}
+
+/* ---- samples of a node ------------------------------------------------------------------------------------------- */
+
+/* A file to read at every tick, and what the lines to keep of it start with; all are kept without `prefixes`. */
+struct node_file {
+    const char *path;
+    char *prefixes;
+};
+
+/* Takes "FILE:PREFIX,PREFIX" apart in its own place. */
+static struct node_file read_node_argument(char *argument)
+{
+    struct node_file file = {.path = strsep(&argument, ":"), .prefixes = argument};
+    return file;
+}
+
+static bool starts_with_one_of(const char *line, const char *prefixes)
+{
+    line += strspn(line, " \t");
+    for (;;) {
+        size_t length = strcspn(prefixes, ",");
+        if (strncmp(line, prefixes, length) == 0)
+            return true;
+        if (!prefixes[length])
+            return false;
+        prefixes += length + 1;
+    }
+}
+
+/* Keeps of a text, in its own place, the lines that start with one of the prefixes; its new length. */
+static size_t pick_lines(char *text, const char *prefixes)
+{
+    size_t kept_bytes = 0;
+    for (char *line = text, *next; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        next += *next == '\n';
+        if (starts_with_one_of(line, prefixes)) {
+            memmove(text + kept_bytes, line, (size_t)(next - line));
+            kept_bytes += (size_t)(next - line);
+        }
+    }
+    return kept_bytes;
+}
+
+/* Appends what a file holds now as JSON: its text, or null where it cannot be read or there is no room for it. */
+static size_t append_node_file(size_t at, const struct node_file *file)
+{
+    static char text[NODE_FILE_BYTES + 1];
+    ssize_t length = read_file(file->path, text, NODE_FILE_BYTES, -1);
+    if (length >= 0) {
+        text[length] = '\0';
+        length = file->prefixes ? (ssize_t)pick_lines(text, file->prefixes) : length;
+    }
+    at += (size_t)sprintf(saying + at, "\"");
+    at += escape(saying + at, file->path, strlen(file->path));
+    at += (size_t)sprintf(saying + at, "\":");
+    if (length < 0 || at + 6 * (size_t)length + LINE_BYTES > sizeof saying)
+        return at + (size_t)sprintf(saying + at, "null");
+    at += (size_t)sprintf(saying + at, "\"");
+    at += escape(saying + at, text, (size_t)length);
+    return at + (size_t)sprintf(saying + at, "\"");
+}
+
+static void say_sample(const struct node_file *files, int count)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    size_t at = begin_line();
+    at += (size_t)sprintf(saying + at, "\"type\":\"sample\",\"clock_ns\":%" PRId64 ",\"wall_ns\":%lld,", clock_ns(),
+                          wall.tv_sec * NS_PER_S + wall.tv_nsec);
+    at += (size_t)sprintf(saying + at, "\"page_bytes\":%ld,\"files\":{", sysconf(_SC_PAGESIZE));
+    for (int i = 0; i < count; i++) {
+        at += (size_t)sprintf(saying + at, "%s", i ? "," : "");
+        at = append_node_file(at, &files[i]);
+    }
+    end_line(at + (size_t)sprintf(saying + at, "}}"));
+}
+
+/* Says a sample at every tick of a fixed grid; ticks that were missed are left out. */
+static _Noreturn void sample(int64_t interval_ns, const struct node_file *files, int count)
+{
+    for (int64_t tick_ns = clock_ns();;) {
+        sleep_until(tick_ns);
+        say_sample(files, count);
+        tick_ns += ((clock_ns() - tick_ns) / interval_ns + 1) * interval_ns;
+    }
+}
+
+static int run_sampler(int count, char **arguments)
+{
+    struct node_file files[MAX_NODE_FILES];
+    long interval_ms = count > 0 ? strtol(arguments[0], NULL, 10) : 0;
+    if (interval_ms <= 0 || count < 2 || count - 1 > MAX_NODE_FILES) {
+        fprintf(stderr, "worker sample INTERVAL_MS FILE[:PREFIX,PREFIX...] ... (at most %d files)\n", MAX_NODE_FILES);
+        return 2;
+    }
+    for (int i = 1; i < count; i++)
+        files[i - 1] = read_node_argument(arguments[i]);
+    sample(interval_ms * 1000000LL, files, count - 1);
+}
+
+/* ---- the worker itself ------------------------------------------------------------------------------------------- */
+
+static int serve(void)
 {
     int event_pipe[2];
     struct sigaction on_child = {.sa_handler = note_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-    if (!has_streams() || !share_programs())
-        return 1;
-    signal(SIGPIPE, SIG_IGN);
-    if (pipe2(event_pipe, O_CLOEXEC) != 0 || pipe2(child_signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+    if (!share_programs() || pipe2(event_pipe, O_CLOEXEC) != 0 || pipe2(child_signal_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
         return 1;
     sigaction(SIGCHLD, &on_child, NULL);
+    make_raw(STDIN_FILENO);
     greet();
     struct pollfd sources[3] = {
         {.fd = STDIN_FILENO, .events = POLLIN},
@@ -1120,4 +1383,15 @@ int main(void)
         if (sources[0].revents && !take_commands(event_pipe))
             finish(0);
     }
+}
+
+int main(int count, char **arguments)
+{
+    if (!has_streams())
+        return 1;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, leave);
+    if (count > 1 && strcmp(arguments[1], "sample") == 0)
+        return run_sampler(count - 2, arguments + 2);
+    return serve();
 }

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
 from freepage.errors import FreepageError, HostError
+from freepage.facts import read_host_facts
 from freepage.image.guest import Guest, build_guest, disk_modules
-from freepage.records import CARRIERS, Arm
+from freepage.plan import check_disk
+from freepage.records import CARRIERS, NODE, Arm
 from freepage.sampling.cgroupfs import read_node_cgroup
 from freepage.sampling.procfs import read_host
 from freepage.targets.local.accelerator import Accelerator, find_accelerator
@@ -24,6 +26,7 @@ from freepage.targets.local.container import open_container
 from freepage.targets.local.disks import check_instance, open_pod_mounts, open_vm_disks
 from freepage.targets.local.qemu_command import VmShape, find_architecture
 from freepage.targets.local.vm import open_vm
+from freepage.targets.local.warmup import warm_up
 from freepage.worker.build import find_compiler
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from freepage.targets.base import Instance
     from freepage.targets.local.qemu_command import VmDisk
 
+LOCAL = "local"
 # runc first: crun refuses hosts that have controllers in both cgroup versions.
 RUNTIMES = ("runc", "crun")
 _PACKAGES_DEBIAN = "apt-get install qemu-system-x86 runc gcc libc6-dev util-linux fio e2fsprogs xfsprogs"
@@ -42,7 +46,7 @@ _PACKAGES_FEDORA = "dnf install qemu-system-x86-core runc gcc glibc-static util-
 
 @dataclass
 class LocalTarget:
-    """The host that freepage runs on (targets.base.Target)."""
+    """The host that freepage runs on (targets.base.Place)."""
 
     guest: Guest
     accelerator: str
@@ -54,6 +58,17 @@ class LocalTarget:
     kernel: Path | None = None
     limit_bytes: int | None = None
     disk_guests: dict[tuple[str, ...], Guest] = field(default_factory=dict)
+    name: str = LOCAL
+    nodes_are_given: bool = False
+
+    def read_facts(self) -> dict[str, object]:
+        return read_host_facts()
+
+    def check_disk(self, trials: Sequence[Trial], folder: Path) -> None:
+        check_disk(trials, folder)
+
+    async def warm_up(self, size_bytes: int) -> None:
+        await warm_up(size_bytes)
 
     def find_obstacle(self, trial: Trial) -> FreepageError | None:
         """Say why this trial cannot run here, though others may: a program, a file system or a device is missing."""
@@ -95,11 +110,11 @@ class LocalTarget:
             for error in filter(None, ends):
                 raise error
 
-    def read_node(self) -> dict[str, float | None]:
+    def read_node(self) -> dict[str, dict[str, float | None]]:
         values = read_host()
         if self.node == "cgroup" and self.cgroup is not None:
             values |= read_node_cgroup(self.cgroup.folder, self.cgroup.version)
-        return values
+        return {NODE: values}
 
     @asynccontextmanager
     async def _open(self, plan: InstancePlan, folder: Path) -> AsyncIterator[Instance]:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import InstanceError
-from freepage.fpr.evidence import parse_choice, parse_features, parse_reporting_order
+from freepage.fpr.evidence import parse_choice
 from freepage.records import Evidence
-from freepage.sampling.balloon import parse_buddyinfo, parse_guest_stats
+from freepage.sampling.balloon import parse_guest_stats
 from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import parse_guest_cpu, read_process_cpu, read_process_memory, read_text
+from freepage.sampling.procfs import read_process_cpu, read_process_memory, read_text
+from freepage.targets.guest import read_guest_counters, read_guest_evidence
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.targets.local.qemu_command import BALLOON_ID, VmPipes, VmShape, build_command, find_architecture
 from freepage.worker.channel import open_socket_channel
@@ -44,9 +45,7 @@ CAUSE_LINES = 100
 _BALLOON = f"/machine/peripheral/{BALLOON_ID}"
 # The reporting queue comes after inflate, deflate and stats (no free page hinting here).
 _REPORTING_QUEUE = 3
-_BALLOON_DEVICE_ID = "0x0005"
-_GUEST_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
-_GUEST_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 
 
 @dataclass
@@ -71,28 +70,20 @@ class Vm:
 
     async def read_guest(self) -> Values:
         stats = await self._ask("qom-get", path=_BALLOON, property="guest-stats")
-        buddyinfo = await self.worker.read_text("/proc/buddyinfo")
-        reports = await self._count_reports()
-        values = parse_guest_stats(stats or {}, time.time()) | parse_buddyinfo(buddyinfo or "")
-        values |= parse_guest_cpu(await self.worker.read_text("/proc/stat") or "")
-        return values | {"reports_handled": reports}
+        values = parse_guest_stats(stats or {}, time.time()) | await read_guest_counters(self.worker)
+        return values | {"reports_handled": await self._count_reports()}
 
     async def read_evidence(self) -> Evidence:
-        features = parse_features(await self._read_features())
         reports = await self._count_reports() if self.shape.reporting else None
-        kernel = await self.worker.read_text("/proc/sys/kernel/osrelease")
         return Evidence(
             instance=self.name,
             configured=await self._ask("qom-get", path=_BALLOON, property="free-page-reporting"),
-            negotiated=None if features is None else 5 in features,
             active=None if reports is None else reports > 0,
             report_count=reports,
-            reporting_order=parse_reporting_order(await self.worker.read_text(_GUEST_ORDER)),
-            guest_kernel=kernel.strip() if kernel else None,
-            guest_thp=parse_choice(await self.worker.read_text(_GUEST_THP)),
-            host_thp=parse_choice(read_text(Path(_GUEST_THP))),
+            host_thp=parse_choice(read_text(Path(_THP))),
             memory_backend="anonymous",
             accelerator=self.shape.accelerator,
+            **await read_guest_evidence(self.worker),
         )
 
     async def prepare(self) -> None:
@@ -115,14 +106,6 @@ class Vm:
         self.reports_total = (self.reports_total or 0) + (seen - self.reports_seen) % 65536
         self.reports_seen = seen
         return self.reports_total
-
-    async def _read_features(self) -> str | None:
-        for number in range(8):
-            device = f"/sys/bus/virtio/devices/virtio{number}"
-            kind = await self.worker.read_text(f"{device}/device")
-            if kind is not None and kind.strip() == _BALLOON_DEVICE_ID:
-                return await self.worker.read_text(f"{device}/features")
-        return None
 
     async def _ask(self, command: str, **arguments: object) -> Any:
         """Ask QEMU; None when it does not know the command or is gone."""

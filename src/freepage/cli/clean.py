@@ -1,0 +1,62 @@
+"""Remove what runs have left in a namespace of a cluster; runs that are alive are left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.cli.cluster_options import add_cluster_arguments, run_in_cluster
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rich.console import Console
+
+    from freepage.cluster.api import ClusterApi
+    from freepage.cluster.leftovers import Remains
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--run", metavar="ID", help="what this run has left, be it alive or not")
+    chosen.add_argument("--all", action="store_true", help="runs that are alive as well")
+    parser.add_argument("--dry-run", action="store_true", help="list it, remove nothing")
+    add_cluster_arguments(parser)
+
+
+def execute(options: argparse.Namespace) -> int:
+    async def work(api: ClusterApi) -> None:
+        await clean(api, options)
+
+    run_in_cluster(options, work, manifest="run")
+    return 0
+
+
+async def clean(api: ClusterApi, options: argparse.Namespace) -> None:
+    """List what runs have left, and remove it but for those that are alive."""
+    from freepage.cli.switching import open_console
+    from freepage.cluster.leftovers import find_remains, remove_remains
+
+    console = open_console()
+    found = await find_remains(api, api.namespace, options.run)
+    if not found:
+        console.print(f"namespace {api.namespace} holds nothing of freepage's; nothing was removed")
+    for remains in found:
+        if remains.alive and not options.all and options.run is None:
+            console.print(
+                f"run {remains.run} is alive (its last sign {remains.silent_s:.0f} s ago): left as it is; "
+                f"--run {remains.run} removes it all the same",
+                style="yellow",
+            )
+            continue
+        _list(console, remains, api.namespace)
+        if not options.dry_run:
+            await remove_remains(api, api.namespace, remains)
+            console.print(f"removed, and gone: {len(remains.objects)} objects of run {remains.run}")
+    if options.dry_run and found:
+        console.print("dry run: nothing was removed")
+
+
+def _list(console: Console, remains: Remains, namespace: str) -> None:
+    console.print(f"[bold]run {remains.run or 'without a name'}[/bold] in namespace {namespace}")
+    for leftover in remains.objects:
+        console.print(f"  {leftover.resource.kind} {leftover.name}")

@@ -1,0 +1,232 @@
+"""Writes the image that a cluster's VMs and pods start from, as an OCI layout: the same bytes for the same inputs.
+
+VMs boot its kernel and initramfs (KubeVirt's kernelBoot) and have its tools as a disk (a containerDisk); pods find the
+same tools where VMs mount them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import platform
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from freepage import __version__
+from freepage.errors import HostError
+from freepage.image.tools import MERGED
+from freepage.worker.build import build_worker
+
+if TYPE_CHECKING:
+    from freepage.image.guest import Guest
+    from freepage.image.tools import Tools
+
+# KubeVirt's QEMU runs as this user.
+QEMU_USER = 107
+TAG = "latest"
+TITLE = "freepage"
+_TITLE_KEY = "org.opencontainers.image.title"
+_VERSION_KEY = "org.opencontainers.image.version"
+_NAME_KEY = "org.opencontainers.image.ref.name"
+_LAYOUT = {"imageLayoutVersion": "1.0.0"}
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_COMPRESSION = 6
+_NOBODY = "65534:65534"
+_LONG_AGO = "1970-01-01T00:00:00Z"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a layout holds: the digest of its manifest, and how large each layer is to push and to pull."""
+
+    digest: str
+    layers_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _File:
+    """One entry of a layer: a folder, a link (`target`), or a file (`source`)."""
+
+    path: str
+    mode: int
+    source: Path | None = None
+    target: str | None = None
+    owner: int = 0
+
+
+def write_image(layout: Path, guest: Guest, tools: Tools, *, force: bool = False) -> Image:
+    """Write the image as an OCI layout, in place of an earlier one, or with `force` of anybody's.
+
+    Raises HostError for a folder that holds something else, or cannot be written.
+    """
+    _check_replaceable(layout, force=force)
+    try:
+        layout.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=layout.parent, prefix=".freepage-image-") as scratch:
+            made = Path(scratch) / "layout"
+            _write_layout(made, guest, tools)
+            shutil.rmtree(layout, ignore_errors=True)
+            made.rename(layout)
+    except OSError as error:
+        raise HostError(f"cannot write the image to {layout}: {error.strerror}") from error
+    return read_image(layout)
+
+
+def read_image(layout: Path) -> Image:
+    """Read what a layout holds; HostError where there is no image."""
+    try:
+        digest = _read_names(layout)[0]["digest"]
+        manifest = json.loads((layout / "blobs" / digest.replace(":", "/")).read_text(encoding="utf-8"))
+        return Image(digest, tuple(layer["size"] for layer in manifest["layers"]))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise HostError(f"{layout} holds no image", hint="freepage image build writes one") from error
+
+
+def _check_replaceable(layout: Path, *, force: bool) -> None:
+    if not layout.exists() or _is_empty(layout) or _is_ours(layout):
+        return
+    if not (layout / "oci-layout").exists():
+        raise HostError(
+            f"{layout} is there, and no image that could be replaced", hint="choose another --out"
+        )
+    if not force:
+        raise HostError(
+            f"{layout} holds an image that freepage did not write",
+            hint="choose another --out, or replace it with --force",
+        )
+
+
+def _is_ours(layout: Path) -> bool:
+    try:
+        return all(named["annotations"][_TITLE_KEY] == TITLE for named in _read_names(layout))
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _read_names(layout: Path) -> list[dict[str, Any]]:
+    """Read a layout's index: the descriptors of what is named in it."""
+    found: list[dict[str, Any]] = json.loads((layout / "index.json").read_text(encoding="utf-8"))["manifests"]
+    return found
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is None
+
+
+def _write_layout(layout: Path, guest: Guest, tools: Tools) -> None:
+    blobs = layout / "blobs/sha256"
+    blobs.mkdir(parents=True)
+    contents = (_list_base(guest), _list_tools(tools), _list_disk(tools))
+    layers, raw_digests = zip(*(_write_layer(blobs, files) for files in contents), strict=True)
+    config = _write_json(blobs, _CONFIG, _describe_config(guest, list(raw_digests)))
+    content = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": list(layers)}
+    manifest = _write_json(blobs, _MANIFEST, content)
+    named = manifest | {"annotations": {_NAME_KEY: TAG, _TITLE_KEY: TITLE}}
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [named]}
+    for name, value in (("index.json", index), ("oci-layout", _LAYOUT)):
+        (layout / name).write_bytes(_encode(value))
+
+
+def _describe_config(guest: Guest, raw_digests: list[str]) -> dict[str, Any]:
+    return {
+        "created": _LONG_AGO,
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "os": "linux",
+        "config": {
+            "User": _NOBODY,
+            "Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"],
+            "Entrypoint": ["/worker"],
+            "Labels": {
+                _TITLE_KEY: TITLE,
+                _VERSION_KEY: __version__,
+                "freepage.guest": guest.digest,
+                "freepage.kernel": guest.kernel_version,
+            },
+        },
+        "rootfs": {"type": "layers", "diff_ids": raw_digests},
+    }
+
+
+def _list_base(guest: Guest) -> list[_File]:
+    return [
+        _File("boot", 0o755),
+        _File("boot/initramfs", 0o644, guest.initramfs),
+        _File("boot/vmlinuz", 0o644, guest.kernel),
+        _File("worker", 0o755, build_worker()),
+    ]
+
+
+def _list_tools(tools: Tools) -> list[_File]:
+    """Give the tools as local pods and VMs have them: at /tools, and where programs look for programs."""
+    found = [_describe(path, tools.folder) for path in sorted(tools.folder.rglob("*"))]
+    links = [_File(name, 0o777, target=f"tools/{name}") for name in sorted((*MERGED, "usr"))]
+    return [_File("tools", 0o755), *found, *links]
+
+
+def _describe(path: Path, top: Path) -> _File:
+    name = str("tools" / path.relative_to(top))
+    if path.is_symlink():
+        return _File(name, 0o777, target=str(path.readlink()))
+    mode = 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
+    return _File(name, mode, source=None if path.is_dir() else path)
+
+
+def _list_disk(tools: Tools) -> list[_File]:
+    """Give the tools as a disk for KubeVirt's containerDisk."""
+    return [
+        _File("disk", 0o755, owner=QEMU_USER),
+        _File("disk/tools.img", 0o644, tools.image, owner=QEMU_USER),
+    ]
+
+
+def _write_layer(blobs: Path, files: list[_File]) -> tuple[dict[str, Any], str]:
+    """Write a layer; give its descriptor, and the digest of its bytes before compression."""
+    path = blobs / "layer"
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for entry in files:
+            _add(archive, entry)
+    with path.open("rb") as made, gzip.open(path) as unpacked:
+        digest = hashlib.file_digest(made, "sha256").hexdigest()
+        raw_digest = hashlib.file_digest(unpacked, "sha256").hexdigest()
+    descriptor = {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": path.stat().st_size}
+    path.rename(blobs / digest)
+    return descriptor, f"sha256:{raw_digest}"
+
+
+def _add(archive: tarfile.TarFile, entry: _File) -> None:
+    info = tarfile.TarInfo(entry.path)
+    info.mode, info.uid, info.gid = entry.mode, entry.owner, entry.owner
+    if entry.target is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.target
+    elif entry.source is None:
+        info.type = tarfile.DIRTYPE
+    else:
+        info.size = entry.source.stat().st_size
+        with entry.source.open("rb") as content:
+            archive.addfile(info, content)
+        return
+    archive.addfile(info)
+
+
+def _write_json(blobs: Path, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    data = _encode(value)
+    digest = hashlib.sha256(data).hexdigest()
+    (blobs / digest).write_bytes(data)
+    return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(data)}
+
+
+def _encode(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

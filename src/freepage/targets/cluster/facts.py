@@ -1,0 +1,137 @@
+"""What is known of a cluster and its nodes before anything runs there: pure readings of their objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.cluster.quantities import parse_quantity
+from freepage.cluster.resources import dig, name_of
+from freepage.errors import HostError
+from freepage.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from freepage.cluster.resources import Object
+
+Values = dict[str, float | None]
+
+SCHEDULABLE = "kubevirt.io/schedulable"
+_ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How KubeVirt executes guests ("kvm" or "tcg"), and where that was read."""
+
+    accelerator: str
+    reason: str
+
+
+def read_execution(kubevirt: Object | None) -> Execution:
+    """Read how KubeVirt executes guests from its own object; it takes KVM unless told otherwise."""
+    if kubevirt is None:
+        return Execution("kvm", "KubeVirt takes KVM unless told otherwise; its own object may not be read")
+    path = ("spec", "configuration", "developerConfiguration", "useEmulation")
+    if dig(kubevirt, *path) is True:
+        return Execution("tcg", f"KubeVirt's {'.'.join(path)} is true")
+    return Execution("kvm", f"KubeVirt's {'.'.join(path)} is not set")
+
+
+def choose_nodes(
+    nodes: Sequence[Object], wanted: Sequence[str], *, with_machines: bool
+) -> tuple[Object, ...]:
+    """Choose the nodes to measure: those wanted by name, else the largest that takes pods (and VMs, where any run).
+
+    HostError names a node that is not there or takes no work.
+    """
+    by_name = {name_of(node): node for node in nodes}
+    for name in wanted:
+        if name not in by_name:
+            raise HostError(
+                f"the cluster has no node {name}", hint=f"it has {', '.join(sorted(by_name)) or 'none'}"
+            )
+        cause = _what_keeps_work_off(by_name[name], with_machines=with_machines)
+        if cause is not None:
+            raise HostError(f"node {name} {cause}", hint="choose another with --nodes")
+    if wanted:
+        return tuple(by_name[name] for name in wanted)
+    fit = [n for n in nodes if _what_keeps_work_off(n, with_machines=with_machines) is None]
+    if not fit:
+        causes = [f"{n} {_what_keeps_work_off(o, with_machines=with_machines)}" for n, o in by_name.items()]
+        raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
+    workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
+    return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
+
+
+def _what_keeps_work_off(node: Object, *, with_machines: bool) -> str | None:
+    if dig(node, "spec", "unschedulable"):
+        return "is cordoned"
+    ready = [c for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
+    if ready and ready[0].get("status") != "True":
+        return f"is not ready ({ready[0].get('message') or ready[0].get('reason')})"
+    taints = [t for t in dig(node, "spec", "taints") or () if t.get("effect") in {"NoSchedule", "NoExecute"}]
+    if taints:
+        return f"has the taint {taints[0].get('key')}"
+    if with_machines and dig(node, "metadata", "labels", SCHEDULABLE) != "true":
+        return f"takes no VMs (its label {SCHEDULABLE} is not true)"
+    return None
+
+
+def allocatable_bytes(node: Object) -> int:
+    """Give what pods may take of a node's memory together."""
+    return round(parse_quantity(dig(node, "status", "allocatable", "memory")) or 0)
+
+
+def read_facts(nodes: Sequence[Object], seen: Mapping[str, Values]) -> dict[str, object]:
+    """Give the conditions of all measured nodes by the names of facts.read_host_facts.
+
+    Sizes are sums; words that differ between nodes are joined. `seen` is what the samplers read; without it the
+    memory that is available is what the nodes may give to pods.
+    """
+    names = [name_of(n) for n in nodes]
+    infos = [dig(n, "status", "nodeInfo") or {} for n in nodes]
+    words: dict[str, list[str | None]] = {
+        "hostname": list(names),
+        "architecture": [i.get("architecture") for i in infos],
+        "kernel": [i.get("kernelVersion") for i in infos],
+        "distribution": [i.get("osImage") for i in infos],
+        "kubelet": [i.get("kubeletVersion") for i in infos],
+        "container_runtime": [i.get("containerRuntimeVersion") for i in infos],
+    }
+    return {
+        **{key: _join(values) for key, values in words.items()},
+        "nodes": len(nodes),
+        "cpus_logical": sum(max(1, int(parse_quantity(_allocatable(n, "cpu")) or 1)) for n in nodes),
+        "memory_total_bytes": sum(_total_bytes(n, seen.get(name_of(n), {})) for n in nodes),
+        "memory_available_bytes": sum(_available_bytes(n, seen.get(name_of(n), {})) for n in nodes),
+        "swap_total_bytes": _sum_seen(names, seen, "swap_total_bytes"),
+    }
+
+
+def _allocatable(node: Object, what: str) -> object:
+    return dig(node, "status", "allocatable", what)
+
+
+def _total_bytes(node: Object, seen: Values) -> int:
+    return round(
+        seen.get("mem_total_bytes") or parse_quantity(dig(node, "status", "capacity", "memory")) or 0
+    )
+
+
+def _available_bytes(node: Object, seen: Values) -> int:
+    available = seen.get("mem_available_bytes")
+    allocatable = allocatable_bytes(node)
+    return allocatable if available is None else min(allocatable, round(available))
+
+
+def _sum_seen(names: Sequence[str], seen: Mapping[str, Values], metric: str) -> int | None:
+    assert metric in METRICS  # noqa: S101 - a misspelt id would silently be missing
+    values = [seen.get(name, {}).get(metric) for name in names]
+    known = [v for v in values if v is not None]
+    return round(sum(known)) if known and len(known) == len(values) else None
+
+
+def _join(values: Sequence[str | None]) -> str | None:
+    return ", ".join(dict.fromkeys(v for v in values if v)) or None

@@ -1,0 +1,119 @@
+"""Is a pod or VM ready, and why not: pure readings of the objects' own status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from freepage.cluster.resources import dig, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from freepage.cluster.resources import Object
+
+# A container that waits for one of these will not start, however long one waits.
+HOPELESS = {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+}
+_ENDED = {"Failed", "Succeeded"}
+_LAUNCHER_OF = "kubevirt.io/created-by"
+
+
+def is_running(obj: Object) -> bool:
+    return bool(dig(obj, "status", "phase") == "Running")
+
+
+def is_started(pod: Object, container: str) -> bool:
+    """Say whether a pod's container runs."""
+    return any(
+        status.get("name") == container and "running" in (status.get("state") or {})
+        for status in dig(pod, "status", "containerStatuses") or ()
+    )
+
+
+def find_failure(obj: Object) -> str | None:
+    """Say why a pod or VM will not run, or no longer runs; None while there is hope."""
+    phase = dig(obj, "status", "phase")
+    for status in _container_statuses(obj):
+        waiting = dig(status, "state", "waiting") or {}
+        if waiting.get("reason") in HOPELESS:
+            return f"{waiting['reason']}: {waiting.get('message', 'no reason given')}"
+        ended = dig(status, "state", "terminated")
+        if ended and phase in _ENDED:
+            return f"its container {status.get('name')} ended: {_describe_end(ended)}"
+    if phase in _ENDED:
+        reason = dig(obj, "status", "reason") or dig(obj, "status", "message") or "no reason given"
+        return f"it {phase.lower()} ({reason})"
+    if dig(obj, "metadata", "deletionTimestamp"):
+        return "it was deleted"
+    return None
+
+
+def find_unscheduled(pod: Object) -> str | None:
+    """Say why no node takes a pod; None where one does, or nothing is known yet."""
+    return next(
+        (
+            str(c.get("message") or c.get("reason"))
+            for c in dig(pod, "status", "conditions") or ()
+            if c.get("type") == "PodScheduled" and c.get("status") == "False"
+        ),
+        None,
+    )
+
+
+def describe_conditions(obj: Object) -> list[str]:
+    """Give every condition that is not as it should be for a thing that runs, in words."""
+    return [
+        f"{c.get('type')} is {c.get('status')}: {c.get('reason', '')} {c.get('message', '')}".strip()
+        for c in dig(obj, "status", "conditions") or ()
+        if c.get("status") != "True" and (c.get("reason") or c.get("message"))
+    ]
+
+
+def describe_events(events: Iterable[Object], limit: int = 5) -> list[str]:
+    """Give the newest warnings of an object, in words."""
+    warnings = [e for e in events if e.get("type") == "Warning"]
+    newest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
+    return [f"{e.get('reason')}: {e.get('message')}" for e in newest]
+
+
+def is_launcher_of(machine: Object, pod: Object) -> bool:
+    """Say whether a pod carries this VM now: a migration leaves others, which have ended or run elsewhere."""
+    uid = dig(machine, "metadata", "uid")
+    if uid is None or dig(pod, "metadata", "labels", _LAUNCHER_OF) != uid:
+        return False
+    node = dig(machine, "status", "nodeName")
+    return dig(pod, "status", "phase") not in _ENDED and node in {None, dig(pod, "spec", "nodeName")}
+
+
+def is_node_ready(node: Object) -> bool:
+    """Say whether a node says it is ready; one that says nothing of it is."""
+    ready = [c.get("status") for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
+    return not ready or ready[0] == "True"
+
+
+def read_time_s(text: str) -> float:
+    """Read a time of the API (RFC 3339) as seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def describe_object(obj: Object) -> str:
+    return f"{str(obj.get('kind', 'object')).lower()} {name_of(obj)}"
+
+
+def _container_statuses(obj: Object) -> list[Object]:
+    status = obj.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _describe_end(ended: Object) -> str:
+    if ended.get("reason") == "OOMKilled":
+        return "OOMKilled: it needed more memory than its limit"
+    return f"exit status {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"

@@ -1,0 +1,231 @@
+"""What all instances of a run share: the login, the run's own place in the cluster, and what a watch has seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from freepage.cluster.errors import ClusterError, ForbiddenError, UnreachableError
+from freepage.cluster.resources import (
+    EVENTS,
+    MACHINE_INSTANCES,
+    NODES,
+    PODS,
+    RUN_LABEL,
+    dig,
+    name_of,
+)
+from freepage.errors import InstanceError
+from freepage.targets.cluster.objects import ObjectCache, open_cache
+from freepage.targets.cluster.readiness import (
+    describe_conditions,
+    describe_events,
+    find_failure,
+    find_unscheduled,
+    is_launcher_of,
+    is_node_ready,
+    is_running,
+)
+from freepage.worker.channel import ReconnectingChannel
+from freepage.worker.client import WorkerClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
+
+    from freepage.cluster.api import ByteStream, ClusterApi
+    from freepage.cluster.manifests import RunPlace
+    from freepage.cluster.resources import Object, Resource
+    from freepage.targets.cluster.site import ClusterSite
+
+READY_DEADLINE_S = 300.0
+GONE_DEADLINE_S = 60.0
+# How long a broken connection waits for its object's status to say why.
+CLOSING_GRACE_S = 3.0
+# A node may still be letting go of the trial before; one that takes nothing after this never will.
+UNSCHEDULED_S = 20.0
+FOREVER_S = 10.0 * 365 * 86400
+
+
+@dataclass
+class ClusterSession:
+    """One run in one cluster."""
+
+    api: ClusterApi
+    place: RunPlace
+    interval_s: float
+    places: asyncio.Semaphore
+    ready_deadline_s: float = READY_DEADLINE_S
+    caches: dict[Resource, ObjectCache] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def open_object(self, resource: Resource, manifest: Object, instance: str) -> AsyncIterator[None]:
+        """Create an object and delete it at the end, waiting until it is gone; InstanceError says why it was refused."""
+        try:
+            await self.api.create(resource, manifest, namespace=self.place.namespace)
+        except ForbiddenError as error:
+            if "quota" not in error.message:
+                raise
+            raise InstanceError(
+                f"{instance} is more than the namespace's quota allows: {error.message}",
+                hint="use a smaller --scale, or another --namespace",
+            ) from error
+        except UnreachableError as error:
+            raise InstanceError(f"{instance} could not be created: {error.message}") from error
+        try:
+            yield
+        finally:
+            await self._remove(resource, name_of(manifest))
+
+    async def wait_running(
+        self, resource: Resource, name: str, instance: str, is_ready: Callable[[Object], bool] = is_running
+    ) -> Object:
+        """Wait until an object runs; InstanceError gives its conditions and events when it does not."""
+        patience = _Patience(UNSCHEDULED_S)
+
+        def judge(cache: ObjectCache) -> Object | None:
+            obj = cache.objects.get(name)
+            failure = self._find_failure(resource, obj)
+            unscheduled = None if obj is None else find_unscheduled(self.find_launcher(name) or obj)
+            if failure is None and patience.ends(unscheduled is not None):
+                failure = unscheduled
+            if failure is not None:
+                raise InstanceError(f"{instance} did not start: {failure}")
+            return obj if obj is not None and is_ready(obj) else None
+
+        try:
+            return await self.caches[resource].wait(judge, self.ready_deadline_s, f"{instance} did not run")
+        except InstanceError as error:
+            raise InstanceError(error.message, hint=await self.explain(resource, name)) from error
+
+    async def explain(self, resource: Resource, name: str) -> str:
+        """Say what the cluster itself says of an object that is not as it should be: conditions and events."""
+        objects = [self.caches[resource].objects.get(name), self.find_launcher(name)]
+        words: list[str] = []
+        for obj in filter(None, objects):
+            words += describe_conditions(obj)
+            with contextlib.suppress(ClusterError):
+                fields = f"involvedObject.name={name_of(obj)}"
+                events = await self.api.list(EVENTS, self.place.namespace, fields=fields)
+                words += describe_events(events)
+        return "\n".join(dict.fromkeys(words)) or f"kubectl describe {resource.plural} {name}"
+
+    def find_launcher(self, machine: str) -> Object | None:
+        """Give the pod that carries a VM now; None before there is one."""
+        machines = self.caches.get(MACHINE_INSTANCES)
+        vmi = None if machines is None else machines.objects.get(machine)
+        if vmi is None:
+            return None
+        return next(iter(self.caches[PODS].find(lambda pod: is_launcher_of(vmi, pod))), None)
+
+    def attach(self, pod: str, container: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
+        return lambda: self.api.open_attach(pod, namespace=self.place.namespace, container=container)
+
+    def console(self, machine: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
+        return lambda: self.api.open_console(machine, namespace=self.place.namespace)
+
+    @asynccontextmanager
+    async def open_worker(
+        self,
+        open_stream: Callable[[], AbstractAsyncContextManager[ByteStream]],
+        instance: str,
+        resource: Resource,
+        name: str,
+        on_text: Callable[[bytes], None] | None = None,
+    ) -> AsyncIterator[WorkerClient]:
+        """Speak with an instance's worker; when its object or node fails, every wait on it ends with the reason."""
+        async with AsyncExitStack() as stack:
+            channel = ReconnectingChannel(open_stream, on_text=on_text, final=(ForbiddenError,))
+            client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S)
+            stack.push_async_callback(client.close)
+            await stack.enter_async_context(self.background(self._watch_object(client, resource, name)))
+            await stack.enter_async_context(self.background(self._watch_node(client, resource, name)))
+            yield client
+
+    @asynccontextmanager
+    async def background(self, work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+        """Do something beside while the context lasts; what it fails with is its own affair."""
+        task = asyncio.create_task(work)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _remove(self, resource: Resource, name: str) -> None:
+        """Delete an object and wait until it is gone; what cannot be deleted now goes with the run's owner."""
+        with contextlib.suppress(ClusterError, InstanceError):
+            await self.api.delete(resource, name, namespace=self.place.namespace, grace_s=0)
+            if resource in self.caches:
+                gone = f"{name} was not deleted"
+                await self.caches[resource].wait(
+                    lambda c: name not in c.objects or None, GONE_DEADLINE_S, gone
+                )
+
+    def _find_failure(self, resource: Resource, obj: Object | None) -> str | None:
+        if obj is None:
+            return None
+        failure = find_failure(obj)
+        if failure is None and resource == MACHINE_INSTANCES:
+            launcher = self.find_launcher(name_of(obj))
+            failure = None if launcher is None else find_failure(launcher)
+        return failure
+
+    async def _watch_object(self, client: WorkerClient, resource: Resource, name: str) -> None:
+        def judge(cache: ObjectCache) -> str | None:
+            obj = cache.objects.get(name)
+            return "it was deleted" if obj is None else self._find_failure(resource, obj)
+
+        cause = await self.caches[resource].wait(judge, FOREVER_S, "")
+        client.fail(InstanceError(f"{client.instance}: {cause}", hint=await self.explain(resource, name)))
+
+    async def _watch_node(self, client: WorkerClient, resource: Resource, name: str) -> None:
+        if NODES not in self.caches:
+            return
+        obj = self.caches[resource].objects.get(name) or {}
+        node = dig(obj, "spec", "nodeName") or dig(obj, "status", "nodeName")
+
+        def judge(cache: ObjectCache) -> str | None:
+            seen = cache.objects.get(str(node))
+            return "is not ready" if seen is not None and not is_node_ready(seen) else None
+
+        cause = await self.caches[NODES].wait(judge, FOREVER_S, "")
+        client.fail(InstanceError(f"{client.instance}: its node {node} {cause}"))
+
+
+class _Patience:
+    """Ends when something has been so for long enough."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since_s: float | None = None
+
+    def ends(self, is_so: bool) -> bool:
+        if not is_so:
+            self._since_s = None
+            return False
+        self._since_s = self._since_s or time.monotonic()
+        return time.monotonic() - self._since_s > self._limit_s
+
+
+@asynccontextmanager
+async def open_session(
+    site: ClusterSite, place: RunPlace, interval_s: float
+) -> AsyncIterator[ClusterSession]:
+    """Watch the run's pods and VMs, and its nodes where that is allowed."""
+    choices = site.choices
+    session = ClusterSession(site.api, place, interval_s, asyncio.Semaphore(choices.concurrency))
+    labels = f"{RUN_LABEL}={place.run}"
+    async with AsyncExitStack() as stack:
+        for resource in (PODS, MACHINE_INSTANCES) if choices.with_machines else (PODS,):
+            cache = open_cache(site.api, resource, place.namespace, labels=labels)
+            session.caches[resource] = await stack.enter_async_context(cache)
+        if await site.api.may("watch", NODES, namespace=None):
+            fields = f"metadata.name={site.node_names[0]}" if len(site.nodes) == 1 else None
+            nodes = open_cache(site.api, NODES, None, fields=fields)
+            session.caches[NODES] = await stack.enter_async_context(nodes)
+        yield session

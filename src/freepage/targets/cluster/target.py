@@ -1,0 +1,141 @@
+"""A cluster as a target: pods, and VMs of KubeVirt, on chosen nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.aio import run_together
+from freepage.cluster.manifests import PodShape, build_worker_map
+from freepage.cluster.owner import open_owner
+from freepage.cluster.resources import CONFIG_MAPS, SECRETS
+from freepage.errors import CapacityError, FreepageError, HostError, TrialError
+from freepage.targets.cluster.facts import read_facts
+from freepage.targets.cluster.instances import build_instance, build_place, find_overload
+from freepage.targets.cluster.machine import open_machine
+from freepage.targets.cluster.nodes import open_nodes
+from freepage.targets.cluster.pod import open_pod
+from freepage.targets.cluster.session import open_session
+from freepage.targets.cluster.site import find_obstacle, read_tools
+from freepage.worker.build import build_worker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from freepage.plan import InstancePlan, Trial
+    from freepage.targets.base import Instance
+    from freepage.targets.cluster.nodes import Nodes
+    from freepage.targets.cluster.session import ClusterSession
+    from freepage.targets.cluster.site import ClusterSite
+
+Values = dict[str, float | None]
+
+CLUSTER = "cluster"
+
+
+@dataclass
+class ClusterTarget:
+    """The nodes of a cluster that trials run on (targets.base.Place)."""
+
+    site: ClusterSite
+    session: ClusterSession
+    samplers: Nodes
+    tools: dict[str, str]
+    name: str = CLUSTER
+    node: str = CLUSTER
+    nodes_are_given: bool = True
+
+    @property
+    def accelerator(self) -> str:
+        return self.site.execution.accelerator
+
+    @property
+    def accelerator_reason(self) -> str:
+        return self.site.execution.reason
+
+    def read_facts(self) -> dict[str, object]:
+        seen = {name: s.newest.take() for name, s in self.samplers.samplers.items()}
+        choices = dict.fromkeys(s.thp for s in self.samplers.samplers.values() if s.thp)
+        return read_facts(self.site.nodes, seen) | {
+            "thp_enabled": ", ".join(choices) or None,
+            "namespace": self.session.place.namespace,
+            "names": self.session.place.worker_map,
+        }
+
+    def check_disk(self, trials: Sequence[Trial], folder: Path) -> None:
+        """Test files are on the nodes' own ephemeral storage: the cluster says itself when they do not fit."""
+
+    async def warm_up(self, size_bytes: int) -> None:
+        """Nothing: a node is not ours to fill."""
+
+    def find_obstacle(self, trial: Trial) -> FreepageError | None:
+        overload = find_overload(self.site, self.session.place, trial)
+        if overload is not None:
+            hint = "use a smaller --scale, more --nodes, or fewer instances"
+            return CapacityError(f"{trial.id} asks for {overload}", hint=hint)
+        return find_obstacle(self.site, trial)
+
+    def set_node(self, memory_bytes: int | None) -> None:
+        """Nothing: a node of a cluster is as large as it is, and studies are planned for that (nodes_are_given)."""
+
+    def read_node(self) -> dict[str, Values]:
+        return self.samplers.read()
+
+    @asynccontextmanager
+    async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
+        """Start every instance of the trial, `concurrency` at once, and end them all at the end."""
+        stacks = [AsyncExitStack() for _ in trial.instances]
+
+        async def start(number: int, plan: InstancePlan, stack: AsyncExitStack) -> Instance:
+            async with self.session.places:
+                return await stack.enter_async_context(self._open(trial, number, plan, folder))
+
+        try:
+            yield await run_together(*(start(n, plan, stacks[n]) for n, plan in enumerate(trial.instances)))
+        finally:
+            ends = await asyncio.gather(*(stack.aclose() for stack in stacks), return_exceptions=True)
+            for error in filter(None, ends):
+                raise error
+
+    @asynccontextmanager
+    async def _open(
+        self, trial: Trial, number: int, plan: InstancePlan, folder: Path
+    ) -> AsyncIterator[Instance]:
+        manifests = build_instance(self.session.place, self.site, number, trial, plan)
+        async with AsyncExitStack() as stack:
+            for secret in manifests.secrets:
+                await stack.enter_async_context(self.session.open_object(SECRETS, secret, plan.name))
+            shape = manifests.shape
+            if isinstance(shape, PodShape):
+                yield await stack.enter_async_context(open_pod(self.session, shape, manifests.main))
+            else:
+                machine = open_machine(self.session, shape, manifests.main, folder, self.accelerator)
+                yield await stack.enter_async_context(machine)
+
+
+@asynccontextmanager
+async def open_cluster_target(
+    site: ClusterSite, interval_s: float, longest_trial_s: float
+) -> AsyncIterator[ClusterTarget]:
+    """Make the run's own place in a cluster and start the nodes' samplers; leave nothing behind at the end.
+
+    Raises the errors of the cluster, and HostError for an image that cannot be pulled or a log that cannot be read.
+    """
+    choices, api = site.choices, site.api
+    async with AsyncExitStack() as stack:
+        run = secrets.token_hex(3)
+        owner = await stack.enter_async_context(open_owner(api, api.namespace, run))
+        place = build_place(site, run, owner, longest_trial_s)
+        worker_map = build_worker_map(place, build_worker().read_bytes())
+        await api.create(CONFIG_MAPS, worker_map, namespace=place.namespace)
+        session = await stack.enter_async_context(open_session(site, place, interval_s))
+        try:
+            samplers = open_nodes(session, site.node_names, str(choices.image_for_pods))
+            nodes = await stack.enter_async_context(samplers)
+        except TrialError as error:
+            raise HostError(error.message, hint=error.hint) from error
+        yield ClusterTarget(site, session, nodes, await read_tools(site))
