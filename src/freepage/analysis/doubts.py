@@ -130,7 +130,8 @@ def _only_tried(findings: Findings) -> Doubt | None:
         return None
     return Doubt(
         "only-tried",
-        f"At scale {scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files.",
+        f"At scale {scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files; of "
+        "several experiments of one kind the first.",
         "Leave out --scale to measure.",
         "all",
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROW_HEIGHT = 18
+LEAST_CELL_HEIGHT = 30
+AXIS_HEIGHT = 50
 CACHED = "from the page cache"
 NOT_CACHED = "from the device"
 NOT_KNOWN = "not known from where"
@@ -58,7 +60,7 @@ def throughput_spec(experiment: Mapping[str, Any], colours: Mapping[Arm, str]) -
             alt.Tooltip("how:N", title="read"),
         ],
     )
-    height = ROW_HEIGHT * len(arms) * len(order)
+    height = max(LEAST_CELL_HEIGHT, ROW_HEIGHT * len(arms)) * len(order) + AXIS_HEIGHT
     chart: dict[str, Any] = (
         alt.layer(device, spans, marks).properties(width="container", height=height).to_dict()
     )
