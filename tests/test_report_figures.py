@@ -123,6 +123,13 @@ def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
     assert "less of the node" not in _node_words(found, "random")[0]
 
 
+def test_a_saving_of_more_than_all_is_not_in_the_title(drawn):
+    found = copy.deepcopy(drawn[1]["experiments"]["random"])
+    saved, without = found["comparisons"]["saved_mean_bytes"], found["arms"]["vm"]["node_in_use_mean_bytes"]
+    saved["value"] = 3.7 * without["value"]
+    assert "less of the node" not in _node_words(found, "random")[0]
+
+
 def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
     _, results, figures = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
     doubts = [(d["id"], d["experiment"]) for d in results["doubts"]]
