@@ -72,8 +72,9 @@ class Audit:
 
 async def audit_cluster(api: ClusterApi, namespace: str | None = None, *, may_exec: bool = False) -> Audit:
     """Audit every running VM of a namespace, or of all; `may_exec` asks libvirt where a log does not tell."""
-    found, instances, machines, launchers = await asyncio.gather(
-        find_installation(api),
+    # First, for a cluster without KubeVirt has none of what follows either.
+    found = await find_installation(api)
+    instances, machines, launchers = await asyncio.gather(
         list_running(api, namespace),
         api.list(MACHINES, namespace),
         list_launchers(api, namespace),
