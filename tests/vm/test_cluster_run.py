@@ -120,10 +120,30 @@ def evidence_of(stored, arm):
     return [e for t in stored.trials if t.record.arm == arm for e in t.record.evidence]
 
 
-def test_the_whole_quick_study_runs_on_a_cluster(bench, tmp_path):
-    out = tmp_path / "run"
-    assert bench.run("quick", out, "--repeats", "1", "--prometheus", bench.cluster.prometheus) == 0
-    results, stored = json.loads((out / "results.json").read_text()), load_run(out)
+@dataclass
+class QuickRun:
+    """The whole quick study, once: its folder, and what it asked the cluster for."""
+
+    folder: Path
+    status: int
+    requests: list
+
+    @property
+    def results(self):
+        return json.loads((self.folder / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def quick(bench, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quick") / "run"
+    bench.cluster.requests()
+    status = bench.run("quick", folder, "--repeats", "1", "--prometheus", bench.cluster.prometheus)
+    return QuickRun(folder, status, bench.cluster.requests())
+
+
+def test_the_whole_quick_study_runs_on_a_cluster(bench, quick):
+    stored = load_run(quick.folder)
+    assert quick.status == 0
     assert {t.record.status for t in stored.trials} == {"ok"}
     assert stored.manifest.target == "cluster"
     assert stored.manifest.tools["kubevirt"].startswith("v1.")
@@ -131,22 +151,23 @@ def test_the_whole_quick_study_runs_on_a_cluster(bench, tmp_path):
         seen = evidence_of(stored, arm)
         assert {(e.configured, e.negotiated) for e in seen} == {(reporting, reporting)}
     assert {e.active for e in evidence_of(stored, "vm-fpr")} == {True}
-    arms = results["experiments"]["cycle"]["arms"]
+    arms = quick.results["experiments"]["cycle"]["arms"]
     assert arms["vm-fpr"]["given_back_fraction"]["value"] > 0.5
     assert arms["vm"]["given_back_fraction"]["value"] < 0.2
     assert arms["pod"]["given_back_fraction"]["value"] > 0.8
-    assert results["prometheus"]["metrics"]
+    assert quick.results["prometheus"]["metrics"]
     assert bench.left() == []
+
+
+def test_no_token_is_kept_in_a_run_folder(bench, quick):
     token = bench.token_file.read_bytes()
-    assert not [path for path in out.rglob("*") if path.is_file() and token in path.read_bytes()]
+    assert not [p for p in quick.folder.rglob("*") if p.is_file() and token in p.read_bytes()]
 
 
-def test_node_and_vm_are_sampled_with_the_age_of_every_number(bench, tmp_path):
+def test_node_and_vm_are_sampled_with_the_age_of_every_number(quick):
     import polars as pl
 
-    out = tmp_path / "run"
-    assert bench.run("cycle", out, *SMALL, "--arms", "vm-fpr") == 0
-    (trial,) = load_run(out).trials
+    trial = next(t for t in load_run(quick.folder).trials if t.record.id.endswith("cycle-vm-fpr-1"))
     for entity, metric, age in (
         ("node", "mem_free_bytes", "node_sample_age_s"),
         ("cycle-0", "rss_bytes", "usage_age_s"),
@@ -231,11 +252,8 @@ def test_a_full_quota_fails_the_trial_and_says_so(bench, tmp_path):
     assert bench.left() == []
 
 
-def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of_that(bench, tmp_path):
-    bench.cluster.requests()
-    assert bench.run("cycle", tmp_path / "run", *SMALL, "--arms", "pod,vm-fpr") == 0
-    main(["clean", *bench.login])
-    granted, used = read_granted(print_permissions()), read_used(bench.cluster.requests(), USER)
+def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of_that(quick):
+    granted, used = read_granted(print_permissions()), read_used(quick.requests, USER)
     assert used <= granted
     # What is asked for only when something does not start, with --vm-disk, in a run of minutes, or by a HyperConverged.
     seldom = {("list", "events"), ("create", "secrets"), ("delete", "secrets"), ("patch", "configmaps"),
