@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
 from freepage.cli.prometheus import add_prometheus_arguments, check_now, collect_into
+from freepage.errors import FreepageError
 
 if TYPE_CHECKING:
     import argparse
@@ -37,10 +38,31 @@ def execute(options: argparse.Namespace) -> int:
         return plan.execute(options)
     folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
     place = _choose_place(options, folder)
-    interrupted = _run(options, folder, place)
-    if options.prometheus is not None and (folder / "manifest.json").exists():
+    earlier = _read_manifest(folder)
+    interrupted, problem = False, None
+    try:
+        interrupted = _run(options, folder, place)
+    except FreepageError as error:
+        problem = error
+    if _read_manifest(folder) == earlier:
+        if problem is not None:
+            raise problem
+        print("freepage: interrupted before anything was measured", file=sys.stderr)
+        return INTERRUPTED
+    if options.prometheus is not None:
         _collect(options, folder)
-    return _report(folder, interrupted=interrupted)
+    status = _report(folder, interrupted=interrupted)
+    if problem is not None:
+        raise problem
+    return status
+
+
+def _read_manifest(folder: Path) -> bytes | None:
+    """Read what tells one run in a folder from another; None where there is none."""
+    from freepage.store import MANIFEST
+
+    path = folder / MANIFEST
+    return path.read_bytes() if path.exists() else None
 
 
 def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
@@ -96,8 +118,6 @@ async def _run_cancellable(
 
 def _collect(options: argparse.Namespace, folder: Path) -> None:
     """Keep what a Prometheus has of the run; a run without it is still a run."""
-    from freepage.errors import FreepageError
-
     try:
         asyncio.run(collect_into(options, folder))
     except FreepageError as error:
@@ -106,9 +126,6 @@ def _collect(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _report(folder: Path, *, interrupted: bool) -> int:
-    if not (folder / "manifest.json").exists():
-        print("freepage: interrupted before anything was measured", file=sys.stderr)
-        return INTERRUPTED
     from freepage.cli.show import show_run
     from freepage.records import TrialStatus
     from freepage.report.page import render_report
