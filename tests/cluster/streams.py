@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from cluster.container import Container
 
@@ -117,7 +117,7 @@ class ExecStream:
     def _kill(self) -> None:
         """Kill the command, with which runc ends; runc itself while it is not that far."""
         try:
-            _kill_family(int(self._pid_file.read_text(encoding="ascii")))
+            _kill_command(int(self._pid_file.read_text(encoding="ascii")))
         except (OSError, ValueError):
             self._process.kill()
 
@@ -127,12 +127,13 @@ class ExecStream:
         self._output.end()
 
 
-def _kill_family(pid: int) -> None:
-    """Kill a process, with its children where it leads a group of its own."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+def _kill_command(pid: int) -> None:
+    """Kill a process; of nsenter its child, which it then reaps: nobody else would, and the container could not end."""
+    if Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip() != "nsenter":
         os.kill(pid, signal.SIGKILL)
+        return
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+        os.kill(int(child), signal.SIGKILL)
 
 
 class ConsoleStream:
