@@ -70,7 +70,7 @@ def test_the_list_is_whole_and_each_claim_has_a_rule():
     kinds = set(ExperimentFile.model_fields["kind"].annotation.__args__)
     for claim in CLAIMS:
         assert set(claim.kinds) <= kinds
-        assert claim.needs in {"memory", "time"}
+        assert claim.needs in {"memory", "node", "time"}
         assert claim.bounds != Bounds()
         assert claim.text.endswith(".")
         assert claim.article
@@ -114,6 +114,16 @@ def test_times_do_not_decide_under_emulation_and_memory_does():
     assert (time["decision"], memory["decision"]) == ("not-decidable", "confirmed")
     assert "emulation" in time["reason"]
     assert time["numbers"][0]["value"] == 1.3
+
+
+def test_other_work_on_the_host_leaves_open_what_the_nodes_memory_would_decide():
+    moved = Conditions("kvm", 1.0, moved=frozenset({"one"}))
+    node, guests = (
+        decide_one(claim_id, estimate(value, unit="bytes"), moved)
+        for claim_id, value in (("saves-memory", -5e9), ("tracks-the-pod", 0.95))
+    )
+    assert (node["decision"], guests["decision"]) == ("not-decidable", "confirmed")
+    assert "Other work" in node["reason"]
 
 
 def test_samples_too_far_apart_do_not_decide_how_long_a_release_takes():

@@ -54,11 +54,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it was but a try."""
+    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it was but a try.
+
+    moved: experiments during which other work moved the node's memory.
+    """
 
     accelerator: str
     interval_s: float
     tried: bool = False
+    moved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def _find(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Co
     estimate = find_estimate(experiment, claim.number)
     if estimate is None:
         return Finding(name, NOT_DECIDABLE, "This run did not measure it.")
-    doubt = _why_undecidable(claim, experiment, conditions)
+    doubt = _why_undecidable(claim, name, experiment, conditions)
     if doubt:
         return Finding(name, NOT_DECIDABLE, doubt)
     side = claim.bounds.judge(estimate)
@@ -113,12 +117,14 @@ def _find(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Co
     return Finding(name, decision, f"One trial {words}; no interval." if one else f"The interval {words}.")
 
 
-def _why_undecidable(claim: Claim, experiment: Mapping[str, Any], conditions: Conditions) -> str:
+def _why_undecidable(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Conditions) -> str:
     """Say why a number that was measured does not decide; "" where it does."""
     if conditions.tried:
         return "At this scale an experiment is only tried: blocks, files and times are too small."
     if claim.needs == "time" and conditions.accelerator != "kvm":
         return "Times, CPU and throughput under emulation are not those of hardware."
+    if claim.needs == "node" and name in conditions.moved:
+        return "Other work on the host moved the node's memory meanwhile."
     if claim.finest_s is not None and conditions.interval_s > claim.finest_s:
         return f"Samples {conditions.interval_s:g} s apart are too coarse; {claim.finest_s:g} s would do."
     provided = find_estimate(experiment, claim.provided) if claim.provided else None

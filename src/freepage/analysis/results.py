@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.claims import Conditions, decide_claims
-from freepage.analysis.doubts import Findings, find_doubts
+from freepage.analysis.doubts import Doubt, Findings, find_doubts
 from freepage.analysis.io import KINDS as IO_KINDS
 from freepage.analysis.io import compare_io, describe_cells, measure_io, memory_ratios
 from freepage.analysis.prices import Weighed, weigh_experiment
@@ -96,16 +96,21 @@ def build_results(run: Run) -> dict[str, Any]:
         "finished_at": run.manifest.finished_at,
         "verdict": verdict.as_json(),
         "doubts": [d.as_json() for d in doubts],
-        "claims": decide_claims(experiments, _conditions(run)),
+        "claims": decide_claims(experiments, _conditions(run, doubts)),
         "trials": [_trial_json(t, values.get(t.record.id)) for t in run.trials],
         "experiments": experiments,
         "prometheus": describe_prometheus(run),
     }
 
 
-def _conditions(run: Run) -> Conditions:
+def _conditions(run: Run, doubts: list[Doubt]) -> Conditions:
     manifest = run.manifest
-    return Conditions(manifest.accelerator, manifest.interval_s, tried=manifest.scale < TRY_SCALE)
+    return Conditions(
+        manifest.accelerator,
+        manifest.interval_s,
+        tried=manifest.scale < TRY_SCALE,
+        moved=frozenset(d.experiment for d in doubts if d.touches == "node" and d.experiment),
+    )
 
 
 def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:
