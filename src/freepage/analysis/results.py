@@ -108,9 +108,13 @@ def _conditions(run: Run, doubts: list[Doubt]) -> Conditions:
     return Conditions(
         manifest.accelerator,
         manifest.interval_s,
-        tried=manifest.scale < TRY_SCALE,
+        tried=_is_tried(run),
         moved=frozenset(d.experiment for d in doubts if d.touches == "node" and d.experiment),
     )
+
+
+def _is_tried(run: Run) -> bool:
+    return run.manifest.scale < TRY_SCALE
 
 
 def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:
@@ -197,12 +201,11 @@ def _weights(
     }
     first = headline_experiment(estimates) or ""
     headline = weighed.pop(first, Weighed())
-    conditions = _conditions(run)
     return Weights(
         headline,
         tuple(weighed.values()),
-        times_count=conditions.accelerator == "kvm",
-        tried=conditions.tried,
+        times_count=run.manifest.accelerator == "kvm",
+        tried=_is_tried(run),
     )
 
 
