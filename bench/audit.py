@@ -30,7 +30,7 @@ def open_fleet(count: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="freepage-bench-") as folder:
         command = [
             sys.executable,
-            str(TOP / "tests/cluster/main.py"),
+            str(TOP / "tests/lab/main.py"),
             f"{folder}/cluster",
             "--fleet",
             str(count),

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.image.guest import build_guest
-from freepage.records import Action
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, ProcessSchedule, Step
 from freepage.units import MIB
 
 if TYPE_CHECKING:
     from freepage.worker.client import WorkerClient
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests/vm"))
-from consoles import open_client, open_console_vm
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from helpers.consoles import open_client, open_console_vm
 
 PAIRS = 700
 PINGS = 30

@@ -47,7 +47,7 @@ def main() -> None:
         folder = Path(name)
         command = [
             sys.executable,
-            str(TOP / "tests/cluster/main.py"),
+            str(TOP / "tests/lab/main.py"),
             str(folder / "cluster"),
             "--no-prometheus",
         ]

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from cluster.packages import SERVERS
+from lab.packages import SERVERS
 
 # What each kind of test needs; in CI nothing may be missing.
 NEEDED = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from freepage.metrics import describe_metrics
-from freepage.sampling.profile import describe_profile
+from freepage.prometheus.profile import describe_profile
 
 TOP = Path(__file__).parent.parent
 SOURCE = TOP / "src/freepage"
@@ -18,22 +18,17 @@ SOURCE = TOP / "src/freepage"
 # A module may import from its own layer and from those before it.
 LAYERS = (
     ("errors", "units", "cache", "aio"),
-    ("records", "metrics"),
-    ("fpr",),
-    ("study_file", "study", "fio", "schedule", "scaling", "plan"),
-    ("store", "progress"),
-    ("worker",),
-    ("sampling",),
-    ("image",),
-    ("cluster",),
-    ("facts",),
+    ("records", "metrics", "store", "kinds"),
+    ("fpr", "sampling"),
+    ("study",),
+    ("worker", "kube"),
+    ("image", "kubevirt", "prometheus"),
     ("targets",),
-    ("barrier", "trial", "run"),
+    ("run",),
     ("analysis",),
     ("report",),
     ("cli",),
 )
-# targets.base and the sampler only name each other's types.
 HEAVY = {
     "polars",
     "altair",

@@ -14,11 +14,12 @@ from freepage.records import (
     EventLine,
     Evidence,
     Manifest,
+    ProcessSchedule,
     SampleLine,
+    Step,
     TrialRecord,
     TrialStatus,
 )
-from freepage.schedule import ProcessSchedule, Step
 from freepage.store import TrialWriter, load_run, load_trial, prepare_folder, write_manifest
 
 MANIFEST = Manifest(

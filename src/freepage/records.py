@@ -22,9 +22,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from freepage.units import MIB
+
 RUN_SCHEMA = 1
 NODE = "node"
 SAMPLER = "sampler"
+
+# The labels of fio's steps, as DEVICE/OPERATION/STREAMS and CELL/OPERATION/STREAMS, and the block size of each operation.
+PREPARE = "prepare"
+DEVICE = "device"
+CELL = "cell"
+BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 
 
 class Arm(StrEnum):
@@ -56,6 +64,37 @@ class Action(StrEnum):
     ALLOCATE = "allocate"
     FREE = "free"
     RUN = "run"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action at a fixed time: `at_s` seconds after the trial's zero.
+
+    An allocation maps `bytes` anonymously and writes one byte every `stride_bytes`; until it is freed it is held as
+    `scan` says: "once" (left alone), "sequential" or "random" (touched again and again, in order or seeded order).
+    A run starts the program `argv` and waits for its end, for `timeout_s` at most; `bytes` is 0, `label` says what it
+    measures. With `barrier` the step waits for this same step (action and iteration) of all processes of the trial.
+    """
+
+    at_s: float
+    action: Action
+    bytes: int
+    iteration: int
+    scan: str = "once"
+    stride_bytes: int = 4096
+    seed: int = 0
+    argv: tuple[str, ...] = ()
+    timeout_s: float = 0.0
+    label: str = ""
+    barrier: bool = False
+
+
+@dataclass(frozen=True)
+class ProcessSchedule:
+    """The steps of one process, in order of time."""
+
+    process: int
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from freepage.records import (
     EventLine,
     Evidence,
     Manifest,
+    ProcessSchedule,
     SampleLine,
+    Step,
     TrialRecord,
     TrialStatus,
 )
-from freepage.schedule import ProcessSchedule, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from freepage.plan import Trial
 
 MANIFEST = "manifest.json"
 RESULTS = "results.json"
@@ -253,24 +253,6 @@ def read_event_lines(path: Path) -> pl.DataFrame:
     }
     schema = {f.name: types[str(f.type)] for f in fields(EventLine)}
     return pl.DataFrame(list(_read_lines(path)), schema=schema)
-
-
-def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
-    """Give the plan's trials without their schedules, which each trial keeps."""
-    return [
-        {
-            "id": t.id,
-            "experiment": t.experiment.name,
-            "arm": t.arm,
-            "repeat": t.repeat,
-            "duration_s": t.duration_s,
-            "instances": [
-                {"name": i.name, "carrier": i.carrier, "cpus": i.cpus, "vm_memory_bytes": i.vm_memory_bytes}
-                for i in t.instances
-            ],
-        }
-        for t in trials
-    ]
 
 
 def _sample_rows(line: dict[str, Any]) -> Iterator[tuple[float, str, str, float | None]]:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from freepage.report.page import render_report
-from synthetic import write_run
+from helpers.synthetic import write_run
 
 pytestmark = pytest.mark.page
 

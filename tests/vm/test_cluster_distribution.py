@@ -7,13 +7,13 @@ import os
 import shutil
 
 import pytest
-from oci_layout import push_disk
-from test_cluster_run import NAMESPACE, USER, Bench, evidence_of, print_permissions
 
-from cluster.distribution import build_distribution
-from cluster.images import SMALL_IMAGE
-from cluster.starting import start_cluster
 from freepage.store import load_run
+from helpers.lab_bench import NAMESPACE, USER, Bench, evidence_of, print_permissions
+from helpers.oci_layout import push_disk
+from lab.distribution import build_distribution
+from lab.images import SMALL_IMAGE
+from lab.starting import start_cluster
 
 PROGRAMS = ("mmdebstrap", "extlinux")
 

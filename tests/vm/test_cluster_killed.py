@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
-PROGRAM = Path(__file__).with_name("cluster_to_kill.py")
+PROGRAM = Path(__file__).parents[1] / "helpers/cluster_to_kill.py"
 DEADLINE_S = 15
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from oci_layout import push_files
 
-from cluster.controllers import run_controllers
-from cluster.images import LAUNCHER_IMAGE, SMALL_IMAGE
-from cluster.kubevirt import INSTANCES, KUBEVIRTS, MACHINES
-from cluster.nodes import run_nodes
-from cluster.seams import NotStartedError
-from cluster.store import PODS, MemoryStore
 from freepage.fpr.domain_xml import parse_balloon
 from freepage.image.guest import build_guest
 from freepage.sampling.procfs import read_text
 from freepage.worker.build import build_worker
+from helpers.oci_layout import push_files
+from lab.controllers import run_controllers
+from lab.images import LAUNCHER_IMAGE, SMALL_IMAGE
+from lab.kubevirt import INSTANCES, KUBEVIRTS, MACHINES
+from lab.nodes import run_nodes
+from lab.seams import NotStartedError
+from lab.store import PODS, MemoryStore
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
 

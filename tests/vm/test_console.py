@@ -10,14 +10,13 @@ import time
 from contextlib import asynccontextmanager
 
 import pytest
-from consoles import open_client, open_console_vm
 
 from freepage.image.guest import build_guest, disk_modules
 from freepage.image.tools import build_tools
-from freepage.plan import ToolsPlan
-from freepage.records import Action
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, ProcessSchedule, Step
+from freepage.study.plan import ToolsPlan
 from freepage.units import MIB
+from helpers.consoles import open_client, open_console_vm
 
 pytestmark = pytest.mark.vm
 

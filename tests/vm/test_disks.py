@@ -16,9 +16,8 @@ import pytest
 from freepage.errors import InstanceError
 from freepage.image.disk import open_disk
 from freepage.image.guest import build_guest, disk_modules
-from freepage.plan import DataPlan, InstancePlan, ToolsPlan, Trial
-from freepage.records import Action, Arm
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, Arm, ProcessSchedule, Step
+from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
 from freepage.targets.local.qemu_command import VmDisk, VmShape
 from freepage.targets.local.target import open_local_target
 from freepage.targets.local.vm import open_vm

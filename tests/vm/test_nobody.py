@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from freepage.records import Action
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, ProcessSchedule, Step
 from freepage.targets.local.container import open_mounted_root, write_bundle
 from freepage.targets.local.process import end_process, start_process
 from freepage.units import MIB

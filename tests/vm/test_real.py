@@ -18,8 +18,7 @@ from freepage.cli.main import main
 from freepage.errors import InstanceError
 from freepage.image import cpio, guest
 from freepage.image.kernel import find_kernel
-from freepage.records import Action, Arm
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, Arm, ProcessSchedule, Step
 from freepage.store import load_run
 from freepage.targets.local import vm as vms
 from freepage.targets.local.qemu_command import VmShape

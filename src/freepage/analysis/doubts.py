@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
 from freepage.records import NODE, SAMPLER, Action, Arm, TrialStatus
-from freepage.scaling import TRY_SCALE
+from freepage.study.scaling import TRY_SCALE
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.series import metric_series
 from freepage.analysis.stats import Estimate, estimate_mean, estimate_ratio
-from freepage.fio import BLOCK_BYTES, CELL, DEVICE
-from freepage.records import Action, Arm, TrialStatus
+from freepage.records import BLOCK_BYTES, CELL, DEVICE, Action, Arm, TrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

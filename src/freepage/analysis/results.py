@@ -15,7 +15,7 @@ from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Weights, decide
 from freepage.records import Arm, TrialStatus
-from freepage.scaling import TRY_SCALE
+from freepage.study.scaling import TRY_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from freepage.schedule import ProcessSchedule
+    from freepage.records import ProcessSchedule
     from freepage.store import TrialData
 
 # Two samples further apart than this many intervals have a gap between them.

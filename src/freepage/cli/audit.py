@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.audit import Audit, Finding
+    from freepage.kube.api import ClusterApi
+    from freepage.kubevirt.audit import Audit, Finding
 
 STATE_STYLES = {"on": "green", "off": "red", "no effect": "yellow", "unknown": "yellow"}
 
@@ -51,12 +51,12 @@ def execute(options: argparse.Namespace) -> int:
 
 
 async def _audit_cluster(api: ClusterApi, options: argparse.Namespace) -> Audit:
-    from freepage.cluster.audit import add_stranded, audit_cluster
+    from freepage.kubevirt.audit import add_stranded, audit_cluster
 
     audit = await audit_cluster(api, options.namespace, may_exec=options.exec)
     if options.prometheus is None:
         return audit
-    from freepage.sampling.prometheus import read_vm_memory
+    from freepage.prometheus.client import read_vm_memory
 
     return add_stranded(audit, await read_vm_memory(await find_settings(options)))
 
@@ -64,7 +64,7 @@ async def _audit_cluster(api: ClusterApi, options: argparse.Namespace) -> Audit:
 def _as_json(audit: Audit) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from freepage.cluster.audit import STATES
+    from freepage.kubevirt.audit import STATES
 
     vms = []
     for finding in audit.findings:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.leftovers import Remains
+    from freepage.kube.api import ClusterApi
+    from freepage.targets.cluster.leftovers import Remains
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def execute(options: argparse.Namespace) -> int:
 async def clean(api: ClusterApi, options: argparse.Namespace) -> None:
     """List what runs have left, and remove it but for those that are alive."""
     from freepage.cli.switching import open_console
-    from freepage.cluster.leftovers import find_remains, remove_remains
+    from freepage.targets.cluster.leftovers import find_remains, remove_remains
 
     console = open_console()
     found = await find_remains(api, api.namespace, options.run)

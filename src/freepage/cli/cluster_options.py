@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from freepage.cluster.api import ClusterApi, Login
+    from freepage.kube.api import ClusterApi, Login
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_login(options: argparse.Namespace) -> Login:
-    from freepage.cluster.api import Login
+    from freepage.kube.api import Login
 
     return Login(
         kubeconfig=options.kubeconfig,
@@ -50,7 +50,7 @@ def run_in_cluster(
 
 
 async def _run(options: argparse.Namespace, work: Callable[[ClusterApi], Awaitable[T]], manifest: str) -> T:
-    from freepage.cluster import api as cluster
+    from freepage.kube import api as cluster
 
     with naming_manifest(manifest):
         async with cluster.open_cluster(build_login(options)) as api:
@@ -60,7 +60,7 @@ async def _run(options: argparse.Namespace, work: Callable[[ClusterApi], Awaitab
 @contextmanager
 def naming_manifest(manifest: str) -> Iterator[None]:
     """Let what is forbidden in here name the manifest of this use."""
-    from freepage.cluster.errors import ForbiddenError
+    from freepage.kube.errors import ForbiddenError
 
     try:
         yield

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from freepage.image.needs import Needs
     from freepage.image.oci import Image
-    from freepage.plan import InstancePlan
+    from freepage.study.plan import InstancePlan
 
 DEFAULT_LAYOUT = "freepage-image"
 
@@ -92,8 +92,8 @@ def _build(layout: Path, studies: list[str], kernel_image: Path | None, *, force
 
 def _plan(study: str) -> list[InstancePlan]:
     """Plan a study's instances at the smallest scale: what they need does not depend on their size."""
-    from freepage.facts import read_host_facts
-    from freepage.run import Request, prepare
+    from freepage.run.run import Request, prepare
+    from freepage.targets.local.facts import read_host_facts
 
     prepared = prepare(Request(study=study, scale=0.01), "tcg", read_host_facts(), nodes_are_given=True)
     return [instance for trial in prepared.trials for instance in trial.instances]

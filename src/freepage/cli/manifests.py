@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from freepage.cluster.resources import Object
-    from freepage.run import Prepared
-    from freepage.targets.cluster.site import ClusterSite
+    from freepage.kube.resources import Object
+    from freepage.run.run import Prepared
+    from freepage.targets.cluster.survey import ClusterSite
 
 # What stands for a run that has no name yet.
 DRY_RUN = "dryrun"
@@ -27,12 +27,12 @@ def print_manifests(site: ClusterSite, prepared: Prepared) -> None:
 
 def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str, Object]]:
     """Give each object with what it is for."""
-    from freepage.cluster.manifests import build_sampler_pod, build_worker_map
-    from freepage.cluster.owner import build_owner
-    from freepage.cluster.resources import name_of
+    from freepage.kube.resources import name_of
     from freepage.targets.cluster.facts import hostname_of
     from freepage.targets.cluster.instances import build_instance, build_place
+    from freepage.targets.cluster.manifests import build_sampler_pod, build_worker_map
     from freepage.targets.cluster.nodes import node_command, sampler_name
+    from freepage.targets.cluster.owner import build_owner
     from freepage.worker.build import build_worker
 
     place = build_place(site, DRY_RUN, None, prepared.trials)

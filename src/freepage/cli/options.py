@@ -10,7 +10,7 @@ from freepage.records import CARRIERS, Arm
 from freepage.units import parse_size
 
 if TYPE_CHECKING:
-    from freepage.run import Request
+    from freepage.run.run import Request
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_request(options: argparse.Namespace) -> Request:
-    from freepage.run import Request
+    from freepage.run.run import Request
 
     return Request(
         study=options.study,

@@ -10,9 +10,9 @@ from freepage.cli.options import add_study_arguments, build_request
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.plan import Trial
-    from freepage.run import Prepared
-    from freepage.schedule import ProcessSchedule
+    from freepage.records import ProcessSchedule
+    from freepage.run.run import Prepared
+    from freepage.study.plan import Trial
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     if options.target == "cluster":
         return asyncio.run(_plan_for_cluster(options))
-    from freepage.cli.places import refuse_cluster_options
-    from freepage.facts import read_host_facts
-    from freepage.run import prepare
+    from freepage.cli.targets import refuse_cluster_options
+    from freepage.run.run import prepare
     from freepage.targets.local.accelerator import guess_accelerator
+    from freepage.targets.local.facts import read_host_facts
 
     refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel)
@@ -37,7 +37,7 @@ def execute(options: argparse.Namespace) -> int:
 async def _plan_for_cluster(options: argparse.Namespace) -> int:
     """Plan for a cluster's nodes; a dry run shows every object it would create, as YAML with the plan for a comment."""
     from freepage.cli.manifests import print_manifests
-    from freepage.cli.places import open_planned_site
+    from freepage.cli.targets import open_planned_site
 
     async with open_planned_site(options) as (site, prepared):
         execution = f"{site.execution.accelerator} ({site.execution.reason}), on {', '.join(site.node_names)}"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from freepage.plan import Trial
-    from freepage.progress import Progress
+    from freepage.run.progress import Progress
+    from freepage.study.plan import Trial
 
 PLAIN_INTERVAL_S = 10.0
 LIVE_HZ = 4

@@ -13,7 +13,7 @@ from freepage.cli.cluster_options import add_cluster_arguments, build_login
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.sampling.prometheus import Settings
+    from freepage.prometheus.client import Settings
 
 OPENSHIFT = "openshift"
 
@@ -59,7 +59,7 @@ def execute(options: argparse.Namespace) -> int:
 
 async def collect_into(options: argparse.Namespace, folder: Path, nodes: tuple[str, ...] = ()) -> Any:
     """Keep what the Prometheus that the options name has of a stored run."""
-    from freepage.sampling.collection import collect
+    from freepage.prometheus.collection import collect
 
     settings = await find_settings(options)
     return await collect(folder, replace(settings, nodes=nodes, namespace=options.namespace))
@@ -67,18 +67,18 @@ async def collect_into(options: argparse.Namespace, folder: Path, nodes: tuple[s
 
 async def check_now(options: argparse.Namespace) -> None:
     """Raise before a run what would stand in the way of asking after it."""
-    from freepage.sampling.prometheus import check_prometheus
+    from freepage.prometheus.client import check_prometheus
 
     await check_prometheus(await find_settings(options))
 
 
 async def find_settings(options: argparse.Namespace) -> Settings:
     """Find the Prometheus that the options name; asks the cluster where its own is."""
-    from freepage.sampling.prometheus import Settings
+    from freepage.prometheus.client import Settings
 
     found = Settings(options.prometheus)
     if options.prometheus == OPENSHIFT:
-        from freepage.cluster.monitoring import find_monitoring
+        from freepage.prometheus.openshift import find_monitoring
 
         found = await find_monitoring(build_login(options))
     return replace(found, token_file=options.prometheus_token_file, ca_file=options.prometheus_ca_file)

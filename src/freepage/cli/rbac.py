@@ -71,7 +71,7 @@ def _build(options: argparse.Namespace) -> Iterator[str]:
 def _read(use: str) -> str:
     from importlib.resources import files
 
-    return (files("freepage.cluster") / "rbac" / f"{use}.yaml").read_text(encoding="utf-8")
+    return (files("freepage.kube") / "rbac" / f"{use}.yaml").read_text(encoding="utf-8")
 
 
 def _name(text: str) -> str:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.resources import Object
-    from freepage.cluster.switch import Handle
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.kubevirt.setting import Handle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +49,8 @@ async def restore(api: ClusterApi, options: argparse.Namespace) -> None:
 
 async def _restore_cluster(console: Console, api: ClusterApi, options: argparse.Namespace) -> int:
     from freepage.cli.switching import report_effect
-    from freepage.cluster.installation import find_installation
-    from freepage.cluster.switch import find_switch, is_disabled
+    from freepage.kubevirt.installation import find_installation
+    from freepage.kubevirt.setting import find_switch, is_disabled
 
     found = await find_installation(api)
     handle, obj = find_switch(found)
@@ -64,10 +64,10 @@ async def _restore_cluster(console: Console, api: ClusterApi, options: argparse.
 
 
 async def _restore_machines(console: Console, api: ClusterApi, options: argparse.Namespace) -> int:
-    from freepage.cluster.installation import full_name
-    from freepage.cluster.instances import find_machine
-    from freepage.cluster.resources import MACHINES
-    from freepage.cluster.switch import MACHINE_HANDLE, has_saved, is_disabled
+    from freepage.kube.resources import MACHINES
+    from freepage.kubevirt.installation import full_name
+    from freepage.kubevirt.setting import MACHINE_HANDLE, has_saved, is_disabled
+    from freepage.kubevirt.vms import find_machine
 
     if options.vm:
         machines = [(await find_machine(api, *vm))[0] for vm in options.vm]
@@ -94,7 +94,7 @@ async def _restore(
 ) -> Object | None:
     """Show and write one restoration, and give the object as it then is; None where nothing was kept of it."""
     from freepage.cli.switching import say_dry_run, show_change
-    from freepage.cluster.switch import apply_change, plan_restoration, read_saved
+    from freepage.kubevirt.setting import apply_change, plan_restoration, read_saved
 
     change = plan_restoration(handle, obj)
     if change is None:

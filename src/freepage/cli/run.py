@@ -67,7 +67,7 @@ def _read_manifest(folder: Path) -> bytes | None:
 
 def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
     """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
-    from freepage.cli.places import open_cluster_place, open_local_place, refuse_cluster_options
+    from freepage.cli.targets import open_cluster_place, open_local_place, refuse_cluster_options
     from freepage.store import check_folder
 
     check_folder(folder, force=options.force)
@@ -76,10 +76,10 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     if options.target == "cluster":
         return open_cluster_place(options)
     from freepage.cli.plan import print_left_out
-    from freepage.facts import read_host_facts
-    from freepage.plan import check_disk
-    from freepage.run import prepare
+    from freepage.run.run import prepare
+    from freepage.study.plan import check_disk
     from freepage.targets.local.accelerator import guess_accelerator
+    from freepage.targets.local.facts import read_host_facts
 
     refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel).name
@@ -108,7 +108,7 @@ async def _run_cancellable(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel)
     from freepage.cli.progress import make_progress
-    from freepage.run import run_study
+    from freepage.run.run import run_study
 
     async with place as opened:
         return await run_study(

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.installation import Installation
-    from freepage.cluster.resources import Object
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.kubevirt.installation import Installation
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ async def show_status(api: ClusterApi) -> None:
     """Print the cluster, its switch, its VMs by the rule, and what waits to be put back."""
     from rich.console import Console
 
-    from freepage.cluster.installation import find_installation
-    from freepage.cluster.instances import list_running
-    from freepage.cluster.resources import MACHINES
+    from freepage.kube.resources import MACHINES
+    from freepage.kubevirt.installation import find_installation
+    from freepage.kubevirt.vms import list_running
 
     console = Console(highlight=False, soft_wrap=True)
     found = await find_installation(api)
@@ -51,8 +51,8 @@ def _print_installation(console: Console, server: str, found: Installation) -> N
 
 
 def _print_switch(console: Console, found: Installation) -> None:
-    from freepage.cluster.switch import describe_object, find_switch, is_disabled
     from freepage.fpr.eligibility import JSON_PATCH
+    from freepage.kubevirt.setting import describe_object, find_switch, is_disabled
 
     handle, obj = find_switch(found)
     disabled = found.switch.disabled
@@ -73,8 +73,8 @@ def _print_switch(console: Console, found: Installation) -> None:
 def _print_machines(
     console: Console, found: Installation, instances: list[Object], machines: list[Object]
 ) -> None:
-    from freepage.cluster.installation import full_name
     from freepage.fpr.eligibility import judge_instance
+    from freepage.kubevirt.installation import full_name
 
     by_name = {full_name(m): m for m in machines}
     judged = [judge_instance(i, found.switch, by_name.get(full_name(i))) for i in instances]
@@ -91,8 +91,8 @@ def _print_machines(
 
 
 def _print_saved(console: Console, found: Installation, machines: list[Object]) -> None:
-    from freepage.cluster.installation import full_name
-    from freepage.cluster.switch import find_switch, has_saved, read_saved
+    from freepage.kubevirt.installation import full_name
+    from freepage.kubevirt.setting import find_switch, has_saved, read_saved
 
     _, obj = find_switch(found)
     saved = read_saved(obj)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.installation import Installation
-    from freepage.cluster.resources import Object
-    from freepage.cluster.switch import Change
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.kubevirt.installation import Installation
+    from freepage.kubevirt.setting import Change
 
 WORDS = {True: "disabled", False: "enabled"}
 
@@ -68,9 +68,9 @@ def switch(options: argparse.Namespace, *, disable: bool) -> int:
 
 async def change_cluster(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
     """Change the setting for all VMs, wait until KubeVirt has it, and say what that is worth."""
-    from freepage.cluster.installation import find_installation
-    from freepage.cluster.proof import find_witness
-    from freepage.cluster.switch import apply_change, find_switch, plan_change, refuse_override
+    from freepage.kubevirt.installation import find_installation
+    from freepage.kubevirt.proof import find_witness
+    from freepage.kubevirt.setting import apply_change, find_switch, plan_change, refuse_override
 
     console = open_console()
     found = await find_installation(api)
@@ -101,7 +101,7 @@ def show_change(console: Console, change: Change) -> None:
     """Print what a change does to an object, before it is done."""
     import json
 
-    from freepage.cluster.switch import describe_object
+    from freepage.kubevirt.setting import describe_object
 
     console.print(f"[bold]{describe_object(change.object)}[/bold] ({change.handle.resource.version})")
     console.print(f"  {'.'.join(change.handle.path)}", markup=False)
@@ -118,9 +118,9 @@ def say_dry_run(console: Console, change: Change | None) -> None:
 
 async def _refuse_others(api: ClusterApi, options: argparse.Namespace) -> None:
     """Refuse to change what all VMs start with while VMs of others run, unless that was asked for."""
-    from freepage.cluster.errors import ClusterError
-    from freepage.cluster.installation import full_name
-    from freepage.cluster.instances import is_ours, list_running
+    from freepage.kube.errors import ClusterError
+    from freepage.kubevirt.installation import full_name
+    from freepage.kubevirt.vms import is_ours, list_running
 
     others = [full_name(i) for i in await list_running(api) if not is_ours(i)]
     if others and not options.despite_running_vms and not options.dry_run:
@@ -133,8 +133,8 @@ async def _refuse_others(api: ClusterApi, options: argparse.Namespace) -> None:
 
 async def report_effect(console: Console, api: ClusterApi, found: Installation, *, disabled: bool) -> None:
     """Wait until KubeVirt has the setting, and say which VMs still run with another."""
-    from freepage.cluster.audit import audit_cluster
-    from freepage.cluster.switch import describe_object, wait_for_effect
+    from freepage.kubevirt.audit import audit_cluster
+    from freepage.kubevirt.setting import describe_object, wait_for_effect
 
     await wait_for_effect(api, found, disabled=disabled)
     console.print(
@@ -166,9 +166,9 @@ async def restart_and_prove(
     console: Console, api: ClusterApi, instances: Sequence[Object], *, reporting: bool
 ) -> None:
     """Restart VMs one after the other; ClusterError for the first whose domain XML is not as was asked for."""
-    from freepage.cluster.installation import full_name
-    from freepage.cluster.proof import prove
-    from freepage.cluster.restart import restart_machine
+    from freepage.kubevirt.installation import full_name
+    from freepage.kubevirt.proof import prove
+    from freepage.kubevirt.restart import restart_machine
 
     for instance in instances:
         console.print(f"restarting {full_name(instance)} ...")

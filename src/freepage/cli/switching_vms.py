@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.resources import Object
-    from freepage.cluster.switch import Change
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.kubevirt.setting import Change
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Target:
 
 async def change_machines(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
     """Change the VMs that were named: all are looked at before the first is written."""
-    from freepage.cluster.switch import apply_change
+    from freepage.kubevirt.setting import apply_change
 
     console = open_console()
     await _refuse_impossible(api, options, disable=disable)
@@ -53,8 +53,8 @@ async def change_machines(api: ClusterApi, options: argparse.Namespace, *, disab
 
 async def _refuse_impossible(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
     """Raise ClusterError where the cluster has FPR off: a VM's annotation can only switch it off as well."""
-    from freepage.cluster.errors import ClusterError
-    from freepage.cluster.installation import find_installation
+    from freepage.kube.errors import ClusterError
+    from freepage.kubevirt.installation import find_installation
 
     switch = (await find_installation(api)).switch
     if switch.disabled and not disable:
@@ -65,8 +65,8 @@ async def _refuse_impossible(api: ClusterApi, options: argparse.Namespace, *, di
 
 
 async def _plan(api: ClusterApi, namespace: str, name: str, *, disable: bool) -> Target:
-    from freepage.cluster.instances import find_machine
-    from freepage.cluster.switch import MACHINE_HANDLE, plan_change
+    from freepage.kubevirt.setting import MACHINE_HANDLE, plan_change
+    from freepage.kubevirt.vms import find_machine
 
     machine, instance = await find_machine(api, namespace, name)
     return Target(machine, instance, plan_change(MACHINE_HANDLE, machine, disable=disable, by=api.user))
@@ -74,7 +74,7 @@ async def _plan(api: ClusterApi, namespace: str, name: str, *, disable: bool) ->
 
 def _report(console: Console, target: Target, *, restarted: bool, disable: bool) -> None:
     """Say what the setting is worth for one VM: what stands against it, and from when on it counts."""
-    from freepage.cluster.installation import full_name
+    from freepage.kubevirt.installation import full_name
 
     name = full_name(target.machine)
     if target.change is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from freepage.plan import DataPlan
+    from freepage.study.plan import DataPlan
 
 # By file system: the program that makes one, and its options. A guest's init reads them too.
 MAKERS = {

@@ -9,13 +9,13 @@ from freepage.errors import HostError, StudyError
 from freepage.image.disk import MAKERS, find_maker
 from freepage.image.kernel import find_modules
 from freepage.image.tools import find_program
-from freepage.plan import ToolsPlan
+from freepage.study.plan import ToolsPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from freepage.image.kernel import Kernel
-    from freepage.plan import InstancePlan
+    from freepage.study.plan import InstancePlan
 
 # What the studies that come with freepage run; an image without it is still good for the others.
 USUAL_PROGRAM = "fio"

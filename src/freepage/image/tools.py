@@ -18,7 +18,7 @@ from freepage.errors import HostError, StudyError
 from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from freepage.plan import ToolsPlan
+    from freepage.study.plan import ToolsPlan
 
 # Where they are for an ordinary user too.
 _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.errors import FreepageError
-    from freepage.plan import Trial
     from freepage.records import Evidence
+    from freepage.study.plan import Trial
     from freepage.worker.client import WorkerClient
 
 

@@ -21,7 +21,7 @@ from freepage.worker.messages import parse_message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from freepage.schedule import ProcessSchedule, Step
+    from freepage.records import ProcessSchedule, Step
     from freepage.worker.channel import Channel
     from freepage.worker.messages import Message
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.cluster.manifests import HOSTNAME_LABEL
-from freepage.cluster.quantities import parse_quantity
-from freepage.cluster.resources import dig, name_of
 from freepage.errors import HostError
+from freepage.kube.quantities import parse_quantity
+from freepage.kube.resources import dig, name_of
 from freepage.metrics import METRICS
+from freepage.targets.cluster.manifests import HOSTNAME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from freepage.cluster.resources import Object
+    from freepage.kube.resources import Object
 
 Values = dict[str, float | None]
 

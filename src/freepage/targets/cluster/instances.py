@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from freepage.cluster.manifests import (
+from freepage.image.cloud_init import build_user_data
+from freepage.kube.resources import name_of
+from freepage.records import Arm
+from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
+from freepage.targets.cluster.manifests import (
     MachineShape,
     PodShape,
     RunPlace,
@@ -13,19 +17,15 @@ from freepage.cluster.manifests import (
     build_secret,
     build_worker_pod,
 )
-from freepage.cluster.resources import name_of
-from freepage.image.cloud_init import build_user_data
-from freepage.records import Arm
-from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from freepage.cluster.resources import Object
-    from freepage.plan import InstancePlan, Trial
-    from freepage.targets.cluster.site import ClusterChoices, ClusterSite
+    from freepage.kube.resources import Object
+    from freepage.study.plan import InstancePlan, Trial
+    from freepage.targets.cluster.survey import ClusterChoices, ClusterSite
 
 # What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
 TRIAL_MARGIN_S = 600.0

@@ -9,16 +9,16 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from freepage.cluster.errors import ClusterError, ForbiddenError
-from freepage.cluster.launchers import COMPUTE
-from freepage.cluster.resources import name_of, namespace_of
+from freepage.kube.errors import ClusterError, ForbiddenError
+from freepage.kube.resources import name_of, namespace_of
+from freepage.kubevirt.launchers import COMPUTE
 from freepage.sampling.cgroupfs import parse_instance_cgroup
 from freepage.sampling.procfs import parse_status, parse_task_stat
 
 if TYPE_CHECKING:
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.resources import Object
-    from freepage.targets.cluster.newest import Newest
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.targets.cluster.latest import Newest
 
 Values = dict[str, float | None]
 

@@ -10,25 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.aio import open_together
-from freepage.cluster.errors import ClusterError
-from freepage.cluster.manifests import build_sampler_pod
-from freepage.cluster.resources import PODS, name_of
 from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
+from freepage.kube.errors import ClusterError
+from freepage.kube.resources import PODS, name_of
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
 from freepage.sampling.procfs import read_host_from
 from freepage.targets.cluster.facts import hostname_of
-from freepage.targets.cluster.newest import Newest
+from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.manifests import build_sampler_pod
 from freepage.targets.cluster.pod import CONTAINER
 from freepage.targets.cluster.readiness import find_failure, is_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from freepage.cluster.manifests import RunPlace
-    from freepage.cluster.resources import Object
+    from freepage.kube.resources import Object
     from freepage.sampling.node_lines import NodeLine
+    from freepage.targets.cluster.manifests import RunPlace
     from freepage.targets.cluster.session import ClusterSession
 
 Values = dict[str, float | None]

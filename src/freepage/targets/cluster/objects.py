@@ -7,14 +7,14 @@ import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from freepage.cluster.resources import name_of
 from freepage.errors import InstanceError
+from freepage.kube.resources import name_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from freepage.cluster.api import ClusterApi
-    from freepage.cluster.resources import Object, Resource
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object, Resource
 
 T = TypeVar("T")
 

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
-from freepage.cluster.resources import PODS
 from freepage.errors import InstanceError
+from freepage.kube.resources import PODS
 from freepage.records import Evidence
 from freepage.sampling.cgroupfs import parse_instance_cgroup
 from freepage.sampling.procfs import parse_family_cpu_s, parse_status
-from freepage.targets.cluster.newest import Newest
+from freepage.targets.cluster.latest import Newest
 from freepage.targets.cluster.readiness import is_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from freepage.cluster.manifests import PodShape
-    from freepage.cluster.resources import Object
+    from freepage.kube.resources import Object
+    from freepage.targets.cluster.manifests import PodShape
     from freepage.targets.cluster.session import ClusterSession
     from freepage.worker.client import WorkerClient
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from freepage.cluster.resources import dig, name_of
+from freepage.kube.resources import dig, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from freepage.cluster.resources import Object
+    from freepage.kube.resources import Object
 
 # A container that waits for one of these will not start, however long one waits.
 HOPELESS = {

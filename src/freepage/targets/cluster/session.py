@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from freepage.aio import finish
-from freepage.cluster.errors import ClusterError, ForbiddenError, UnreachableError
-from freepage.cluster.resources import (
+from freepage.errors import InstanceError
+from freepage.kube.errors import ClusterError, ForbiddenError, UnreachableError
+from freepage.kube.resources import (
     EVENTS,
     MACHINE_INSTANCES,
     NODES,
@@ -20,7 +21,6 @@ from freepage.cluster.resources import (
     dig,
     name_of,
 )
-from freepage.errors import InstanceError
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
     PULL_ADVICE,
@@ -33,7 +33,7 @@ from freepage.targets.cluster.readiness import (
     is_pull_failure,
     is_running,
 )
-from freepage.targets.cluster.site import READY_DEADLINE_S
+from freepage.targets.cluster.survey import READY_DEADLINE_S
 from freepage.worker.channel import ReconnectingChannel
 from freepage.worker.client import WorkerClient
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
-    from freepage.cluster.api import ByteStream, ClusterApi
-    from freepage.cluster.manifests import RunPlace
-    from freepage.cluster.resources import Object, Resource
-    from freepage.targets.cluster.site import ClusterSite
+    from freepage.kube.api import ByteStream, ClusterApi
+    from freepage.kube.resources import Object, Resource
+    from freepage.targets.cluster.manifests import RunPlace
+    from freepage.targets.cluster.survey import ClusterSite
 
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.

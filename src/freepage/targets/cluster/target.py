@@ -8,28 +8,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.aio import open_together
-from freepage.cluster.manifests import PodShape, build_worker_map
-from freepage.cluster.owner import open_owner
-from freepage.cluster.resources import CONFIG_MAPS, SECRETS
 from freepage.errors import CapacityError, FreepageError, HostError, TrialError
+from freepage.kube.resources import CONFIG_MAPS, SECRETS
 from freepage.targets.cluster.facts import read_facts
 from freepage.targets.cluster.instances import build_instance, build_place, find_overload
-from freepage.targets.cluster.machine import open_machine
+from freepage.targets.cluster.manifests import PodShape, build_worker_map
 from freepage.targets.cluster.nodes import open_nodes
+from freepage.targets.cluster.owner import open_owner
 from freepage.targets.cluster.pod import open_pod
 from freepage.targets.cluster.session import open_session
-from freepage.targets.cluster.site import find_obstacle, read_tools
+from freepage.targets.cluster.survey import find_obstacle, read_tools
+from freepage.targets.cluster.vm import open_machine
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from freepage.plan import InstancePlan, Trial
+    from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
     from freepage.targets.cluster.nodes import Nodes
     from freepage.targets.cluster.session import ClusterSession
-    from freepage.targets.cluster.site import ClusterSite
+    from freepage.targets.cluster.survey import ClusterSite
 
 Values = dict[str, float | None]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
-from freepage.facts import find_cgroup_version
+from freepage.targets.local.facts import find_cgroup_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

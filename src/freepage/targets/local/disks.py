@@ -23,7 +23,7 @@ from freepage.targets.local.qemu_command import VmDisk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from freepage.plan import DataPlan, InstancePlan
+    from freepage.study.plan import DataPlan, InstancePlan
 
 HOST_FOLDER = "host"
 _TOOLS_FILE_SYSTEM = "ext4"

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
 from freepage.errors import FreepageError, HostError
-from freepage.facts import read_host_facts
 from freepage.image.guest import Guest, build_guest, disk_modules
-from freepage.plan import check_disk
 from freepage.records import CARRIERS, NODE, Arm
 from freepage.sampling.cgroupfs import read_node_cgroup
 from freepage.sampling.procfs import read_host
+from freepage.study.plan import check_disk
 from freepage.targets.local.accelerator import Accelerator, find_accelerator
 from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup, open_run_cgroup, set_limit
 from freepage.targets.local.container import open_container
 from freepage.targets.local.disks import check_instance, open_pod_mounts, open_vm_disks
+from freepage.targets.local.facts import read_host_facts
 from freepage.targets.local.qemu_command import VmShape, find_architecture
 from freepage.targets.local.vm import open_vm
 from freepage.targets.local.warmup import warm_up
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from freepage.plan import InstancePlan, Trial
+    from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
     from freepage.targets.local.qemu_command import VmDisk
 

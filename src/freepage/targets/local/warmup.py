@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from freepage.records import Action
-from freepage.schedule import ProcessSchedule, Step
+from freepage.records import Action, ProcessSchedule, Step
 from freepage.worker.build import build_worker
 from freepage.worker.channel import LONGEST_LINE_BYTES, open_process_channel
 from freepage.worker.client import WorkerClient

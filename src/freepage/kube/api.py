@@ -1,0 +1,242 @@
+"""One cluster's API: what all the rest of freepage asks of a cluster goes through here.
+
+Every call raises the errors of cluster/errors.py and nothing else. Calls that met 429, 5xx or a lost connection and
+can be repeated safely are repeated with growing pauses, honouring Retry-After; an expired token is renewed once.
+Objects are the API's own, as dictionaries.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from freepage.kube import logs, streams, watching
+from freepage.kube.call import Call, build_call
+from freepage.kube.connection import open_connection
+from freepage.kube.errors import ForbiddenError, NotFoundError
+from freepage.kube.login import Login
+from freepage.kube.logs import LogLine
+from freepage.kube.resources import Resource, dig, namespace_of
+from freepage.kube.streams import ByteStream, ExecResult
+from freepage.kube.watching import Collection, WatchEvent
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from freepage.kube.connection import Connection
+    from freepage.kube.login import Access
+    from freepage.kube.resources import Object
+
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
+)
+STRICT = {"fieldValidation": "Strict"}
+# Whoever mistyped an address should not have to wait for five tries.
+LOGIN_TRIES = 2
+
+
+class ClusterApi:
+    """One login to one cluster.
+
+    server: its address. namespace: the one asked for, else the context's, else "default". user: who the login says it
+    is, where that can be known without asking.
+    """
+
+    def __init__(self, access: Access, connection: Connection) -> None:
+        self.server: str = access.server
+        self.namespace: str = access.namespace
+        self.user: str | None = access.user
+        self._connection = connection
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
+        call = build_call("get", resource, namespace=namespace or self.namespace, name=name)
+        return await self._connection.ask(call)
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> builtins.list[Object]:
+        """List in pages of 500; of all namespaces where `namespace` is None."""
+        collection = Collection(resource, namespace, labels, fields)
+        return (await watching.list_objects(self._connection, collection)).objects
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """List, then follow changes for ever: resumes where a connection was lost, lists again after 410."""
+        return watching.watch_objects(self._connection, Collection(resource, namespace, labels, fields))
+
+    async def create(
+        self, resource: Resource, obj: Object, *, namespace: str | None = None, dry_run: bool = False
+    ) -> Object:
+        """Create with strict field validation; ExistsError for a name that is taken."""
+        place = namespace or namespace_of(obj) or self.namespace
+        call = build_call("create", resource, namespace=place, query=_writing(dry_run), body=obj)
+        return await self._connection.ask(call)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Object,
+        *,
+        namespace: str | None = None,
+        dry_run: bool = False,
+    ) -> Object:
+        """Apply a JSON merge patch with strict field validation; ConflictError where its resourceVersion is old."""
+        call = build_call(
+            "patch",
+            resource,
+            namespace=namespace or self.namespace,
+            name=name,
+            query=_writing(dry_run),
+            body=patch,
+        )
+        return await self._connection.ask(call)
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        *,
+        namespace: str | None = None,
+        grace_s: int | None = None,
+        propagation: str = "Background",
+    ) -> None:
+        """Delete; one that is gone already is no error."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        call = build_call("delete", resource, namespace=namespace or self.namespace, name=name, body=options)
+        with suppress(NotFoundError):
+            await self._connection.ask(call)
+
+    async def served_versions(self, group: str) -> builtins.list[str]:
+        """Give the versions of an API group the server has, preferred first; [] where it does not know the group."""
+        try:
+            found = await self._connection.ask(Call("get", f"/apis/{group}"))
+        except NotFoundError:
+            return []
+        versions = [v["version"] for v in found.get("versions") or []]
+        return sorted(versions, key=lambda v: v != dig(found, "preferredVersion", "version"))
+
+    async def server_version(self) -> str:
+        """Give Kubernetes' own version ("v1.31.2")."""
+        return str((await self._connection.ask(VERSION)).get("gitVersion", ""))
+
+    async def put_subresource(
+        self, resource: Resource, name: str, subresource: str, *, namespace: str, body: Object | None = None
+    ) -> None:
+        """PUT to subresources.kubevirt.io, as for restarting a VM."""
+        served = replace(resource, group="subresources.kubevirt.io")
+        call = build_call(
+            "update", served, namespace=namespace, name=name, subresource=subresource, body=body or {}
+        )
+        await self._connection.fetch(call)
+
+    async def may(
+        self, verb: str, resource: Resource, *, namespace: str | None, subresource: str = ""
+    ) -> bool:
+        """Ask the server whether this user may (SelfSubjectAccessReview)."""
+        asked = {
+            "verb": verb,
+            "group": resource.group,
+            "version": resource.version,
+            "resource": resource.plural,
+            "subresource": subresource,
+            "namespace": namespace or "",
+        }
+        review = {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": asked},
+        }
+        answer = await self._connection.ask(build_call("create", ACCESS_REVIEWS, body=review))
+        return bool(dig(answer, "status", "allowed"))
+
+    async def read_log(
+        self,
+        pod: str,
+        *,
+        namespace: str,
+        container: str,
+        tail_lines: int | None = None,
+        limit_bytes: int | None = None,
+    ) -> str:
+        """Read what a container has logged so far."""
+        return await logs.read_log(
+            self._connection,
+            pod,
+            namespace=namespace,
+            container=container,
+            tail_lines=tail_lines,
+            limit_bytes=limit_bytes,
+        )
+
+    def follow_log(self, pod: str, *, namespace: str, container: str) -> AsyncGenerator[LogLine, None]:
+        """Follow a container's log from its start to its end, each line once, over lost connections too."""
+        return logs.follow_log(self._connection, pod, namespace=namespace, container=container)
+
+    async def run(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str, timeout_s: float = 30.0
+    ) -> ExecResult:
+        """Run a command in a container to its end (pods/exec)."""
+        return await streams.run_command(
+            self._connection, pod, command, namespace=namespace, container=container, timeout_s=timeout_s
+        )
+
+    def open_exec(
+        self, pod: str, command: Sequence[str], *, namespace: str, container: str
+    ) -> AbstractAsyncContextManager[ByteStream]:
+        """Run a command whose stdin and stdout are the stream; stderr is dropped."""
+        return streams.open_exec(self._connection, pod, command, namespace=namespace, container=container)
+
+    def open_attach(
+        self, pod: str, *, namespace: str, container: str
+    ) -> AbstractAsyncContextManager[ByteStream]:
+        """Attach to a container's own stdin and stdout; leaving detaches and ends nothing."""
+        return streams.open_attach(self._connection, pod, namespace=namespace, container=container)
+
+    def open_console(self, instance: str, *, namespace: str) -> AbstractAsyncContextManager[ByteStream]:
+        """Open a VM's serial console; whoever had it open before loses it."""
+        return streams.open_console(self._connection, instance, namespace=namespace)
+
+
+VERSION = Call("get", "/version")
+
+
+@asynccontextmanager
+async def open_cluster(login: Login) -> AsyncIterator[ClusterApi]:
+    """Log in and check that the server answers; LoginError or UnreachableError say what is wrong and where it was read."""
+    async with open_connection(login) as (access, connection):
+        # A user who may not even ask for the version is known all the same.
+        with suppress(ForbiddenError):
+            await connection.ask(VERSION, tries=LOGIN_TRIES)
+        yield ClusterApi(access, connection)
+
+
+def _writing(dry_run: bool) -> dict[str, str]:
+    return STRICT | ({"dryRun": "All"} if dry_run else {})
+
+
+__all__ = [
+    "ByteStream",
+    "ClusterApi",
+    "ExecResult",
+    "LogLine",
+    "Login",
+    "WatchEvent",
+    "open_cluster",
+]

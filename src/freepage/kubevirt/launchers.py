@@ -1,0 +1,139 @@
+"""The virt-launcher pods of VMs, and what they show of the real state of FPR: the domain XML, from a log or by virsh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.fpr.domain_xml import find_domain_xml, parse_balloon
+from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
+from freepage.kube.resources import PODS, dig, name_of, namespace_of
+from freepage.kubevirt.installation import full_name
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+
+LAUNCHER_KEY = "kubevirt.io"
+LAUNCHER = "virt-launcher"
+COMPUTE = "compute"
+_CREATED_BY = "kubevirt.io/created-by"
+# The domain is defined right after the launcher has started: rarely after its first 64 KiB of log.
+_LOG_BYTES = (64 * 1024, 2 * 1024 * 1024)
+# A VM runs as an ordinary user unless its KubeVirt has the feature gate Root.
+VIRSH = (("virsh", "-c", "qemu+unix:///session?socket=/var/run/libvirt/virtqemud-sock"), ("virsh",))
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """One launcher pod; a live migration leaves two of one VM."""
+
+    name: str
+    node: str | None
+    phase: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Whether FPR is on in a VM's domain XML (None: not seen); source: where it was read, or why it was not."""
+
+    reporting: bool | None
+    source: str
+
+
+async def list_launchers(api: ClusterApi, namespace: str | None = None) -> dict[str, list[Launcher]]:
+    """List all launchers at once, by the uid of their VM."""
+    found: dict[str, list[Launcher]] = {}
+    for pod in await api.list(PODS, namespace, labels=f"{LAUNCHER_KEY}={LAUNCHER}"):
+        owner = dig(pod, "metadata", "labels", _CREATED_BY) or ""
+        found.setdefault(owner, []).append(read_launcher(pod))
+    return found
+
+
+def read_launcher(pod: Object) -> Launcher:
+    """Read what a launcher's pod says of it."""
+    return Launcher(
+        name_of(pod),
+        dig(pod, "spec", "nodeName"),
+        str(dig(pod, "status", "phase") or ""),
+        str(dig(pod, "metadata", "creationTimestamp") or ""),
+    )
+
+
+async def see_reporting(
+    api: ClusterApi, instance: Object, launchers: Mapping[str, Sequence[Launcher]], *, may_exec: bool
+) -> Sighting:
+    """See whether a VM's FPR is really on.
+
+    By the log of the launcher it runs in, else of another it had (a live migration takes the domain along as it was);
+    where `may_exec`, then by asking libvirt in the launcher it runs in.
+    """
+    own = _order(
+        launchers.get(dig(instance, "metadata", "uid") or "", ()), dig(instance, "status", "nodeName")
+    )
+    if not own:
+        return Sighting(None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})")
+    reasons = []
+    for launcher in own:
+        look = _see_in_log(api, launcher, namespace_of(instance))
+        seen = await _excuse(look, f"the log of {launcher.name} cannot be read")
+        if seen.reporting is not None:
+            return seen
+        reasons.append(seen.source)
+    if not may_exec:
+        return Sighting(None, reasons[0])
+    return await _excuse(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
+
+
+async def _excuse(look: Awaitable[Sighting], complaint: str) -> Sighting:
+    """Let one launcher that cannot be read leave one VM unknown; what stands in the way of all is an error."""
+    try:
+        return await look
+    except (ForbiddenError, LoginError, UnreachableError):
+        raise
+    except ClusterError as error:
+        return Sighting(None, f"{complaint}: {error.message}")
+
+
+def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
+    """Put the launcher a VM runs in first, then the newer ones."""
+    newest = sorted(launchers, key=lambda launcher: launcher.created, reverse=True)
+    return sorted(newest, key=lambda launcher: (launcher.phase != "Running", launcher.node != node))
+
+
+async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Sighting:
+    for limit_bytes in _LOG_BYTES:
+        log = await api.read_log(
+            launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
+        )
+        seen = _see_in_xml(find_domain_xml(log), f"the log of {launcher.name}")
+        if seen is not None:
+            return seen
+        if len(log.encode()) < limit_bytes:
+            break
+    return Sighting(None, f"the log of {launcher.name} does not hold the domain XML")
+
+
+async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) -> Sighting:
+    namespace = namespace_of(instance)
+    domain = f"{namespace}_{name_of(instance)}"
+    said = ""
+    for virsh in VIRSH:
+        answer = await api.run(
+            launcher.name, [*virsh, "dumpxml", domain], namespace=namespace, container=COMPUTE
+        )
+        seen = _see_in_xml(answer.stdout.decode(errors="replace"), f"virsh in {launcher.name}")
+        if seen is not None:
+            return seen
+        said = said or answer.stderr.decode(errors="replace").strip()
+    return Sighting(
+        None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {said}"
+    )
+
+
+def _see_in_xml(xml: str | None, source: str) -> Sighting | None:
+    balloon = parse_balloon(xml) if xml else None
+    return None if balloon is None else Sighting(balloon.reporting, source)

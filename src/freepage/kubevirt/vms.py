@@ -1,0 +1,53 @@
+"""VMs as a cluster has them: the VirtualMachine, and its instance where it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.kube.errors import NotFoundError
+from freepage.kube.resources import MACHINE_INSTANCES, MACHINES, MANAGED_BY, MANAGER, dig
+
+if TYPE_CHECKING:
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+
+_FINAL_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+async def list_running(api: ClusterApi, namespace: str | None = None) -> list[Object]:
+    """List the instances that run or are about to."""
+    return [i for i in await api.list(MACHINE_INSTANCES, namespace) if _is_running(i)]
+
+
+def is_ours(instance: Object) -> bool:
+    """Say whether a VM belongs to a run of freepage's."""
+    return bool(dig(instance, "metadata", "labels", MANAGED_BY) == MANAGER)
+
+
+async def find_instance(api: ClusterApi, namespace: str, name: str) -> Object | None:
+    """Find a VM's instance; None where it does not run."""
+    try:
+        found = await api.get(MACHINE_INSTANCES, name, namespace)
+    except NotFoundError:
+        return None
+    return found if _is_running(found) else None
+
+
+def _is_running(instance: Object) -> bool:
+    return dig(instance, "status", "phase") not in _FINAL_PHASES
+
+
+async def find_machine(api: ClusterApi, namespace: str, name: str) -> tuple[Object, Object | None]:
+    """Find a VirtualMachine and its instance; NotFoundError says what is there instead."""
+    instance = await find_instance(api, namespace, name)
+    try:
+        return await api.get(MACHINES, name, namespace), instance
+    except NotFoundError as error:
+        if instance is None:
+            raise NotFoundError(
+                f"there is no VM {namespace}/{name}", hint=f"kubectl get vm,vmi -n {namespace}"
+            ) from error
+        raise NotFoundError(
+            f"{namespace}/{name} is a VirtualMachineInstance without a VirtualMachine: it cannot be changed while it runs",
+            hint="delete it and create it again, with or without the annotation",
+        ) from error

@@ -1,0 +1,242 @@
+"""One trial from start to end: baseline, instances, schedules, samples, evidence, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from freepage.aio import run_together
+from freepage.errors import EvidenceError, InstanceError, TrialError
+from freepage.fpr.evidence import find_contradiction
+from freepage.metrics import node_in_use_bytes
+from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
+from freepage.run.barrier import Meeting
+from freepage.run.sampler import SamplerCost, sample_until_cancelled
+from freepage.store import TrialWriter
+from freepage.units import MIB, format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from freepage.records import ClockOffset, EventLine
+    from freepage.run.progress import Progress
+    from freepage.study.plan import InstancePlan, Trial
+    from freepage.targets.base import Instance, Target
+
+# The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
+SETTLED_BYTES = 16 * MIB
+SETTLED_SAMPLES = 3
+SETTLE_DEADLINE_S = 8.0
+# Between the last instance being ready and the trial's zero: every process is forked and waits, the guest's first
+# report of all its free memory (2 s after the driver loads) is under way.
+LEAD_S = 1.5
+# An instance that starts later than this did not start together with the others.
+MISSED_START_S = 1.0
+# What a worker may still need after its schedule's last planned time before it counts as stuck.
+STUCK_S = 120.0
+GUEST_INTERVAL_S = 2.0
+
+
+async def run_trial(
+    target: Target, trial: Trial, folder: Path, *, interval_s: float, progress: Progress
+) -> TrialRecord:
+    """Run one trial and store all of it below `folder`.
+
+    A TrialError ends in a record with status "failed"; cancellation stores what there is as "interrupted" and goes on.
+    """
+    runner = _TrialRunner(target, trial, folder, interval_s, progress)
+    try:
+        await runner.run()
+    except TrialError as error:
+        runner.fail(error)
+    except asyncio.CancelledError:
+        runner.interrupt()
+        raise
+    finally:
+        runner.store()
+    return runner.record
+
+
+class _TrialRunner:
+    def __init__(
+        self, target: Target, trial: Trial, folder: Path, interval_s: float, progress: Progress
+    ) -> None:
+        self._target = target
+        self._trial = trial
+        self._interval_s = interval_s
+        self._progress = progress
+        self._writer = TrialWriter(folder)
+        self._instances: Sequence[Instance] = ()
+        self._settled = asyncio.Event()
+        self._problem: InstanceError | None = None
+        self._zero_s: float | None = None
+        self._waiting: list[SampleLine] = []
+        self.record = _planned_record(trial)
+
+    async def run(self) -> None:
+        self._writer.write_schedules({i.name: i.schedules for i in self._trial.instances})
+        obstacle = self._target.find_obstacle(self._trial)
+        if obstacle is not None:
+            self._note(status=TrialStatus.SKIPPED, error=obstacle.message, hint=obstacle.hint)
+            return
+        self._target.set_node(self._trial.node_memory_bytes)
+        async with self._sampling():
+            await self._settle()
+            started_s = time.monotonic()
+            async with self._target.open_instances(self._trial, self._writer.folder) as instances:
+                self._instances = instances
+                self._note(ready_s=time.monotonic() - started_s)
+                await self._check_evidence()
+                await self._replay()
+                await self._check_evidence()
+                self._note(clock_end=await self._ping(), status=TrialStatus.OK)
+                self._instances = ()
+
+    def fail(self, error: TrialError) -> None:
+        self._note(status=TrialStatus.FAILED, error=error.message, hint=error.hint)
+
+    def interrupt(self) -> None:
+        self._note(status=TrialStatus.INTERRUPTED, error="interrupted before its end")
+
+    def store(self) -> None:
+        """Write the record and seal the trial's folder; samples without a zero count from the trial's last one."""
+        if self._zero_s is None and self._waiting:
+            self._set_zero(self._waiting[-1].t_s)
+        self._writer.write_record(self.record)
+        self._writer.seal()
+
+    async def _settle(self) -> None:
+        """Wait until the node's memory in use is steady, so that one trial does not leak into the next."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_DEADLINE_S):
+                await self._settled.wait()
+
+    async def _check_evidence(self) -> None:
+        evidence = await run_together(*(i.read_evidence() for i in self._instances))
+        self._note(evidence=tuple(evidence))
+        for plan, seen in zip(self._trial.instances, evidence, strict=True):
+            contradiction = find_contradiction(plan.carrier, seen)
+            if contradiction:
+                raise EvidenceError(contradiction)
+
+    async def _replay(self) -> None:
+        """Load all schedules, start them at one common instant, and wait for the trial's whole duration."""
+        pairs = list(zip(self._instances, self._trial.instances, strict=True))
+        self._note(clock_start=await self._ping())
+        await run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
+        zero_s = time.monotonic() + LEAD_S
+        meeting = Meeting(self._trial.instances, {i.name: i.worker for i in self._instances})
+        for instance in self._instances:
+            instance.worker.on_waiting = partial(meeting.arrive, instance.name)
+        await run_together(*(i.worker.start(zero_s) for i in self._instances))
+        self._set_zero(zero_s)
+        end_s = zero_s + self._trial.duration_s
+        left_s = end_s - time.monotonic()
+        waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
+        await run_together(*waits, asyncio.sleep(left_s))
+        await run_together(*(self._keep_output(i, plan) for i, plan in pairs))
+        if self._problem is not None:
+            raise self._problem
+
+    async def _keep_output(self, instance: Instance, plan: InstancePlan) -> None:
+        """Copy what the instance's programs wrote; what cannot be read was never written."""
+        for process in plan.schedules:
+            runs = (n for n, step in enumerate(process.steps) if step.action is Action.RUN)
+            for index in runs:
+                for ending in ("out", "err"):
+                    path = f"/tmp/run-{process.process}-{index}.{ending}"  # noqa: S108 - the instance's own
+                    text = await instance.worker.read_whole(path)
+                    if text:
+                        self._writer.write_output(plan.name, process.process, index, ending, text)
+
+    async def _ping(self) -> dict[str, ClockOffset]:
+        offsets = await run_together(*(i.worker.ping() for i in self._instances))
+        return {i.name: offset for i, offset in zip(self._instances, offsets, strict=True)}
+
+    @asynccontextmanager
+    async def _sampling(self) -> AsyncIterator[None]:
+        cost = SamplerCost()
+        task = asyncio.create_task(
+            sample_until_cancelled(
+                self._target,
+                lambda: self._instances,
+                interval_s=self._interval_s,
+                guest_interval_s=max(self._interval_s, GUEST_INTERVAL_S),
+                write=self._take_sample,
+                cost=cost,
+            )
+        )
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            self._note(sampler_cpu_s=cost.cpu_s, sampler_wall_s=cost.ended_s - cost.started_s)
+
+    def _take_event(self, event: EventLine) -> None:
+        self._writer.write_event(event)
+        if self._problem is None:
+            self._problem = _find_problem(event, self._trial.experiment.kind)
+
+    def _take_sample(self, line: SampleLine) -> None:
+        """Keep samples until the zero is known, then write them with times since it."""
+        if self._zero_s is None:
+            self._waiting.append(line)
+            if _is_settled(self._waiting):
+                self._settled.set()
+            return
+        shifted = replace(line, t_s=line.t_s - self._zero_s)
+        self._writer.write_sample(shifted)
+        if self.record.status is TrialStatus.PLANNED:
+            self._progress.sampled(self._trial, shifted)
+
+    def _set_zero(self, zero_s: float) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._zero_s = zero_s
+        wall = datetime.now(UTC).timestamp() + zero_s - time.monotonic()
+        self._note(wall_zero=datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"))
+        for line in waiting:
+            self._take_sample(line)
+
+    def _note(self, **changes: Any) -> None:
+        self.record = replace(self.record, **changes)
+
+
+def _is_settled(lines: Sequence[SampleLine]) -> bool:
+    latest = [node_in_use_bytes(line.values[NODE]) for line in lines[-SETTLED_SAMPLES:]]
+    known = [value for value in latest if value is not None]
+    return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
+
+
+def _find_problem(event: EventLine, kind: str) -> InstanceError | None:
+    """Say why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
+    if not event.ok and event.action != Action.RUN:
+        return InstanceError(
+            f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
+            hint="give it more memory (vm_memory), or use a smaller --scale",
+        )
+    if kind == "burst" and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
+        return InstanceError(
+            f"{event.instance} missed the synchronised start at {event.planned_s:.1f} s by {event.late_s:.2f} s",
+            hint="use fewer instances or a smaller --scale, or stop other work on the host",
+        )
+    return None
+
+
+def _planned_record(trial: Trial) -> TrialRecord:
+    return TrialRecord(
+        id=trial.id,
+        experiment=trial.experiment.name,
+        arm=trial.arm,
+        repeat=trial.repeat,
+        order=trial.order,
+        status=TrialStatus.PLANNED,
+        planned_duration_s=trial.duration_s,
+        kind=trial.experiment.kind,
+    )

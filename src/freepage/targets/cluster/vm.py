@@ -1,0 +1,166 @@
+"""One VM of a cluster with a worker, spoken to over its serial console."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from freepage.aio import run_together
+from freepage.errors import InstanceError
+from freepage.kube.errors import ClusterError
+from freepage.kube.resources import MACHINE_INSTANCES, dig, name_of, namespace_of
+from freepage.kubevirt.launchers import COMPUTE, VIRSH, read_launcher, see_reporting
+from freepage.records import Evidence
+from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.launcher import follow_launcher
+from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_guest_memory
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from io import FileIO
+    from pathlib import Path
+
+    from freepage.kube.resources import Object
+    from freepage.targets.cluster.manifests import MachineShape
+    from freepage.targets.cluster.session import ClusterSession
+    from freepage.worker.client import WorkerClient
+
+Values = dict[str, float | None]
+
+CONSOLE_CONTAINER = "guest-console-log"
+CONSOLE_LINES = 20
+SILENT_CONSOLE = "its console says nothing: does the image boot, and has its system cloud-init and its console on the first serial port?"
+_BALLOON = "/machine/peripheral/balloon0/virtio-backend"
+_REPORTING_QUEUE = 3
+
+
+@dataclass
+class ClusterMachine:
+    """A VM whose worker is ready (targets.base.Instance)."""
+
+    name: str
+    worker: WorkerClient
+    usage: Newest
+    session: ClusterSession
+    machine: Object
+    launcher: Object
+    accelerator: str
+
+    def read_usage(self) -> Values:
+        return self.usage.take()
+
+    async def read_guest(self) -> Values:
+        counters, memory = await run_together(
+            read_guest_counters(self.worker), read_guest_memory(self.worker)
+        )
+        return counters | memory
+
+    async def read_evidence(self) -> Evidence:
+        reports = await self._count_reports()
+        return Evidence(
+            instance=self.name,
+            configured=await self._read_configured(),
+            active=None if reports is None else reports > 0,
+            report_count=reports,
+            memory_backend="anonymous",
+            accelerator=self.accelerator,
+            **await read_guest_evidence(self.worker),
+        )
+
+    async def _read_configured(self) -> bool | None:
+        """Read whether the domain has FPR: from the launcher's log, else from libvirt itself (pods/exec)."""
+        launchers = {dig(self.machine, "metadata", "uid"): [read_launcher(self.launcher)]}
+        try:
+            seen = await see_reporting(self.session.api, self.machine, launchers, may_exec=True)
+        except ClusterError:
+            return None
+        return seen.reporting
+
+    async def _count_reports(self) -> int | None:
+        """Count the reports QEMU has handled (16 bits); None where libvirt may not be asked, or QEMU does not know."""
+        arguments = {"path": _BALLOON, "queue": _REPORTING_QUEUE}
+        query = json.dumps({"execute": "x-query-virtio-queue-status", "arguments": arguments})
+        reply = await self._ask_libvirt("qemu-monitor-command", query)
+        try:
+            count: Any = dig(json.loads(reply or "null"), "return", "used-idx")
+        except ValueError:
+            return None
+        return count if isinstance(count, int) else None
+
+    async def _ask_libvirt(self, command: str, *arguments: str) -> str | None:
+        domain = f"{namespace_of(self.machine)}_{name_of(self.machine)}"
+        for virsh in VIRSH:
+            try:
+                result = await self.session.api.run(
+                    name_of(self.launcher),
+                    [*virsh, command, domain, *arguments],
+                    namespace=namespace_of(self.machine),
+                    container=COMPUTE,
+                )
+            except ClusterError:
+                return None
+            if result.status == 0:
+                return result.stdout.decode("utf-8", "replace")
+        return None
+
+
+@asynccontextmanager
+async def open_machine(
+    session: ClusterSession, shape: MachineShape, manifest: Object, folder: Path, accelerator: str
+) -> AsyncIterator[ClusterMachine]:
+    """Create a VM to its worker's ready and delete it at the end; its console goes to folder/console-NAME.log.
+
+    Raises InstanceError with the VM's conditions and events, or with its console's last lines.
+    """
+    console = folder / f"console-{shape.instance}.log"
+    async with session.open_object(MACHINE_INSTANCES, manifest, shape.instance):
+        machine = await session.wait_running(MACHINE_INSTANCES, shape.name, shape.instance)
+        with console.open("ab", buffering=0) as log:
+            async with session.open_worker(
+                session.console(shape.name),
+                shape.instance,
+                MACHINE_INSTANCES,
+                shape.name,
+                on_text=lambda line: _write(log, line),
+            ) as worker:
+                await _wait_ready(session, worker, shape.name)
+                launcher = session.find_launcher(shape.name)
+                if launcher is None:
+                    raise InstanceError(f"{shape.instance} runs, and no pod of the cluster carries it")
+                usage = Newest(session.interval_s, "usage_age_s")
+                following = follow_launcher(session.api, launcher, usage, session.interval_s)
+                async with session.background(following):
+                    yield ClusterMachine(
+                        shape.instance, worker, usage, session, machine, launcher, accelerator
+                    )
+
+
+def _write(log: FileIO, line: bytes) -> None:
+    log.write(line)
+
+
+async def _wait_ready(session: ClusterSession, worker: WorkerClient, machine: str) -> None:
+    try:
+        await worker.wait_ready(session.ready_deadline_s)
+    except InstanceError as error:
+        tail = await read_console(session, machine)
+        raise InstanceError(error.message, hint=tail or error.hint or SILENT_CONSOLE) from error
+
+
+async def read_console(session: ClusterSession, machine: str) -> str:
+    """Read the last lines of a VM's console from its launcher; "" where they cannot be had."""
+    launcher = session.find_launcher(machine)
+    if launcher is None:
+        return ""
+    try:
+        text = await session.api.read_log(
+            name_of(launcher),
+            namespace=session.place.namespace,
+            container=CONSOLE_CONTAINER,
+            tail_lines=CONSOLE_LINES,
+        )
+    except ClusterError:
+        return ""
+    return f"the console's last lines:\n{text.rstrip()}" if text.strip() else ""

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from freepage.analysis.series import (
+    Series,
+    baseline_bytes,
+    demand_steps,
+    held_steps,
+    metric_series,
+    node_in_use_series,
+    node_not_available_series,
+    resample,
+    resident_series,
+)
+from freepage.records import Action, Arm, ProcessSchedule, Step
+from freepage.store import load_trial
+from freepage.units import GIB, MIB
+from helpers.modelled_run import find_trial_ids, write_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series") / "run"
+    return folder, write_run(folder)
+
+
+def trial_of(folder, arm, experiment="cycle"):
+    return load_trial(folder / "trials" / find_trial_ids(folder, experiment, arm)[0])
+
+
+def schedule(*steps):
+    return ProcessSchedule(0, tuple(Step(at_s, action, size, 0) for at_s, action, size in steps))
+
+
+def test_demand_is_the_sum_of_what_all_processes_hold():
+    first = schedule((0.0, Action.ALLOCATE, 10), (4.0, Action.FREE, 10))
+    second = schedule((2.0, Action.ALLOCATE, 5), (4.0, Action.FREE, 5))
+    assert demand_steps([first, second]) == [(0.0, 10), (2.0, 15), (4.0, 0)]
+
+
+def test_a_missing_value_stays_missing(run):
+    trial = trial_of(run[0], Arm.VM)
+    assert np.isnan(metric_series(trial, "node", "cpu_irq_s").values).all()
+    assert len(metric_series(trial, "node", "no_such_metric").values) == 0
+
+
+def test_nothing_is_made_up_outside_of_what_was_measured():
+    series = Series(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    assert np.isnan(resample(series, np.array([0.0, 3.0]), 1.0)).all()
+
+
+def test_a_tick_without_a_counter_is_a_gap_in_the_nodes_memory(run):
+    trial = trial_of(run[0], Arm.VM)
+    is_hole = (pl.col("metric") == "mem_cached_bytes") & pl.col("t_s").is_between(2.0, 2.1)
+    samples = trial.samples.with_columns(
+        pl.when(is_hole).then(None).otherwise(pl.col("value")).alias("value")
+    )
+    holed = node_in_use_series(type(trial)(trial.record, trial.schedules, samples, trial.events))
+    assert np.isnan(holed.between(2.0, 2.1).values).all()
+    assert not np.isnan(holed.between(2.2, 5.0).values).any()
+
+
+def test_memory_in_use_leaves_out_cache_buffers_and_reclaimable_slab(run):
+    folder, truth = run
+    node = node_in_use_series(trial_of(folder, Arm.POD))
+    assert node.between(-8, -5).mean() == pytest.approx(truth.baseline_bytes, abs=2 * MIB)
+
+
+def test_memory_that_is_not_available_is_given_beside_it(run):
+    trial = trial_of(run[0], Arm.POD)
+    apart = node_not_available_series(trial).values - node_in_use_series(trial).values
+    assert apart == pytest.approx(100 * MIB)
+
+
+def test_the_baseline_is_what_was_in_use_before_the_first_instance_started(run):
+    folder, truth = run
+    trial = trial_of(folder, Arm.VM)
+    assert baseline_bytes(trial, node_in_use_series(trial)) == pytest.approx(
+        truth.baseline_bytes, abs=1 * MIB
+    )
+
+
+def test_resident_memory_counts_what_was_swapped_out(run):
+    trial = trial_of(run[0], Arm.VM)
+    swapped = pl.when(pl.col("metric") == "swap_bytes").then(1.0 * GIB).otherwise(pl.col("value"))
+    changed = type(trial)(
+        trial.record, trial.schedules, trial.samples.with_columns(swapped.alias("value")), trial.events
+    )
+    apart = resident_series(changed, "cycle-0").values - resident_series(trial, "cycle-0").values
+    assert apart == pytest.approx(GIB)
+
+
+def test_a_block_is_held_from_the_start_of_its_allocation_to_the_start_of_its_free(run):
+    steps = held_steps(trial_of(run[0], Arm.VM_FPR), "cycle-0")
+    assert steps[:3] == [(0.0, 512 * MIB), (5.0, 0), (15.0, 512 * MIB)]
+
+
+def test_what_is_read_before_the_first_sample_is_not_known():
+    assert Series(np.array([1.0]), np.array([5.0])).last_before(0.5) is None

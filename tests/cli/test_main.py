@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from freepage.cli.main import main, tell_command
+from freepage.errors import HostError
+from helpers.synthetic import write_run
+
+TINY = """name = "tiny"
+[[experiment]]
+kind = "cycle"
+size = "64MiB"
+slot = "1s"
+hold = "1s"
+idle = "4s"
+iterations = 2
+"""
+
+
+def run(capsys, *arguments):
+    """Run the command line and give its status, output and errors."""
+    try:
+        status = main(list(arguments))
+    except SystemExit as end:
+        status = end.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_the_command_that_a_run_folder_keeps_has_no_password():
+    told = tell_command(["run", "quick", "--prometheus=https://me:p4ss@metrics.example:9090/api"])
+    assert told == ("freepage", "run", "quick", "--prometheus=https://metrics.example:9090/api")
+    assert tell_command(["run", "quick", "--out", "a@b", "http://h/x@y"])[3:] == (
+        "--out",
+        "a@b",
+        "http://h/x@y",
+    )
+
+
+def test_studies_lists_what_is_built_in_and_prints_one_to_copy(capsys):
+    status, out, _ = run(capsys, "studies")
+    assert status == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names == ["article", "burst", "churn", "cycle", "guest-io", "host-io", "quick", "random"]
+    assert run(capsys, "studies", "cycle")[1].startswith("# The article's first test")
+
+
+def test_plan_shows_trials_schedules_memory_and_time(capsys, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    status, out, _ = run(capsys, "plan", str(tmp_path / "tiny.toml"), "--accel", "tcg", "--repeats", "2")
+    assert status == 0
+    assert "6 trials, about" in out
+    assert "a 64.0 MiB @0, f @2, a 64.0 MiB @6, f @8" in out
+    assert "available" in out
+
+
+def test_plan_and_dry_run_write_and_start_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "plan", "quick", "--accel", "tcg")[0] == 0
+    assert run(capsys, "run", "quick", "--accel", "tcg", "--dry-run")[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("plan", "quik"), 2, "there is no study 'quik'"),
+        (("plan", "quick", "--set", "cycle.hodl=3s"), 2, "did you mean 'hold'?"),
+        (("plan", "cycle", "--scale", "50"), 3, "--scale"),
+        (("plan", "quick", "--arms", "vm,wm"), 2, "pod, vm, vm-fpr"),
+        (("plan", "quick", "--scale", "0"), 2, "greater than 0"),
+        (("plan", "quick", "--repeats", "none"), 2, "not a count"),
+        (("plan", "quick", "--node-memory", "8 parsecs"), 2, "512MiB"),
+        (("plan", "quick", "--node-memory", "9000TiB"), 3, "available"),
+        (("show", "/nowhere"), 5, "manifest.json is missing"),
+        (("report", "/nowhere", "--format", "md"), 5, "manifest.json is missing"),
+        ((), 2, "COMMAND"),
+    ],
+)
+def test_bad_input_is_refused_with_what_is_wrong_and_a_status_of_its_own(capsys, arguments, status, words):
+    found, _, err = run(capsys, *arguments)
+    assert found == status
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_anything_starts(capsys, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    found, _, err = run(capsys, "run", "quick", "--out", str(tmp_path))
+    assert found == 5
+    assert "not empty" in err
+    assert "--force" in err
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_another_schema_is_refused(capsys, tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema": 99}))
+    found, _, err = run(capsys, "show", str(tmp_path))
+    assert found == 5
+    assert "schema 99" in err
+
+
+def test_a_run_that_cannot_be_tidied_up_after_is_reported_all_the_same(capsys, monkeypatch, tmp_path):
+    def end_badly(_options, folder, _place):
+        write_run(folder)
+        raise HostError("it could not be removed")
+
+    monkeypatch.setattr("freepage.cli.run._run", end_badly)
+    status, out, err = run(capsys, "run", "quick", "--arms", "vm,vm-fpr", "--out", str(tmp_path / "run"))
+    assert (status, "it could not be removed" in err) == (4, True)
+    assert "report:" in out
+
+
+def test_an_earlier_run_is_not_reported_for_one_that_did_not_come_to_measuring(capsys, monkeypatch, tmp_path):
+    write_run(tmp_path / "run")
+    monkeypatch.setattr("freepage.cli.run._run", lambda *_: True)
+    status, out, err = run(
+        capsys, "run", "quick", "--arms", "vm,vm-fpr", "--force", "--out", str(tmp_path / "run")
+    )
+    assert (status, "report:" in out) == (130, False)
+    assert "interrupted before anything was measured" in err

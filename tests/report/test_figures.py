@@ -1,0 +1,151 @@
+"""What the figures of a modelled run show."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import pytest
+
+from freepage.analysis.results import build_results
+from freepage.records import Arm
+from freepage.report.export import export_run
+from freepage.report.figures import DEMAND, MOST_POINTS, PREDICTED, _node_words, draw_figures
+from freepage.report.page import find_headlines
+from freepage.store import load_run
+from freepage.units import GIB, MIB
+from helpers.modelled_run import Truth, find_trial_ids, write_run
+
+
+def draw(folder, truth=None, **options):
+    truth = write_run(folder, truth, **options)
+    run = load_run(folder)
+    results = build_results(run)
+    return truth, results, {figure.id: figure for figure in draw_figures(run, results)}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return draw(tmp_path_factory.mktemp("figures") / "run")
+
+
+def points(figure, arm):
+    """Give the points of one line, wherever the specification keeps them."""
+    (rows,) = {id(rows): rows for rows in find_rows(figure.spec)}.values()
+    return [row for row in rows if row["arm"] == arm]
+
+
+def find_rows(tree):
+    if isinstance(tree, list):
+        if tree and isinstance(tree[0], dict) and "arm" in tree[0]:
+            yield tree
+        else:
+            yield from (found for branch in tree for found in find_rows(branch))
+    elif isinstance(tree, dict):
+        yield from (found for branch in tree.values() for found in find_rows(branch))
+
+
+def value_at(figure, arm, t_s):
+    return min(points(figure, arm), key=lambda p: abs(p["t"] - t_s))["y"]
+
+
+def test_figures_come_in_the_order_of_the_page(drawn):
+    order = ["node-memory-cycle", "release-cycle", "node-memory-random", "release-random"]
+    assert list(drawn[2]) == order
+
+
+def test_the_nodes_memory_is_drawn_above_its_baseline_in_gib(drawn):
+    truth, _, figures = drawn
+    figure = figures["node-memory-cycle"]
+    idle, block = truth.vm_idle_bytes / GIB, 512 * MIB / GIB
+    assert value_at(figure, Arm.VM, 12) == pytest.approx(idle + block, abs=0.01)
+    assert value_at(figure, Arm.VM_FPR, 12) == pytest.approx(idle + 0.04 * block, abs=0.01)
+    assert value_at(figure, Arm.POD, 12) == pytest.approx(truth.pod_idle_bytes / GIB, abs=0.01)
+
+
+def test_the_grey_line_is_what_the_schedules_hold(drawn):
+    figure = drawn[2]["node-memory-cycle"]
+    assert figure.reference == DEMAND
+    assert value_at(figure, DEMAND, 3) == pytest.approx(0.5)
+    assert value_at(figure, DEMAND, 12) == 0
+
+
+def test_no_line_has_more_points_than_a_screen_can_show(drawn):
+    for figure, arm in itertools.product(drawn[2].values(), Arm):
+        assert len(points(figure, arm)) <= MOST_POINTS
+
+
+def test_the_staircase_predicted_from_the_kernels_pace_is_the_one_the_model_climbs(drawn):
+    figure = drawn[2]["release-cycle"]
+    assert figure.reference == PREDICTED
+    assert [(p["t"], p["y"]) for p in points(figure, PREDICTED)][:3] == [(0, 0), (2, 50), (4, 100)]
+    assert value_at(figure, Arm.VM_FPR, 3) == pytest.approx(50, abs=1)
+
+
+def test_where_processes_overlap_nothing_is_predicted(drawn):
+    figure = drawn[2]["release-random"]
+    assert figure.reference == ""
+    assert points(figure, PREDICTED) == []
+
+
+def test_a_line_breaks_where_one_trial_has_a_gap_instead_of_jumping(tmp_path):
+    write_run(tmp_path / "run")
+    folder = tmp_path / "run"
+    first = folder / "trials" / find_trial_ids(folder, "cycle", Arm.VM)[0]
+    cut_samples(first / "samples.parquet", 20.0, 25.0)
+    run = load_run(folder)
+    figure = next(f for f in draw_figures(run, build_results(run)) if f.id == "node-memory-cycle")
+    assert value_at(figure, Arm.VM, 22) is None
+    assert value_at(figure, Arm.VM, 18) is not None
+    assert value_at(figure, Arm.VM, 27) is not None
+
+
+def cut_samples(path, start_s, end_s):
+    import polars as pl
+
+    samples = pl.read_parquet(path).filter(~pl.col("t_s").is_between(start_s, end_s))
+    samples.write_parquet(path)
+
+
+def test_titles_say_what_was_found(drawn, tmp_path):
+    assert drawn[2]["node-memory-cycle"].title == "Without FPR the host never gets it back; with FPR it does"
+    assert drawn[2]["node-memory-random"].title.startswith("VMs with FPR take 2")
+    idle = draw(tmp_path / "run", Truth(given_back=0.0))[2]
+    assert idle["node-memory-cycle"].title == "The host gets nothing back, with FPR or without"
+    assert idle["release-cycle"].title == "Not all of what a VM freed came back within its window"
+
+
+def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
+    _, results, _ = drawn
+    found = copy.deepcopy(results["experiments"]["random"])
+    assert "less of the node" in _node_words(found, "random")[0]
+    found["comparisons"]["saved_mean_bytes"]["low"] = -1.0
+    assert "less of the node" not in _node_words(found, "random")[0]
+
+
+def test_a_saving_of_more_than_all_is_not_in_the_title(drawn):
+    found = copy.deepcopy(drawn[1]["experiments"]["random"])
+    saved, without = found["comparisons"]["saved_mean_bytes"], found["arms"]["vm"]["node_in_use_mean_bytes"]
+    saved["value"] = 3.7 * without["value"]
+    assert "less of the node" not in _node_words(found, "random")[0]
+
+
+def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
+    _, results, figures = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
+    doubts = [(d["id"], d["experiment"]) for d in results["doubts"]]
+    assert doubts == [("window-too-short", "cycle"), ("window-too-short", "random")]
+    assert figures["release-cycle"].doubts == figures["release-random"].doubts == ("window-too-short",)
+    assert figures["node-memory-cycle"].doubts == ()
+
+
+def test_a_release_time_that_was_not_reached_says_how_often_it_was(tmp_path):
+    _, results, _ = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
+    number = next(n for n in find_headlines(results) if n["label"] == "Until 90 % is back")
+    assert number["missing"] == "reached in 0 of 9 releases"
+
+
+def test_one_figure_becomes_one_file(drawn, tmp_path):
+    write_run(tmp_path / "run", Truth(repeats=1))
+    paths = export_run(tmp_path / "run", "svg", tmp_path / "figures")
+    assert [p.stem for p in paths] == list(drawn[2])
+    assert all(p.read_text(encoding="utf-8").startswith("<svg") for p in paths)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from freepage.analysis.results import ESTIMATED, build_results
+from freepage.cli.main import main
+from freepage.cli.show import COLUMNS, COLUMNS_OF, _print_experiment
+from freepage.report.export import export_run
+from freepage.report.numbers import show_interval, show_value
+from freepage.report.page import render_report
+from freepage.report.tables import build_tables
+from freepage.store import load_run
+from helpers.synthetic import Truth, write_run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"), Truth(failed=(3,), accelerator="tcg"))
+
+
+@pytest.fixture(scope="module")
+def page(run_folder):
+    return render_report(run_folder).read_text(encoding="utf-8")
+
+
+def body_of(page):
+    """The page without its scripts."""
+    return re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_the_answer_comes_before_everything_else(page):
+    body = body_of(page)
+    assert (
+        body.index("Turn it on")
+        < body.index("Memory given back")
+        < body.index("<figure")
+        < body.index("Tables")
+    )
+    assert 'class="badge enable"' in body
+
+
+def test_the_first_line_says_that_guests_were_emulated_and_what_that_means(page):
+    first = re.search(r'<p class="context">(.*?)</p>', page, re.DOTALL)[1]
+    assert "TCG" in first
+    assert "times do not" in first
+
+
+def test_the_first_line_of_a_clusters_run_says_which_cluster_it_was(tmp_path):
+    folder = write_run(tmp_path / "run", Truth())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    tools = {"kubernetes": "v1.35.2", "kubevirt": "v1.9.0"}
+    changes = {"target": "cluster", "host": {"hostname": "node-1, node-2"}, "tools": tools}
+    (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+    page = render_report(folder).read_text(encoding="utf-8")
+    first = re.search(r'<p class="context">(.*?)</p>', page, re.DOTALL)[1]
+    assert "node-1, node-2 of a cluster (KubeVirt v1.9.0, Kubernetes v1.35.2)" in first
+    assert "The nodes were sampled" in page
+
+
+def test_text_from_the_run_is_escaped(page):
+    assert "<script>alert(1)" not in page
+    assert "<b>badly</b>" not in page
+    assert "it broke &lt;b&gt;badly&lt;/b&gt;" in page
+
+
+def test_the_page_names_no_other_file_and_no_address(page):
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', body_of(page))
+    assert not re.findall(r"@import|url\(", body_of(page))
+
+
+def test_every_table_can_be_downloaded_and_read_as_csv(run_folder, page):
+    run = load_run(run_folder)
+    for table in build_tables(build_results(run), run.manifest):
+        assert f'download="{table.id}.csv"' in page
+    for path in export_run(run_folder, "csv"):
+        rows = list(csv.reader(path.open()))
+        assert len(rows) > 1
+        assert len({len(row) for row in rows}) == 1
+
+
+def test_every_figure_has_a_title_that_says_what_was_found_and_a_text_alternative(page):
+    titles = re.findall(r"<figure aria-label=\"(.*?)\">\s*<h2>(.*?)</h2>", page, re.DOTALL)
+    assert [title for _, title in titles] == [
+        "Without FPR the host never gets it back; with FPR it does",
+        "90 % of what a VM frees is back on the host after 5.8 s",
+    ]
+    assert all(len(alternative) > 40 for alternative, _ in titles)
+
+
+def test_json_inside_the_page_cannot_end_its_script(page):
+    specs = re.search(r"const specs = (.*?);\nconst dark", page, re.DOTALL)[1]
+    assert "<" not in specs
+    content = json.loads(specs)
+    rows = [row for rows in content["node-memory-cycle"]["datasets"].values() for row in rows]
+    assert {"pod", "vm", "vm-fpr"} <= {row["arm"] for row in rows}
+
+
+def test_a_run_without_a_good_trial_still_has_a_page_that_says_so(tmp_path):
+    folder = write_run(tmp_path, Truth(repeats=1, failed=(0, 1, 2)))
+    text = render_report(folder).read_text()
+    assert "No trial ended well" in text
+    assert "does not decide" in text
+
+
+def test_a_run_of_one_arm_has_a_page(tmp_path):
+    from dataclasses import replace
+
+    from freepage.records import Arm
+    from freepage.store import write_manifest
+    from helpers.synthetic import build_manifest
+
+    folder = write_run(tmp_path, Truth(repeats=1))
+    write_manifest(folder, replace(build_manifest(Truth(repeats=1)), arms=(Arm.VM_FPR,)))
+    for path in (folder / "trials").iterdir():
+        if "vm-fpr" not in path.name:
+            for inner in path.iterdir():
+                inner.unlink()
+            path.rmdir()
+    assert "one trial, no interval" in render_report(folder).read_text()
+
+
+@pytest.mark.parametrize("kind", ["html", "md", "json", "csv", "svg", "png"])
+def test_a_stored_run_is_exported_by_the_command(run_folder, tmp_path, capsys, kind):
+    out = tmp_path / "out"
+    assert main(["report", str(run_folder), "--format", kind, "--out", str(out)]) == 0
+    paths = capsys.readouterr().out.split()
+    assert paths
+    assert all(len(open(path, "rb").read()) > 100 for path in paths)  # noqa: PTH123, SIM115
+
+
+def test_show_prints_the_verdict_first_within_80_columns(run_folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["show", str(run_folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Enable" in lines[0]
+    assert all(len(line) <= 80 for line in lines)
+    assert any("it broke <b>badly</b>" in line for line in lines)
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, *COLUMNS_OF.values()])
+def test_every_experiments_table_fits_80_columns_whole(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", "80")
+    estimates = {
+        key: {"value": 12.345, "low": None, "high": None, "unit": ESTIMATED[key], "n": 1}
+        for key in columns.values()
+    }
+    estimates |= {key: e | {"value": 99 * 2**30} for key, e in estimates.items() if e["unit"] == "bytes"}
+    estimates |= {key: e | {"value": 1.0} for key, e in estimates.items() if e["unit"] == "fraction"}
+    _print_experiment(Console(highlight=False), "x", {"pod": estimates, "vm-fpr": estimates}, columns)
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert "vm-fpr" in out
+    assert all(heading in out for heading in columns)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "value", "interval"),
+    [
+        ({"value": 0.9531, "low": 0.94, "high": 0.96, "unit": "fraction", "n": 3}, "95.3 %", "94.0 to 96.0"),
+        ({"value": 2**30, "low": None, "high": None, "unit": "bytes", "n": 1}, "1.00 GiB", ""),
+        ({"value": -0.00001, "low": -1.0, "high": 1.0, "unit": "s", "n": 2}, "0.00 s", "−1.00 to 1.00"),
+        ({"value": 0.0107, "low": 0.004, "high": 0.02, "unit": "s", "n": 2}, "0.011 s", "0.004 to 0.020"),
+        ({"value": 0.005, "low": None, "high": None, "unit": "cores", "n": 1}, "0.005 cores", ""),
+        ({"value": 1.0, "low": None, "high": None, "unit": "cells", "n": 1}, "1 cell", ""),
+        (None, "–", ""),
+    ],
+)
+def test_numbers_are_shown_in_peoples_units(estimate, value, interval):
+    assert (show_value(estimate), show_interval(estimate)) == (value, interval)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import pytest
+
+from freepage.analysis.verdict import DEFAULT_RULE
+from freepage.errors import StudyError
+from freepage.records import Arm
+from freepage.study.file import THRESHOLDS, Share, parse_study
+from freepage.units import MIB
+
+STUDY = """name = "mine"
+arms = ["vm", "vm-fpr"]
+
+[[experiment]]
+kind = "cycle"
+size = "256MiB"
+hold = "2s"
+idle = "6s"
+iterations = 3
+
+[[experiment]]
+kind = "random"
+size = "64MiB,192MiB,32MiB"
+hold = "4s,12s,1s"
+idle = "4s"
+duration = "20s"
+"""
+
+
+def complaint(text: str, *overrides: str) -> str:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "mine.toml", overrides)
+    return str(caught.value)
+
+
+def test_a_study_is_read_with_sizes_in_bytes_and_times_in_seconds():
+    study = parse_study(STUDY, "mine.toml")
+    cycle, random = study.experiment
+    assert (cycle.size.min, cycle.hold.max, cycle.iterations) == (256 * MIB, 2, 3)
+    assert (random.size.min, random.size.max, random.size.step) == (64 * MIB, 192 * MIB, 32 * MIB)
+    assert study.arms == (Arm.VM, Arm.VM_FPR)
+
+
+def test_a_share_of_the_node_is_kept_as_a_share():
+    study = parse_study(STUDY.replace('"256MiB"', '"25%"'), "mine.toml")
+    assert study.experiment[0].size.min == Share(0.25)
+    assert isinstance(study.experiment[0].size.min, Share)
+
+
+def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
+    words = complaint(STUDY.replace("iterations = 3", "iterations = 3\niteratoins = 4"))
+    assert "mine.toml, line 10" in words
+    assert "'iteratoins'" in words
+    assert "'iterations'" in words
+
+
+def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_second_experiment():
+    words = complaint(STUDY.replace("64MiB,192MiB,32MiB", "64MiB,192Mib,32MiB"))
+    assert "line 13" in words
+    assert "192Mib" in words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('"2s"', "2", "write it as text with its unit"),
+        ("iterations = 3", "iterations = 0", "greater than or equal to 1"),
+        ("iterations = 3\n", "", "needs 'iterations'"),
+        ("iterations = 3", 'iterations = 3\nduration = "9s"', "no 'duration'"),
+        ('"64MiB,192MiB,32MiB"', '"192MiB,64MiB,32MiB"', "min is greater than its max"),
+        ('"4s,12s,1s"', '"4s,12s"', "min,max,step"),
+        ('arms = ["vm", "vm-fpr"]', 'arms = ["vm", "vm"]', "named twice"),
+        ('arms = ["vm", "vm-fpr"]', 'arms = ["wm"]', "'vm'"),
+        ('"random"\n', '"random"\nname = "cycle"\n', "two experiments are called 'cycle'"),
+        ('size = "256MiB"\n', "", "line 4: kind 'cycle' needs 'size'"),
+        ('hold = "2s"', 'file = "1GiB"', "kind 'cycle' has no 'file'"),
+        ('"256MiB"', '"120%"', "between 0% and 100%"),
+        ('kind = "cycle"', 'kind = "cicle"', "'cycle'"),
+        ('arms = ["vm", "vm-fpr"]', 'arms = "vm"', "write it as a list"),
+        ('idle = "6s"', 'idle = "5s,7s,1s"', "use kind 'random'"),
+        ('idle = "6s"', 'idle = "6s"\nstart = "idle"', "kind 'cycle' has no 'start'"),
+        ('idle = "6s"', 'idle = "6s"\nnode_memory = "8GiB"', "kind 'cycle' has no 'node_memory'"),
+        ('hold = "4s,12s,1s"\nidle = "4s"', 'hold = "0s"\nidle = "0s"', "cannot both be 0"),
+    ],
+)
+def test_impossible_studies_are_refused_with_what_is_wrong(before, after, words):
+    assert before in STUDY
+    assert words in complaint(STUDY.replace(before, after, 1))
+
+
+HOST_IO = """name = "mine"
+
+[[experiment]]
+kind = "host-io"
+node_memory = "8GiB"
+
+[[experiment.group]]
+name = "memory"
+kind = "random"
+size = "64MiB"
+hold = "4s"
+idle = "4s"
+duration = "20s"
+
+[[experiment.group]]
+kind = "fio"
+carrier = "pod"
+file = "auto"
+runtime = "2s"
+"""
+
+
+def test_an_experiment_can_have_groups_of_instances_that_differ():
+    (experiment,) = parse_study(HOST_IO, "mine.toml", ("host-io.memory.hold=9s",)).experiment
+    memory, fio = experiment.groups
+    assert (memory.kind, memory.carrier, memory.hold.min) == ("random", "arm", 9)
+    assert (fio.kind, fio.carrier, fio.file) == ("fio", "pod", "auto")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('runtime = "2s"', 'runtime = "2x"', "line 19: runtime"),
+        ('runtime = "2s"', 'size = "2MiB"', "line 15: kind 'fio' has no 'size'"),
+        ('carrier = "pod"\n', "", "one [[experiment.group]] of kind 'fio', with carrier = 'pod'"),
+        ('name = "memory"\n', 'carrier = "pod"\n', "uses memory on the arm"),
+        (
+            'node_memory = "8GiB"',
+            'hold = "1s"',
+            "no 'hold' beside groups; an [[experiment.group]] may have it",
+        ),
+        ('name = "memory"\n', 'name = "fio"\n', "same name"),
+        (
+            'kind = "host-io"\nnode_memory = "8GiB"',
+            'kind = "churn"',
+            "needs an [[experiment.group]] of kind 'churn'",
+        ),
+        ('kind = "host-io"\nnode_memory = "8GiB"', 'kind = "random"', "file = \"auto\" needs kind 'host-io'"),
+        ('node_memory = "8GiB"', 'arms = ["baseline"]', "'baseline' is no arm of a study"),
+    ],
+)
+def test_impossible_groups_are_refused_with_what_is_wrong(before, after, words):
+    assert before in HOST_IO
+    assert words in complaint(HOST_IO.replace(before, after, 1))
+
+
+def test_any_kind_of_experiment_can_have_groups():
+    text = HOST_IO.replace('kind = "host-io"\nnode_memory = "8GiB"', 'kind = "random"').replace(
+        '"auto"', '"9MiB"'
+    )
+    (experiment,) = parse_study(text, "mine.toml").experiment
+    assert [(g.kind, g.carrier) for g in experiment.groups] == [("random", "arm"), ("fio", "pod")]
+    assert "no instance follows the arm" in complaint(
+        text.replace('"memory"\n', '"memory"\ncarrier = "vm"\n')
+    )
+
+
+def test_a_threshold_the_rule_has_not_is_refused_with_what_was_meant():
+    words = complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gb = 1.0\n")
+    assert "there is no threshold 'max_extra_cpu_s_per_gb'" in words
+    assert "did you mean 'max_extra_cpu_s_per_gib'?" in words
+    assert "max_extra_cpu_s_per_gib" in complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gib = -1\n")
+
+
+def test_a_study_may_give_every_threshold_of_the_rule_and_no_other():
+    assert set(THRESHOLDS) == set(DEFAULT_RULE)
+
+
+def test_text_that_is_no_toml_is_refused_with_its_line():
+    assert "line 1" in complaint("name = = 3")
+
+
+def test_set_changes_a_key_of_one_experiment_and_of_the_study():
+    study = parse_study(
+        STUDY, "mine.toml", ("cycle.hold=30s", "seed=7", "verdict.min_given_back_fraction=0.3")
+    )
+    assert (study.experiment[0].hold.min, study.seed) == (30, 7)
+    assert study.verdict == {"min_given_back_fraction": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("cycle.hold", "no '='"),
+        ("cycl.hold=3s", "there are: cycle, random"),
+        ("cycle.hodl=3s", "did you mean 'hold'"),
+    ],
+)
+def test_a_set_that_fits_nothing_is_refused_with_what_there_is(override, words):
+    assert words in complaint(STUDY, override)

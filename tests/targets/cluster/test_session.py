@@ -1,0 +1,220 @@
+"""What a run's session does with the objects of its instances: made, watched, and removed whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from freepage.errors import InstanceError
+from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, LoginError, UnreachableError
+from freepage.kube.logs import LogLine
+from freepage.kube.resources import PODS
+from freepage.targets.cluster import launcher, nodes
+from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunPlace, build_worker_pod
+from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
+from freepage.targets.cluster.objects import ObjectCache
+from freepage.targets.cluster.session import ClusterSession
+from freepage.targets.cluster.survey import find_user
+from freepage.units import MIB
+from helpers.fake_cluster import FakeCluster
+
+FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
+PLACE = RunPlace("bench", "abc", "freepage-abc", None, None, 1200, 7200)
+POD = build_worker_pod(PLACE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
+
+
+class SlowCluster(FakeCluster):
+    """What it is asked to create or delete it does at once, and answers as `answers` says, by verb."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers = {}
+        self.asked = asyncio.Event()
+
+    async def create(self, resource, obj, *, namespace=None, dry_run=False):
+        made = await super().create(resource, obj, namespace=namespace, dry_run=dry_run)
+        await self._answer("create")
+        return made
+
+    async def delete(self, resource, name, *, namespace=None, grace_s=None, propagation="Background"):
+        await self._answer("delete")
+        await super().delete(resource, name, namespace=namespace, grace_s=grace_s, propagation=propagation)
+
+    async def _answer(self, verb):
+        answer = self.answers.get(verb)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is not None:
+            self.asked.set()
+            await asyncio.sleep(answer)
+
+    @property
+    def pods(self):
+        return [name for _, name in self.objects.get((PODS.group, PODS.plural), {})]
+
+
+@asynccontextmanager
+async def opened(cluster):
+    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    async with session.open_object(PODS, POD, "cycle-0"):
+        yield
+
+
+def sampler_line(number):
+    said = {"type": "sample", "n": number, "clock_ns": 1, "wall_ns": 1, "page_bytes": 4096}
+    return json.dumps(said | {"files": {"/proc/tick": str(number)}})
+
+
+async def hold(cluster):
+    async with opened(cluster):
+        await asyncio.sleep(60)
+
+
+async def test_a_pod_is_there_while_its_instance_is():
+    cluster = SlowCluster()
+    async with opened(cluster):
+        assert cluster.pods == ["freepage-abc-1-0"]
+    assert cluster.pods == []
+
+
+@pytest.mark.parametrize(
+    "error", [UnreachableError("it broke off"), ClusterError("etcd is away", status=500)]
+)
+async def test_a_pod_whose_creation_has_no_answer_is_removed_and_fails_its_trial_only(error):
+    cluster = SlowCluster()
+    cluster.answers["create"] = error
+    with pytest.raises(InstanceError, match=f"cycle-0 could not be created: {error.message}"):
+        async with opened(cluster):
+            pytest.fail("it was created")
+    assert cluster.pods == []
+
+
+async def test_a_sampler_is_read_again_after_its_log_could_not_be(monkeypatch):
+    monkeypatch.setattr(nodes, "RETRY_S", 0.01)
+    cluster = SlowCluster()
+    answers = iter(
+        [UnreachableError("it broke off"), sampler_line(1), LoginError("expired"), sampler_line(2)]
+    )
+
+    async def follow_log(pod, *, namespace, container):
+        answer = next(answers, None) or await asyncio.sleep(60)
+        if isinstance(answer, Exception):
+            raise answer
+        yield LogLine(0.0, answer)
+
+    cluster.follow_log = follow_log
+    sampler = NodeSampler("freepage-abc-sampler-0", 1.0)
+    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    async with session.background(follow_sampler(session, sampler)), asyncio.timeout(5):
+        while sampler.texts != {"/proc/tick": "2"}:  # noqa: ASYNC110 - nothing says when a line has been taken
+            await asyncio.sleep(0.01)
+
+
+async def test_a_trial_does_not_begin_while_a_node_says_nothing(monkeypatch):
+    monkeypatch.setattr(nodes, "LINES_DEADLINE_S", 0.05)
+    session = ClusterSession(SlowCluster(), PLACE, 1.0, asyncio.Semaphore(4))
+    session.caches[PODS] = ObjectCache()
+    measured = Nodes(session, {"worker-0": NodeSampler("sampler", 1.0)})
+    with pytest.raises(InstanceError, match="the sampler of node worker-0 runs, and its log has had no line"):
+        await measured.wait_for_lines()
+    session.caches[PODS].objects["sampler"] = {
+        "metadata": {"name": "sampler"},
+        "status": {"phase": "Failed", "reason": "Evicted"},
+    }
+    with pytest.raises(InstanceError, match=r"the sampler of node worker-0 has ended: it failed \(Evicted\)"):
+        await measured.wait_for_lines()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(OSError("cut off"), 3), (ClusterError("away"), 3), (FORBIDDEN, 1)]
+)
+async def test_a_launcher_is_read_again_unless_that_is_forbidden(monkeypatch, error, tries):
+    monkeypatch.setattr(launcher, "RETRY_S", 0.01)
+    cluster, opened, enough = SlowCluster(), [], asyncio.Event()
+
+    @asynccontextmanager
+    async def open_exec(pod, command, *, namespace, container):
+        opened.append(pod)
+        if len(opened) == tries:
+            enough.set()
+        raise error
+        yield
+
+    cluster.open_exec = open_exec
+    pod = {"metadata": {"name": "virt-launcher-x", "namespace": "bench"}}
+    task = asyncio.create_task(launcher.follow_launcher(cluster, pod, Newest(1.0, "usage_age_s"), 1.0))
+    await enough.wait()
+    await asyncio.sleep(0.05)
+    assert task.done() == (error is FORBIDDEN)
+    assert len(opened) == tries or error is not FORBIDDEN
+    task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [("exceeded quota: small", "--scale"), ("failed quota: small: must specify limits.cpu", "LimitRange")],
+)
+async def test_a_quota_fails_the_trial_with_what_to_do(words, hint):
+    cluster = SlowCluster()
+    cluster.answers["create"] = ForbiddenError(words, status=403)
+    with pytest.raises(InstanceError, match=words) as caught:
+        async with opened(cluster):
+            pytest.fail("it was created")
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("groups", "user"), [((), PLAIN_USER), (("security.openshift.io",), None)])
+async def test_where_the_namespace_may_not_be_read_the_cluster_still_says_who_chooses_users(groups, user):
+    cluster = FakeCluster()
+    cluster.forbidden.add(("get", "namespaces"))
+    cluster.served |= {group: ["v1"] for group in groups}
+    assert await find_user(cluster) == user
+
+
+async def test_a_pod_the_cluster_does_not_understand_ends_the_run():
+    cluster = SlowCluster()
+    cluster.answers["create"] = InvalidError("spec.memory: unknown field", status=422)
+    with pytest.raises(InvalidError):
+        async with opened(cluster):
+            pytest.fail("it was created")
+
+
+async def test_a_pod_whose_creation_is_interrupted_is_removed():
+    cluster = SlowCluster()
+    cluster.answers["create"] = 60.0
+    task = asyncio.create_task(hold(cluster))
+    await cluster.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cluster.pods == []
+
+
+async def test_a_pod_whose_removal_is_interrupted_is_removed():
+    cluster = SlowCluster()
+    cluster.answers["delete"] = 0.1
+    task = asyncio.create_task(hold(cluster))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await cluster.asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert cluster.pods == []
+
+
+async def test_an_image_that_is_not_pulled_is_asked_about_beside_what_the_cluster_says():
+    waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}}
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    session.caches[PODS] = cache = ObjectCache()
+    cache.objects["p"] = {"metadata": {"name": "p"}, "status": {"containerStatuses": [waiting]}}
+    with pytest.raises(
+        InstanceError, match="cycle-0 did not start: ErrImagePull: manifest unknown"
+    ) as caught:
+        await session.wait_running(PODS, "p", "cycle-0")
+    assert "--pull-secret" in caught.value.hint
