@@ -41,13 +41,13 @@ async def _wait_for_first_error(tasks: Sequence[asyncio.Task[T]]) -> None:
 
 @asynccontextmanager
 async def open_together(
-    contexts: Sequence[AbstractAsyncContextManager[T]], places: asyncio.Semaphore
+    contexts: Sequence[AbstractAsyncContextManager[T]], slots: asyncio.Semaphore
 ) -> AsyncIterator[list[T]]:
-    """Enter contexts side by side, as many at once as there are places, and leave them all side by side."""
+    """Enter contexts side by side, as many at once as there are slots, and leave them all side by side."""
     stacks = [AsyncExitStack() for _ in contexts]
 
     async def enter(context: AbstractAsyncContextManager[T], stack: AsyncExitStack) -> T:
-        async with places:
+        async with slots:
             return await stack.enter_async_context(context)
 
     try:

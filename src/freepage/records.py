@@ -220,7 +220,7 @@ class Manifest:
         return self.target == "cluster"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Say where it ran: the host's name; for a cluster the nodes', and what it is."""
         names = str(self.host.get("hostname"))
         if not self.on_cluster:

@@ -73,7 +73,7 @@ class TrialData:
 
 
 @dataclass(frozen=True)
-class Collected:
+class PrometheusSamples:
     """What a Prometheus had for a run.
 
     info: the content of prometheus.json. samples: columns wall_s (Prometheus' clock, since 1970), metric, entity, value.
@@ -94,7 +94,7 @@ class Run:
     manifest: Manifest
     trials: list[TrialData]
     planned_arms: dict[str, tuple[Arm, ...]] = field(default_factory=dict)
-    prometheus: Collected | None = None
+    prometheus: PrometheusSamples | None = None
 
     def arms_of(self, experiment: str) -> tuple[Arm, ...]:
         """Give the arms an experiment was planned on; those of the study where no plan is known."""
@@ -191,7 +191,7 @@ def load_run(folder: Path) -> Run:
     return Run(folder, manifest, trials, _planned_arms(folder), _load_prometheus(folder))
 
 
-def write_prometheus(folder: Path, collected: Collected) -> None:
+def write_prometheus(folder: Path, collected: PrometheusSamples) -> None:
     """Keep what a Prometheus had for a run; what an earlier call kept is replaced."""
     temporary = folder / f"{PROMETHEUS_SAMPLES}.new"
     collected.samples.write_parquet(temporary)
@@ -199,12 +199,12 @@ def write_prometheus(folder: Path, collected: Collected) -> None:
     write_json(folder / PROMETHEUS, collected.info)
 
 
-def _load_prometheus(folder: Path) -> Collected | None:
+def _load_prometheus(folder: Path) -> PrometheusSamples | None:
     import polars as pl
 
     if not (folder / PROMETHEUS).exists():
         return None
-    return Collected(_read_json(folder / PROMETHEUS), pl.read_parquet(folder / PROMETHEUS_SAMPLES))
+    return PrometheusSamples(_read_json(folder / PROMETHEUS), pl.read_parquet(folder / PROMETHEUS_SAMPLES))
 
 
 def _planned_arms(folder: Path) -> dict[str, tuple[Arm, ...]]:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.analysis.prices import Weighed, weigh_experiment
+from freepage.analysis.prices import ExperimentOutcome, weigh_experiment
 from freepage.analysis.results import build_results
 from freepage.analysis.series import Series, resample, sample_steps
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import find_releases
-from freepage.analysis.verdict import DEFAULT_RULE, Weights, decide
+from freepage.analysis.verdict import DEFAULT_RULE, VerdictInput, decide
 from freepage.store import load_run
 from freepage.units import GIB
 from helpers.synthetic import BASELINE_BYTES, IDLE_BYTES, Truth, write_run
@@ -172,18 +172,18 @@ def between(low, high):
     ],
 )
 def test_the_rule_decides_by_whole_intervals(given_back, without, penalty, decision):
-    verdict = decide(weigh(Weighed("cycle", "cycle-*", given_back, without, None, penalty)), {})
+    verdict = decide(weigh(ExperimentOutcome("cycle", "cycle-*", given_back, without, None, penalty)), {})
     assert verdict.decision == decision
     assert verdict.sentence
     assert verdict.reasons
 
 
 def weigh(headline, *others, times_count=True):
-    return Weights(headline, others, times_count=times_count)
+    return VerdictInput(headline, others, times_count=times_count)
 
 
 def test_a_studys_own_threshold_is_used_and_printed():
-    weights = weigh(Weighed("cycle", "cycle-*", between(0.3, 0.4), between(0, 0)))
+    weights = weigh(ExperimentOutcome("cycle", "cycle-*", between(0.3, 0.4), between(0, 0)))
     verdict = decide(weights, {"min_given_back_fraction": 0.2})
     assert verdict.decision == "enable"
     assert "20%" in verdict.rule
@@ -198,11 +198,11 @@ def test_every_threshold_is_printed_with_the_rule():
         )
 
 
-CYCLE = Weighed(
+CYCLE = ExperimentOutcome(
     "cycle", "cycle-*", between(0.9, 0.95), between(0, 0.01), between(4, 5), reallocation=between(1.1, 1.3)
 )
-CHURN = Weighed("churn", "churn-*", between(0.8, 0.9), allocation=between(3.0, 3.4))
-GUEST_IO = Weighed("guest-io-ext4", "guest-io-ext4-*", guest_io=between(0.5, 0.6))
+CHURN = ExperimentOutcome("churn", "churn-*", between(0.8, 0.9), allocation=between(3.0, 3.4))
+GUEST_IO = ExperimentOutcome("guest-io-ext4", "guest-io-ext4-*", guest_io=between(0.5, 0.6))
 
 
 def test_vms_that_pay_too_much_are_excepted_by_name_while_others_gain():
@@ -266,7 +266,7 @@ def test_no_price_decides_under_emulation():
 
 
 def test_faster_io_on_the_host_is_named_as_a_gain():
-    gain = Weighed("host-io", "host-io-memory-*", host_io=between(3.0, 3.4))
+    gain = ExperimentOutcome("host-io", "host-io-memory-*", host_io=between(3.0, 3.4))
     assert "I/O on the host ran 3.2 times as fast beside them." in decide(weigh(CYCLE, gain), {}).sentence
     same = replace(gain, host_io=between(0.9, 1.2))
     assert "I/O on the host" not in decide(weigh(CYCLE, same), {}).sentence

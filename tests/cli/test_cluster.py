@@ -10,7 +10,7 @@ import yaml
 from freepage.cli.main import main
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
 from freepage.kube.refusals import find_manifest
-from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, MACHINES, dig
+from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.setting import SAVED
 from helpers.crashed_run import add_crashed_run, names_left
 from helpers.fake_cluster import FakeCluster, serve
@@ -34,7 +34,7 @@ def use(monkeypatch, capsys):
 
 
 def template_annotations(cluster, namespace="shop", name="db"):
-    machine = cluster.peek(MACHINES, namespace, name)
+    machine = cluster.peek(VMS, namespace, name)
     return dig(machine, "spec", "template", "metadata", "annotations")
 
 
@@ -44,7 +44,7 @@ def patches(cluster):
 
 def test_status_shows_the_cluster_its_switch_and_its_vms(use):
     cluster = FakeCluster(hyperconverged=("v1", "v1beta1"), disabled=True)
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     status, out, _ = use(cluster, "status")
     assert status == 0
     assert "https://cluster.example:6443, Kubernetes v1.31.2" in out
@@ -67,7 +67,7 @@ def test_status_notices_an_override_and_a_kubevirt_that_does_not_follow(use):
 
 def test_status_shows_what_waits_to_be_restored_and_to_be_restarted(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     use(cluster, "disable", "--vm", "shop/db")
     use(cluster, "disable", "--despite-running-vms")
     use(cluster, "enable", "--despite-running-vms")
@@ -99,7 +99,7 @@ def test_disabling_twice_writes_once(use):
 
 def test_a_dry_run_shows_all_and_writes_nothing(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     status, out, _ = use(cluster, "disable", "--dry-run")
     assert status == 0
     assert "  - (nothing)\n  + {}\n" in out
@@ -110,7 +110,7 @@ def test_a_dry_run_shows_all_and_writes_nothing(use):
 def test_vms_of_others_are_not_changed_without_being_asked(use):
     cluster = FakeCluster()
     for number in range(7):
-        cluster.add_machine("shop", f"vm-{number}")
+        cluster.add_vm("shop", f"vm-{number}")
     cluster.add_instance("bench", "ours", labels={"app.kubernetes.io/managed-by": "freepage"})
     status, _, err = use(cluster, "disable")
     assert status == 7
@@ -127,7 +127,7 @@ def test_vms_of_others_are_not_changed_without_being_asked(use):
 
 def test_the_clusters_change_is_proved_by_a_vm_that_was_named(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     status, out, _ = use(cluster, "disable", "--despite-running-vms", "--prove", "shop/db")
     assert status == 0
     assert "restarting shop/db ..." in out
@@ -136,8 +136,8 @@ def test_the_clusters_change_is_proved_by_a_vm_that_was_named(use):
 
 def test_a_vm_that_could_not_tell_is_refused_before_anything_is_written(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db", domain=HUGE)
-    cluster.add_machine("shop", "stopped", running=False)
+    cluster.add_vm("shop", "db", domain=HUGE)
+    cluster.add_vm("shop", "stopped", running=False)
     for name, words in (("db", "off whatever the cluster says"), ("stopped", "does not run")):
         status, _, err = use(cluster, "disable", "--despite-running-vms", "--prove", f"shop/{name}")
         assert status == 7
@@ -148,7 +148,7 @@ def test_a_vm_that_could_not_tell_is_refused_before_anything_is_written(use):
 
 def test_a_vm_that_starts_otherwise_is_an_error(use, monkeypatch):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     monkeypatch.setattr(FakeCluster, "_has_reporting", lambda self, vmi: True)
     status, _, err = use(cluster, "disable", "--vm", "shop/db", "--restart")
     assert status == 7
@@ -157,8 +157,8 @@ def test_a_vm_that_starts_otherwise_is_an_error(use, monkeypatch):
 
 def test_one_vm_is_disabled_and_restarted_with_proof(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    cluster.add_machine("shop", "other")
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("shop", "other")
     status, out, _ = use(cluster, "disable", "--vm", "shop/db", "--restart")
     assert status == 0
     assert f'spec.template.metadata.annotations.{ANNOTATION}\n  - (nothing)\n  + "true"\n' in out
@@ -169,8 +169,8 @@ def test_one_vm_is_disabled_and_restarted_with_proof(use):
 
 def test_one_vm_runs_on_until_it_is_restarted(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    cluster.add_machine("shop", "stopped", running=False)
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("shop", "stopped", running=False)
     status, out, _ = use(cluster, "disable", "--vm", "shop/db", "--vm", "shop/stopped")
     assert status == 0
     assert "shop/db runs on as it started: restart it, or use --restart" in out
@@ -179,7 +179,7 @@ def test_one_vm_runs_on_until_it_is_restarted(use):
 
 def test_a_vm_cannot_be_enabled_where_the_cluster_is_disabled(use):
     cluster = FakeCluster(disabled=True)
-    cluster.add_machine("shop", "db", annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "db", annotations={ANNOTATION: "true"})
     status, _, err = use(cluster, "enable", "--vm", "shop/db")
     assert status == 7
     assert "FPR cannot be enabled for shop/db: it is disabled for the whole cluster" in err
@@ -189,7 +189,7 @@ def test_a_vm_cannot_be_enabled_where_the_cluster_is_disabled(use):
 
 def test_what_keeps_fpr_off_whatever_the_annotation_says_is_said(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db", domain=HUGE, annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "db", domain=HUGE, annotations={ANNOTATION: "true"})
     status, out, _ = use(cluster, "enable", "--vm", "shop/db")
     assert status == 0
     assert "shop/db has FPR off whatever its annotation says: huge pages" in out
@@ -201,7 +201,7 @@ def test_what_keeps_fpr_off_whatever_the_annotation_says_is_said(use):
 )
 def test_what_is_no_virtualmachine_cannot_be_changed(use, name, words):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     cluster.add_instance("shop", "bare")
     status, _, err = use(cluster, "disable", "--vm", "shop/db", "--vm", f"shop/{name}")
     assert status == 7
@@ -235,8 +235,8 @@ def test_restoring_puts_the_clusters_setting_back(use):
 
 def test_restoring_everything_finds_the_vms_by_themselves(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    cluster.add_machine("lab", "db")
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("lab", "db")
     use(cluster, "disable", "--vm", "shop/db", "--vm", "lab/db")
     status, out, _ = use(cluster, "restore")
     assert status == 0
@@ -246,12 +246,12 @@ def test_restoring_everything_finds_the_vms_by_themselves(use):
     assert template_annotations(cluster, "lab") == {ANNOTATION: "true"}
     use(cluster, "restore", "--all")
     assert template_annotations(cluster) == template_annotations(cluster, "lab") == {}
-    assert SAVED not in cluster.peek(MACHINES, "shop", "db")["metadata"]["annotations"]
+    assert SAVED not in cluster.peek(VMS, "shop", "db")["metadata"]["annotations"]
 
 
 def test_a_restoration_that_changes_nothing_asks_for_no_restart(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     use(cluster, "disable", "--vm", "shop/db")
     assert "to be restarted, where they run: 1 VM (shop/db)" in use(cluster, "restore", "--vm", "shop/db")[1]
     use(cluster, "disable", "--vm", "shop/db")
@@ -261,9 +261,9 @@ def test_a_restoration_that_changes_nothing_asks_for_no_restart(use):
 
 def test_the_live_audit_begins_with_its_summary(use):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    cluster.add_machine("shop", "out", annotations={ANNOTATION: "true"})
-    cluster.add_machine("lab", "win", status={"guestOSInfo": {"id": "mswindows"}})
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("shop", "out", annotations={ANNOTATION: "true"})
+    cluster.add_vm("lab", "win", status={"guestOSInfo": {"id": "mswindows"}})
     status, out, _ = use(cluster, "audit")
     assert status == 0
     assert out.startswith("3 VMs: 1 on, 1 off, 1 on without effect, 0 unknown\n")
@@ -287,7 +287,7 @@ def test_an_empty_cluster_has_nothing_to_audit(use):
 
 def test_metrics_are_asked_once_for_all_vms(use, monkeypatch):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "out", annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "out", annotations={ANNOTATION: "true"})
     gib = 2**30
 
     async def read_vm_memory(settings):
@@ -319,7 +319,7 @@ def test_files_and_a_cluster_are_not_audited_at_once(use, tmp_path):
 )
 def test_what_is_forbidden_names_the_manifest_that_permits_it(use, arguments, denied, manifest):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     cluster.forbidden.add(denied)
     status, _, err = use(cluster, *arguments)
     assert status == 7

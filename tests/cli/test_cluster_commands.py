@@ -12,7 +12,7 @@ import yaml
 from freepage.cli.main import main
 from freepage.kube.api import Login, open_cluster
 from freepage.kube.errors import ForbiddenError
-from freepage.kube.resources import CONFIG_MAPS, MACHINES, NAMESPACES, NODES
+from freepage.kube.resources import CONFIG_MAPS, NAMESPACES, NODES, VMS
 from freepage.kubevirt.installation import find_installation
 from freepage.kubevirt.setting import SAVED
 from freepage.targets.cluster.owner import open_owner
@@ -179,7 +179,7 @@ async def test_who_may_switch_may_do_what_switching_asks_for_and_no_more(operato
         status, _, err = await run_aside(switcher, *command.split())
         assert (status, err) == (0, "")
     async with open_cluster(switcher.login) as api:
-        await api.put_subresource(MACHINES, "vm-0000", "restart", namespace="team-0", body={})
+        await api.put_subresource(VMS, "vm-0000", "restart", namespace="team-0", body={})
     used, granted = switcher.used(), switcher.granted()
     setting = "kubevirts" if operator == "kubevirt" else "hyperconvergeds"
     other = {"kubevirts", "hyperconvergeds"} - {setting}

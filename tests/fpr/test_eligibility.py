@@ -37,7 +37,7 @@ def changed(obj, path, value):
     return made
 
 
-def machine_of(vmi, **template):
+def vm_of(vmi, **template):
     return {
         "kind": "VirtualMachine",
         "metadata": {"namespace": "shop", "name": "db"},
@@ -152,16 +152,16 @@ def test_what_cannot_be_seen_is_not_taken_for_granted():
 
 
 def test_an_annotation_on_the_template_waits_for_a_restart():
-    machine = machine_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
+    machine = vm_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
     found = judge(KUBEVIRT, VMI, machine)
     assert found.expected is True
     assert found.restart == "its template disables FPR: restart it"
-    assert judge(KUBEVIRT, VMI, machine_of(VMI)).restart is None
+    assert judge(KUBEVIRT, VMI, vm_of(VMI)).restart is None
 
 
 def test_a_stopped_vm_is_judged_by_its_template_as_far_as_that_goes():
-    assert judge(KUBEVIRT, machine_of(VMI)).expected is True
-    typed = changed(machine_of(VMI), "spec.instancetype", {"name": "u1.medium"})
+    assert judge(KUBEVIRT, vm_of(VMI)).expected is True
+    typed = changed(vm_of(VMI), "spec.instancetype", {"name": "u1.medium"})
     found = judge(KUBEVIRT, typed)
     assert found.expected is None
     assert "instance type" in found.unknown[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from freepage.kube.resources import CONFIG_MAPS, MACHINE_INSTANCES, PODS, SECRETS
+from freepage.kube.resources import CONFIG_MAPS, PODS, SECRETS, VMIS
 from freepage.targets.cluster.leftovers import ALIVE
 from freepage.targets.cluster.manifests import build_labels, build_owner_reference
 from freepage.targets.cluster.owner import build_owner
@@ -32,5 +32,5 @@ def add_crashed_run(cluster, run="r1", silent_s=3600):
 
 
 def names_left(cluster):
-    kinds = (CONFIG_MAPS, PODS, MACHINE_INSTANCES, SECRETS)
+    kinds = (CONFIG_MAPS, PODS, VMIS, SECRETS)
     return [name for k in kinds for _, name in cluster.objects.get((k.group, k.plural), {})]

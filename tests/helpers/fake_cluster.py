@@ -16,9 +16,9 @@ from freepage.kube.resources import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     KUBEVIRTS,
-    MACHINE_INSTANCES,
-    MACHINES,
     PODS,
+    VMIS,
+    VMS,
     dig,
     name_of,
     namespace_of,
@@ -123,20 +123,20 @@ class FakeCluster:
         kubevirt = next(iter(self.objects[key_of(KUBEVIRTS)].values()))
         return dig(kubevirt, "spec", "configuration", "virtualMachineOptions", OPTION) is not None
 
-    def add_machine(self, namespace, name, *, annotations=None, domain=None, running=True, **instance):
+    def add_vm(self, namespace, name, *, annotations=None, domain=None, running=True, **instance):
         """Make a VirtualMachine, and start it."""
         template = {
             "metadata": {"annotations": annotations or {}},
             "spec": {"domain": {"devices": {}, **(domain or {})}},
         }
         metadata = {"name": name, "namespace": namespace}
-        self.add(MACHINES, {"metadata": metadata, "spec": {"template": template}})
+        self.add(VMS, {"metadata": metadata, "spec": {"template": template}})
         if running:
             self.start(namespace, name, **instance)
 
     def start(self, namespace, name, **instance):
         """Start a VM from its VirtualMachine, with KubeVirt's rule; `instance` is merged into it."""
-        template = self.peek(MACHINES, namespace, name)["spec"]["template"]
+        template = self.peek(VMS, namespace, name)["spec"]["template"]
         return self.add_instance(namespace, name, template=template, **instance)
 
     def add_instance(self, namespace, name, *, template=None, labels=None, **changed):
@@ -152,7 +152,7 @@ class FakeCluster:
             "spec": template["spec"],
             "status": {"phase": "Running", "nodeName": "node-a", "guestOSInfo": guest},
         }
-        vmi = self.add(MACHINE_INSTANCES, merge(vmi, changed))
+        vmi = self.add(VMIS, merge(vmi, changed))
         pod = self.add_launcher(vmi, "node-a")
         reporting = "on" if self._has_reporting(vmi) else "off"
         xml = domain_xml(f"{namespace}_{name}", f'model="virtio" freePageReporting="{reporting}"')
@@ -251,7 +251,7 @@ class FakeCluster:
         if obj is None or dig(obj, "metadata", "finalizers"):
             return
         del self.objects[key_of(resource)][namespace, name]
-        for kind in (PODS, MACHINE_INSTANCES, CONFIG_MAPS):
+        for kind in (PODS, VMIS, CONFIG_MAPS):
             for owned in list(self.objects.get(key_of(kind), {}).values()):
                 owners = dig(owned, "metadata", "ownerReferences") or ()
                 if any(o["uid"] == obj["metadata"]["uid"] for o in owners):
@@ -269,7 +269,7 @@ class FakeCluster:
 
     async def put_subresource(self, resource, name, subresource, *, namespace, body=None):
         self._allow("update", resource, subresource)
-        self._remove(MACHINE_INSTANCES, namespace, name)
+        self._remove(VMIS, namespace, name)
         self.start(namespace, name)
 
     async def read_log(self, pod, *, namespace, container, tail_lines=None, limit_bytes=None):

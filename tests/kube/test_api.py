@@ -27,7 +27,7 @@ from freepage.kube.errors import (
 )
 from freepage.kube.proxy import find_proxy
 from freepage.kube.refusals import find_manifest
-from freepage.kube.resources import MACHINE_INSTANCES, MACHINES, NODES, PODS, name_of
+from freepage.kube.resources import NODES, PODS, VMIS, VMS, name_of
 from helpers.api_server import TOKEN, ApiServer, echo, make_certificate, streaming, websocket
 
 PODS_PATH = "/api/v1/namespaces/ns/pods"
@@ -84,7 +84,7 @@ async def test_what_has_no_namespace_is_asked_for_without_one(server, api):
 async def test_a_list_of_all_namespaces_names_each_object_s_kind(server, api):
     path = "/apis/kubevirt.io/v1/virtualmachineinstances"
     server.script(path, page(pod("a"), more="next"), page(pod("b")))
-    found = await api.list(MACHINE_INSTANCES, labels="a=b", fields="metadata.name!=x")
+    found = await api.list(VMIS, labels="a=b", fields="metadata.name!=x")
     assert [(name_of(o), o["kind"], o["apiVersion"]) for o in found] == [
         ("a", "VirtualMachineInstance", "kubevirt.io/v1"),
         ("b", "VirtualMachineInstance", "kubevirt.io/v1"),
@@ -139,7 +139,7 @@ async def test_served_versions_come_with_the_preferred_one_first(server, api):
 async def test_a_subresource_is_put_to_kubevirt_s_own_group(server, api):
     path = "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachines/vm/restart"
     server.script(path, b"", method="PUT")
-    await api.put_subresource(MACHINES, "vm", "restart", namespace="ns")
+    await api.put_subresource(VMS, "vm", "restart", namespace="ns")
     assert server.asked[-1].body == {}
 
 
@@ -199,7 +199,7 @@ async def test_an_object_that_is_missing_is_told_from_a_kind_that_is(server, api
     with pytest.raises(NotFoundError, match='pods "p" not found'):
         await api.get(PODS, "p", "ns")
     with pytest.raises(NotFoundError, match=r"the cluster has no virtualmachineinstances in kubevirt.io/v1"):
-        await api.list(MACHINE_INSTANCES)
+        await api.list(VMIS)
     server.script(f"{POD}/log", server.answer_with(404, "NotFound", 'container "c" not found'))
     with pytest.raises(NotFoundError, match='container "c" not found'):
         await api.read_log("p", namespace="ns", container="c")

@@ -18,7 +18,7 @@ from freepage.kube.errors import (
     NotFoundError,
     UnreachableError,
 )
-from freepage.kube.resources import KUBEVIRTS, MACHINES, PODS, name_of
+from freepage.kube.resources import KUBEVIRTS, PODS, VMS, name_of
 from freepage.kubevirt import audit as audit_module
 from freepage.kubevirt.audit import add_stranded, audit_cluster
 from freepage.units import GIB
@@ -43,11 +43,11 @@ def disable(cluster):
 
 async def test_each_vm_has_one_of_four_states():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "on")
-    cluster.add_machine("shop", "out", annotations={ANNOTATION: "true"})
-    cluster.add_machine("shop", "huge", domain=HUGE)
-    cluster.add_machine("shop", "windows", status={"guestOSInfo": {"id": "mswindows"}})
-    cluster.add_machine("shop", "quiet")
+    cluster.add_vm("shop", "on")
+    cluster.add_vm("shop", "out", annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "huge", domain=HUGE)
+    cluster.add_vm("shop", "windows", status={"guestOSInfo": {"id": "mswindows"}})
+    cluster.add_vm("shop", "quiet")
     cluster.logs["shop", launchers_of(cluster)[-1]] = "nothing of a domain\n"
     audit = await audit_cluster(cluster)
     states = {f.vm.name: f.state for f in audit.findings}
@@ -64,7 +64,7 @@ async def test_each_vm_has_one_of_four_states():
 
 async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     disable(cluster)
     found = await audit_one(cluster)
     assert (found.vm.expected, found.real) == (False, True)
@@ -74,8 +74,8 @@ async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart
 
 async def test_a_change_of_the_template_waits_for_a_restart_without_a_disagreement():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    template = cluster.peek(MACHINES, "shop", "db")["spec"]["template"]
+    cluster.add_vm("shop", "db")
+    template = cluster.peek(VMS, "shop", "db")["spec"]["template"]
     template["metadata"]["annotations"] = {ANNOTATION: "true"}
     found = await audit_one(cluster)
     assert (found.state, found.disagreement) == ("on", None)
@@ -84,16 +84,16 @@ async def test_a_change_of_the_template_waits_for_a_restart_without_a_disagreeme
 
 async def test_no_restart_is_asked_for_that_would_change_nothing():
     cluster = FakeCluster(disabled=True)
-    cluster.add_machine("shop", "db")
-    template = cluster.peek(MACHINES, "shop", "db")["spec"]["template"]
+    cluster.add_vm("shop", "db")
+    template = cluster.peek(VMS, "shop", "db")["spec"]["template"]
     template["metadata"]["annotations"] = {ANNOTATION: "true"}
     assert (await audit_one(cluster)).restart is None
 
 
 async def test_an_instance_type_keeps_fpr_off_though_the_template_does_not_show_it():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db", domain=HUGE)
-    machine = cluster.peek(MACHINES, "shop", "db")
+    cluster.add_vm("shop", "db", domain=HUGE)
+    machine = cluster.peek(VMS, "shop", "db")
     machine["spec"]["template"]["spec"] = {"domain": {"devices": {}}}
     assert (await audit_one(cluster)).restart == "its template no longer disables FPR: restart it"
     machine["spec"]["instancetype"] = {"name": "cx1.medium"}
@@ -109,19 +109,19 @@ async def test_a_vm_without_a_virtualmachine_is_not_to_be_restarted_but_created_
 
 async def test_an_override_of_hyperconverged_does_not_matter_where_kubevirt_itself_is_read():
     cluster = FakeCluster(hyperconverged=("v1",), disabled=True)
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     found = await audit_one(cluster)
     assert (found.vm.expected, found.real) == (False, False)
 
 
 async def test_after_a_live_migration_the_log_of_the_first_launcher_still_tells():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (source,) = launchers_of(cluster)
     vmi = next(iter(cluster.objects["kubevirt.io", "virtualmachineinstances"].values()))
     vmi["status"]["nodeName"] = "node-b"
     target = cluster.add_launcher(vmi, "node-b")
-    cluster.logs["shop", name_of(target)] = "Prepared migration target pod\n"
+    cluster.logs["shop", name_of(target)] = "RunPlan migration target pod\n"
     found = await audit_one(cluster)
     assert (found.real, found.source) == (True, f"the log of {source}")
     cluster._remove(PODS, "shop", source)
@@ -131,7 +131,7 @@ async def test_after_a_live_migration_the_log_of_the_first_launcher_still_tells(
 
 async def test_libvirt_is_asked_only_where_that_was_allowed_and_the_log_does_not_tell():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (pod,) = launchers_of(cluster)
     assert (await audit_one(cluster, may_exec=True)).source == f"the log of {pod}"
     cluster.logs["shop", pod] = ""
@@ -144,7 +144,7 @@ async def test_libvirt_is_asked_only_where_that_was_allowed_and_the_log_does_not
 
 async def test_a_vm_that_runs_as_root_is_asked_for_the_system_way():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (pod,) = launchers_of(cluster)
     cluster.logs["shop", pod] = ""
     cluster.domains["shop", pod] = {False: domain_xml("shop_db")}
@@ -164,7 +164,7 @@ async def test_a_vm_that_runs_as_root_is_asked_for_the_system_way():
 )
 async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(error):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (pod,) = launchers_of(cluster)
     cluster.logs["shop", pod] = error
     found = await audit_one(cluster)
@@ -176,7 +176,7 @@ async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(erro
 )
 async def test_what_stands_in_the_way_of_every_log_ends_the_audit(error):
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (pod,) = launchers_of(cluster)
     cluster.logs["shop", pod] = error
     with pytest.raises(type(error)):
@@ -185,7 +185,7 @@ async def test_what_stands_in_the_way_of_every_log_ends_the_audit(error):
 
 async def test_a_domain_that_comes_late_in_the_log_is_found_by_a_second_look():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
+    cluster.add_vm("shop", "db")
     (pod,) = launchers_of(cluster)
     cluster.logs["shop", pod] = launcher_log(domain_xml("shop_db"), before=1000)
     assert (await audit_one(cluster)).real is True
@@ -203,8 +203,8 @@ async def test_a_vm_that_is_starting_has_no_launcher_yet_and_one_that_ended_is_l
 
 async def test_a_namespace_limits_the_audit():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db")
-    cluster.add_machine("lab", "db")
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("lab", "db")
     audit = await audit_cluster(cluster, "lab")
     assert [f.vm.namespace for f in audit.findings] == ["lab"]
 
@@ -212,7 +212,7 @@ async def test_a_namespace_limits_the_audit():
 async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch):
     cluster = FakeCluster()
     for number in range(200):
-        cluster.add_machine("shop", f"vm-{number:03}")
+        cluster.add_vm("shop", f"vm-{number:03}")
     open_now, most = 0, 0
     read_log = cluster.read_log
 
@@ -234,9 +234,9 @@ async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch)
 
 async def test_metrics_tell_how_much_the_host_holds_for_nothing():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "off", annotations={ANNOTATION: "true"})
-    cluster.add_machine("shop", "on")
-    cluster.add_machine("shop", "silent", annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "off", annotations={ANNOTATION: "true"})
+    cluster.add_vm("shop", "on")
+    cluster.add_vm("shop", "silent", annotations={ANNOTATION: "true"})
     memory = {
         ("shop", "off"): {"resident": 8 * GIB, "available": 8 * GIB, "unused": 6 * GIB},
         ("shop", "on"): {"resident": 3 * GIB, "available": 8 * GIB, "unused": 6 * GIB},

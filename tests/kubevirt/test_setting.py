@@ -8,7 +8,7 @@ import pytest
 
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
 from freepage.kube.errors import ClusterError, ConflictError, InvalidError, NotFoundError
-from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, MACHINES, dig
+from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.installation import find_installation
 from freepage.kubevirt.setting import (
     MACHINE_HANDLE,
@@ -199,8 +199,8 @@ async def test_an_annotation_that_is_not_ours_any_more_is_not_believed():
 
 async def test_a_vm_is_switched_by_the_annotation_of_its_template():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db", annotations={"other": "kept"})
-    machine = await cluster.get(MACHINES, "db", "shop")
+    cluster.add_vm("shop", "db", annotations={"other": "kept"})
+    machine = await cluster.get(VMS, "db", "shop")
     planned = plan_change(MACHINE_HANDLE, machine, disable=True, by="alice")
     written = await apply_change(cluster, planned, dry_run=False)
     template = written["spec"]["template"]["metadata"]
@@ -212,8 +212,8 @@ async def test_a_vm_is_switched_by_the_annotation_of_its_template():
 
 async def test_a_vms_annotation_counts_only_when_it_is_exactly_true():
     cluster = FakeCluster()
-    cluster.add_machine("shop", "db", annotations={ANNOTATION: "True"})
-    machine = await cluster.get(MACHINES, "db", "shop")
+    cluster.add_vm("shop", "db", annotations={ANNOTATION: "True"})
+    machine = await cluster.get(VMS, "db", "shop")
     assert plan_change(MACHINE_HANDLE, machine, disable=False, by="alice") is None
     planned = plan_change(MACHINE_HANDLE, machine, disable=True, by="alice")
     assert planned.saved.value == "True"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.bootstrap import create_namespace
-from lab.kubevirt import INSTANCES, MACHINES
+from lab.kubevirt import INSTANCES, VMS
 from lab.seams import NotStartedError
 from lab.store import PODS, merged, timestamp
 
@@ -141,7 +141,7 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         create_namespace(store, namespace)
     if n < NODE_COUNT:
         store.create(NODES, build_node(node_name(n)))
-    owner = _create(store, MACHINES, build_machine(namespace, name, variant))
+    owner = _create(store, VMS, build_machine(namespace, name, variant))
     instance = _create(store, INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
     nodes = [node_name(n), node_name(n + 1)] if variant.migrated else [node_name(n)]
     pods = tuple(_create(store, PODS, build_launcher(instance, node)) for node in nodes)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.seams import Object
     from lab.store import MemoryStore
 
-MACHINES = ("kubevirt.io", "virtualmachines")
+VMS = ("kubevirt.io", "virtualmachines")
 INSTANCES = ("kubevirt.io", "virtualmachineinstances")
 KUBEVIRTS = ("kubevirt.io", "kubevirts")
 
@@ -31,7 +31,7 @@ def fill_in(kind: Kind, obj: Object) -> None:
     """Write KubeVirt's defaults into a new VMI or VM."""
     if kind.key == INSTANCES:
         _fill_in_instance(obj["spec"])
-    if kind.key == MACHINES:
+    if kind.key == VMS:
         domain = obj["spec"]["template"]["spec"].setdefault("domain", {})
         domain.setdefault("machine", {}).setdefault("type", "q35")
 
@@ -69,7 +69,7 @@ def refuse_create(kind: Kind, obj: Object) -> None:
     if kind.key == INSTANCES:
         causes = [*_judge_labels(obj), *_judge_instance(obj["spec"], "spec")]
         webhook = "virtualmachineinstances-create-validator.kubevirt.io"
-    elif kind.key == MACHINES:
+    elif kind.key == VMS:
         causes = [*_judge_machine(obj["spec"])]
         webhook = "virtualmachine-validator.kubevirt.io"
     else:
@@ -86,7 +86,7 @@ def refuse_update(kind: Kind, before: Object, after: Object) -> None:
             "virtualmachineinstances-update-validator.kubevirt.io",
             [Cause("FieldValueNotSupported", "spec", words)],
         )
-    if kind.key == MACHINES:
+    if kind.key == VMS:
         refuse_create(kind, after)
 
 
@@ -214,16 +214,16 @@ def change_state(store: MemoryStore, namespace: str, name: str, action: str, opt
             requests.append({"action": "Stop", "uid": instance["metadata"]["uid"]})
         if action != "stop":
             requests.append({"action": "Start"})
-        store.merge(MACHINES, namespace, name, {"status": {"stateChangeRequests": requests}})
+        store.merge(VMS, namespace, name, {"status": {"stateChangeRequests": requests}})
         return
     wanted = "Always" if action == "start" else "Halted"
     changed = {"runStrategy": wanted} if "runStrategy" in machine["spec"] else {"running": wanted == "Always"}
-    store.merge(MACHINES, namespace, name, {"spec": changed})
+    store.merge(VMS, namespace, name, {"spec": changed})
 
 
 def _find_machine(store: MemoryStore, namespace: str, name: str) -> Object:
     try:
-        return copied(store.peek(MACHINES, namespace, name))
+        return copied(store.peek(VMS, namespace, name))
     except KeyError:
         raise not_found("kubevirt.io", "virtualmachine", name) from None
 

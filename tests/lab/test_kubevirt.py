@@ -9,7 +9,7 @@ import pytest
 
 from freepage.kube.api import Login, open_cluster
 from freepage.kube.errors import ConflictError, InvalidError
-from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, MACHINE_INSTANCES, PODS
+from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, PODS, VMIS
 from freepage.kubevirt.launchers import list_launchers, see_reporting
 from lab.fleet import VARIANT_LABEL, VARIANTS
 from lab.schemas import BESIDE_THE_CHECKOUT, Schemas, check
@@ -19,8 +19,8 @@ from lab.store import merged
 pytestmark = pytest.mark.cluster
 
 HCO = "kubevirt-hyperconverged"
-VMIS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
-VMS = "/apis/kubevirt.io/v1/namespaces/default/virtualmachines"
+VMIS_PATH = "/apis/kubevirt.io/v1/namespaces/default/virtualmachineinstances"
+VMS_PATH = "/apis/kubevirt.io/v1/namespaces/default/virtualmachines"
 KUBEVIRT = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
 MANAGED = f"/apis/kubevirt.io/v1/namespaces/{HCO}/kubevirts/kubevirt-{HCO}"
 HCO_V1 = f"/apis/hco.kubevirt.io/v1/namespaces/{HCO}/hyperconvergeds/{HCO}"
@@ -77,12 +77,12 @@ def instance(name="vm", **spec):
 @needs_schemas
 def test_a_misspelt_field_is_refused_when_asked_to_be_strict_and_dropped_otherwise(plain):
     body = instance("misspelt", domain={"devices": {"autoAttachMemBalloon": True}})
-    status = plain.refused("POST", VMIS, body, params=STRICT)
+    status = plain.refused("POST", VMIS_PATH, body, params=STRICT)
     assert status["reason"] == "BadRequest"
     assert (
         status["message"] == 'strict decoding error: unknown field "spec.domain.devices.autoAttachMemBalloon"'
     )
-    created = plain.ask("POST", VMIS, body)
+    created = plain.ask("POST", VMIS_PATH, body)
     assert "autoAttachMemBalloon" not in created["spec"]["domain"]["devices"]
 
 
@@ -108,7 +108,7 @@ def test_kubevirts_switch_is_a_struct_and_no_boolean(plain):
 )
 def test_types_and_required_fields_are_checked(plain, spec, field):
     body = instance("typed", **spec)
-    status = plain.refused("POST", VMIS, body)
+    status = plain.refused("POST", VMIS_PATH, body)
     assert status["reason"] == "Invalid"
     assert [cause["field"] for cause in status["details"]["causes"]] == [field]
     assert status["message"].startswith('VirtualMachineInstance.kubevirt.io "typed" is invalid: ')
@@ -139,7 +139,7 @@ KERNEL_BOOT = {
     ],
 )
 def test_kubevirt_refuses_what_its_webhooks_refuse(plain, spec, words):
-    status = plain.refused("POST", VMIS, instance("webhook", **spec), params=STRICT)
+    status = plain.refused("POST", VMIS_PATH, instance("webhook", **spec), params=STRICT)
     assert status["message"].startswith(
         'admission webhook "virtualmachineinstances-create-validator.kubevirt.io" denied the request: '
     )
@@ -150,13 +150,13 @@ def test_kubevirt_refuses_what_its_webhooks_refuse(plain, spec, words):
 def test_a_vmi_that_boots_a_kernel_from_an_image_is_taken_and_completed(plain):
     body = instance("boots", domain={"firmware": {"kernelBoot": KERNEL_BOOT}})
     del body["spec"]["domain"]["memory"]["maxGuest"]
-    created = plain.ask("POST", VMIS, body, params=STRICT)
+    created = plain.ask("POST", VMIS_PATH, body, params=STRICT)
     assert created["spec"]["domain"]["memory"]["maxGuest"] == str(4 * 2**30)
     assert created["spec"]["domain"]["firmware"]["uuid"]
     assert "status" not in created
     changed = {"spec": {"domain": {"memory": {"guest": "2Gi"}}}}
-    assert "restricted" in plain.patch(f"{VMIS}/boots", changed).json()["message"]
-    labelled = plain.patch(f"{VMIS}/boots", {"metadata": {"labels": {"mine": "yes"}}})
+    assert "restricted" in plain.patch(f"{VMIS_PATH}/boots", changed).json()["message"]
+    labelled = plain.patch(f"{VMIS_PATH}/boots", {"metadata": {"labels": {"mine": "yes"}}})
     assert labelled.json()["metadata"]["labels"] == {"mine": "yes"}
 
 
@@ -231,14 +231,14 @@ def machine(name, **spec):
 
 @needs_schemas
 def test_a_vm_is_started_by_its_run_strategy(plain):
-    plain.ask("POST", VMS, machine("halted", runStrategy="Halted"))
+    plain.ask("POST", VMS_PATH, machine("halted", runStrategy="Halted"))
     below = "/apis/subresources.kubevirt.io/v1/namespaces/default/virtualmachines/halted"
     status = plain.refused("PUT", f"{below}/restart", {})
     assert (status["code"], "does not support manual restart" in status["message"]) == (409, True)
     assert plain.client.put(f"{below}/start", json={}).status_code == 202
-    assert plain.ask("GET", f"{VMS}/halted")["spec"]["runStrategy"] == "Always"
+    assert plain.ask("GET", f"{VMS_PATH}/halted")["spec"]["runStrategy"] == "Always"
     assert "not running" in plain.refused("PUT", f"{below}/restart", {})["message"]
-    both = plain.refused("POST", VMS, machine("both", runStrategy="Always", running=True))
+    both = plain.refused("POST", VMS_PATH, machine("both", runStrategy="Always", running=True))
     assert "mutually exclusive" in both["message"]
 
 
@@ -277,7 +277,7 @@ def test_synthetic_vms_fit_the_schemas(fleet):
 async def test_a_fleet_is_of_all_variants_and_shows_what_each_is(api):
     launchers = await list_launchers(api)
     seen = {}
-    for vmi in await api.list(MACHINE_INSTANCES):
+    for vmi in await api.list(VMIS):
         sighting = await see_reporting(api, vmi, launchers, may_exec=True)
         seen.setdefault(vmi["metadata"]["labels"][VARIANT_LABEL], sighting.reporting)
     assert seen == {variant.name: variant.reporting == "on" for variant in VARIANTS}
@@ -285,7 +285,7 @@ async def test_a_fleet_is_of_all_variants_and_shows_what_each_is(api):
 
 async def test_without_exec_a_rotated_log_hides_what_a_vm_is(api):
     launchers = await list_launchers(api)
-    (vmi,) = await api.list(MACHINE_INSTANCES, labels=f"{VARIANT_LABEL}=log-rotated")
+    (vmi,) = await api.list(VMIS, labels=f"{VARIANT_LABEL}=log-rotated")
     assert (await see_reporting(api, vmi, launchers, may_exec=False)).reporting is None
 
 

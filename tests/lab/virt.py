@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.controllers import drop_finalizer
 from lab.events import record, set_condition
 from lab.kubelet import open_socket
-from lab.kubevirt import INSTANCES, KUBEVIRTS, MACHINES, run_strategy
+from lab.kubevirt import INSTANCES, KUBEVIRTS, VMS, run_strategy
 from lab.pods import PODS
 from lab.seams import NotStartedError
 from lab.store import copied, timestamp
@@ -71,7 +71,7 @@ class Virt:
             group.create_task(self._follow_pods())
 
     async def _follow_machines(self) -> None:
-        async for _, machine in self._store.watch(MACHINES):
+        async for _, machine in self._store.watch(VMS):
             self._machines.touch(_place(machine))
 
     async def _follow_instances(self) -> None:
@@ -201,7 +201,7 @@ class Virt:
 
     async def _look_at_machine(self, namespace: str, name: str) -> float | None:
         try:
-            machine = self._store.get(MACHINES, namespace, name)
+            machine = self._store.get(VMS, namespace, name)
         except KeyError:
             return None
         instance = self._find_instance(machine)
@@ -273,7 +273,7 @@ class Virt:
             set_condition(status, "RestartRequired", value=True, message=message)
         if status != machine.get("status"):
             with contextlib.suppress(KeyError):
-                self._store.merge(MACHINES, *_place(machine), {"status": status})
+                self._store.merge(VMS, *_place(machine), {"status": status})
 
 
 def printable_status(instance: Object | None) -> str:

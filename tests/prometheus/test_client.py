@@ -558,4 +558,4 @@ async def test_a_cluster_without_the_route_and_a_login_without_a_token_are_told_
     forbidden = dict.fromkeys(ROUTE, ForbiddenError("no"))
     with pytest.raises(PrometheusError, match=r"may not read the route") as caught:
         await find_monitoring(monkeypatch, forbidden)
-    assert "https://thanos-querier-openshift-openshift.apps.DOMAIN" in caught.value.hint
+    assert "https://thanos-querier-openshift-monitoring.apps.DOMAIN" in caught.value.hint

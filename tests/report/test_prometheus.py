@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from freepage.analysis.prometheus import add_series, find_instance, in_use_series
+from freepage.analysis.prometheus import add_series, find_vmi, in_use_series
 from freepage.analysis.results import build_results
 from freepage.analysis.series import Series, metric_series
 from freepage.prometheus.collection import Answer, describe_answer
@@ -19,7 +19,7 @@ from freepage.records import Arm
 from freepage.report.export import export_run
 from freepage.report.figures import draw_figures
 from freepage.report.page import render_page
-from freepage.store import Collected, load_run, write_prometheus
+from freepage.store import PrometheusSamples, load_run, write_prometheus
 from freepage.units import GIB, MIB
 from helpers.modelled_run import Truth, write_run
 
@@ -82,7 +82,7 @@ def build_collected(points, nodes):
         "metrics": metrics,
     }
     schema = {"wall_s": pl.Float64, "metric": pl.String, "entity": pl.String, "value": pl.Float64}
-    return Collected(info, pl.DataFrame(rows, schema=schema, orient="row"))
+    return PrometheusSamples(info, pl.DataFrame(rows, schema=schema, orient="row"))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_series_are_added_where_all_are_there():
 )
 def test_a_vm_or_container_is_found_among_the_trials_instances_by_its_name(folder, entity, instance):
     trial = next(t for t in load_run(folder).trials if t.record.experiment == "random")
-    assert find_instance(entity.format(n=trial.record.order + 1), trial) == instance
+    assert find_vmi(entity.format(n=trial.record.order + 1), trial) == instance
 
 
 def test_the_figures_show_both_at_their_own_times(folder, results):

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from freepage.records import Action, Arm, ProcessSchedule, Step
-from freepage.run.barrier import Meeting
+from freepage.run.barrier import Barrier
 from freepage.study.plan import InstancePlan
 
 
@@ -30,7 +30,7 @@ def plan(name, iterations):
 
 async def test_all_who_have_a_step_are_told_one_time_once_the_last_has_come():
     workers = {"a": Worker(), "b": Worker()}
-    meeting = Meeting([plan("a", 2), plan("b", 1)], workers)
+    meeting = Barrier([plan("a", 2), plan("b", 1)], workers)
     for name, process in (("a", 0), ("a", 1), ("b", 1)):
         meeting.arrive(name, process, 0)
     await asyncio.sleep(0.01)
@@ -45,7 +45,7 @@ async def test_all_who_have_a_step_are_told_one_time_once_the_last_has_come():
 
 async def test_a_step_that_only_one_has_waits_for_nobody():
     workers = {"a": Worker(), "b": Worker()}
-    meeting = Meeting([plan("a", 2), plan("b", 1)], workers)
+    meeting = Barrier([plan("a", 2), plan("b", 1)], workers)
     meeting.arrive("a", 0, 2)
     await asyncio.sleep(0.01)
     assert [told[:2] for told in workers["a"].told] == [(0, 2)]
@@ -53,7 +53,7 @@ async def test_a_step_that_only_one_has_waits_for_nobody():
 
 async def test_one_that_cannot_be_told_does_not_keep_the_others():
     workers = {"a": Worker(), "b": Worker(broken=True)}
-    meeting = Meeting([plan("a", 1), plan("b", 1)], workers)
+    meeting = Barrier([plan("a", 1), plan("b", 1)], workers)
     for name in ("a", "b"):
         for process in (0, 1):
             meeting.arrive(name, process, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from freepage.errors import CapacityError, StudyError
 from freepage.records import Action, Arm
-from freepage.run.run import Request, prepare
+from freepage.run.run import RunRequest, plan_run
 from freepage.study.file import parse_study
 from freepage.study.plan import check_disk, fit_scale, plan_trials, planned_duration_s
 from freepage.study.scaling import TRY_SCALE, expected_levels, scale_study
@@ -27,17 +27,17 @@ def scaled(name, scale, conditions=SMALL, *overrides):
 
 @pytest.mark.parametrize("name", [n for n in builtin_studies() if n not in {"quick", "article"}])
 def test_any_experiment_can_be_tried_in_about_a_minute(name):
-    trials = prepare(Request(name, scale=0.01), "tcg", HOST).trials
+    trials = plan_run(RunRequest(name, scale=0.01), "tcg", HOST).trials
     assert planned_duration_s(trials, "tcg") <= 60
     assert len(trials) <= 3
 
 
 def test_a_try_keeps_the_first_experiment_of_each_kind_and_names_the_others():
-    tried = prepare(Request("guest-io", scale=0.01), "tcg", HOST)
+    tried = plan_run(RunRequest("guest-io", scale=0.01), "tcg", HOST)
     assert {t.experiment.name for t in tried.trials} == {"guest-io-ext4"}
     assert tried.left_out == ("guest-io-xfs",)
-    assert prepare(Request("guest-io", scale=0.02), "tcg", HOST).left_out == ()
-    assert prepare(Request("article", scale=0.01), "tcg", HOST).left_out == ("guest-io-xfs",)
+    assert plan_run(RunRequest("guest-io", scale=0.02), "tcg", HOST).left_out == ()
+    assert plan_run(RunRequest("article", scale=0.01), "tcg", HOST).left_out == ("guest-io-xfs",)
 
 
 @pytest.mark.parametrize(("conditions", "minutes"), [(SMALL, 40), (LAPTOP, 20)])
@@ -127,12 +127,12 @@ def test_a_process_starts_held_with_the_probability_given():
 
 
 def test_test_files_that_do_not_fit_the_disk_are_refused_before_anything_starts(tmp_path, monkeypatch):
-    prepared = prepare(Request("guest-io", scale=0.05), "tcg", HOST)
-    check_disk(prepared.trials, tmp_path / "run")
+    run_plan = plan_run(RunRequest("guest-io", scale=0.05), "tcg", HOST)
+    check_disk(run_plan.trials, tmp_path / "run")
     usage = type("Usage", (), {"free": GIB})
     monkeypatch.setattr("freepage.study.plan.shutil.disk_usage", lambda _: usage)
     with pytest.raises(CapacityError, match=r"the test files need 1\.[0-9]+ GiB, and .* has 1\.00 GiB free"):
-        check_disk(prepared.trials, tmp_path / "run")
+        check_disk(run_plan.trials, tmp_path / "run")
 
 
 def test_streams_that_no_layout_of_files_fits_are_refused():

@@ -19,7 +19,7 @@ from freepage.worker.build import build_worker
 from helpers.oci_layout import push_files
 from lab.controllers import run_controllers
 from lab.images import LAUNCHER_IMAGE, SMALL_IMAGE
-from lab.kubevirt import INSTANCES, KUBEVIRTS, MACHINES
+from lab.kubevirt import INSTANCES, KUBEVIRTS, VMS
 from lab.nodes import run_nodes
 from lab.seams import NotStartedError
 from lab.store import PODS, MemoryStore
@@ -313,7 +313,7 @@ async def test_a_vm_that_opted_out_has_fpr_off(cluster, image):
 async def test_a_vm_takes_the_clusters_choice_when_it_is_started_again(cluster, image):
     template = {"metadata": {}, "spec": build_instance("vm", image)["spec"]}
     machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": meta("vm")}
-    cluster.store.create(MACHINES, {**machine, "spec": {"runStrategy": "Always", "template": template}})
+    cluster.store.create(VMS, {**machine, "spec": {"runStrategy": "Always", "template": template}})
     choice = {"configuration": {"virtualMachineOptions": {"disableFreePageReporting": {}}}}
     try:
         node, pod = await find_launcher(cluster, "vm")
@@ -321,15 +321,15 @@ async def test_a_vm_takes_the_clusters_choice_when_it_is_started_again(cluster, 
         cluster.store.merge(KUBEVIRTS, "kubevirt", "kubevirt", {"spec": choice})
         assert parse_balloon((await read_domain(node, pod, "vm"))[0]).reporting
         requests = [{"action": "Stop", "uid": before}, {"action": "Start"}]
-        cluster.store.merge(MACHINES, NAMESPACE, "vm", {"status": {"stateChangeRequests": requests}})
+        cluster.store.merge(VMS, NAMESPACE, "vm", {"status": {"stateChangeRequests": requests}})
         await wait_until_gone(cluster.store, INSTANCES, before)
         node, pod = await find_launcher(cluster, "vm")
         assert not parse_balloon((await read_domain(node, pod, "vm"))[0]).reporting
-        status = cluster.store.get(MACHINES, NAMESPACE, "vm")["status"]
+        status = cluster.store.get(VMS, NAMESPACE, "vm")["status"]
         assert (status["printableStatus"], status["stateChangeRequests"]) == ("Running", [])
     finally:
         cluster.store.merge(KUBEVIRTS, "kubevirt", "kubevirt", {"spec": {"configuration": None}})
-        cluster.store.end(MACHINES, NAMESPACE, "vm")
+        cluster.store.end(VMS, NAMESPACE, "vm")
         await wait_until_gone(cluster.store, PODS, "vm")
 
 

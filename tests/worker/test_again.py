@@ -19,7 +19,7 @@ from freepage.units import MIB
 from freepage.worker import channel as channels
 from freepage.worker import client as clients
 from freepage.worker.build import build_worker
-from freepage.worker.channel import ConnectedAnew, ReconnectingChannel
+from freepage.worker.channel import Reconnected, ReconnectingChannel
 from freepage.worker.client import WorkerClient
 from helpers.fakes import FakeChannel
 
@@ -337,7 +337,7 @@ async def read_all(channel):
     while True:
         try:
             found.append(await channel.read_line())
-        except ConnectedAnew:
+        except Reconnected:
             found.append(None)
         except Exception as error:  # noqa: BLE001 - whatever it is ends it
             await channel.close()
@@ -377,7 +377,7 @@ async def test_a_connection_that_is_silent_for_too_long_is_replaced(impatient, m
             await asyncio.sleep(3600)
 
     channel = channel_over(Silent(), Script(b"here\n"))
-    for expected in (ConnectedAnew, ConnectedAnew):
+    for expected in (Reconnected, Reconnected):
         with pytest.raises(expected):
             await channel.read_line()
     assert await channel.read_line() == b"here\n"
@@ -401,7 +401,7 @@ async def test_a_line_written_while_there_is_no_connection_is_lost_without_an_er
 async def breakable(answers=None):
     channel = FakeChannel(answers, breakable=True)
     client = WorkerClient(channel, "vm-0")
-    channel.say(ConnectedAnew())
+    channel.say(Reconnected())
     try:
         yield client, channel
     finally:
@@ -478,7 +478,7 @@ async def test_a_question_is_repeated_over_a_new_connection_and_each_answer_take
         asking = asyncio.create_task(client.read_text("/a"))
         await until(lambda: heard(channel, "read"))
         (first,) = heard(channel, "read")
-        channel.say(ConnectedAnew())
+        channel.say(Reconnected())
         await until(lambda: heard(channel, "read") == [first, first])
         for _ in range(2):
             channel.say({"type": "text", "id": first["id"], "text": "A"})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from freepage.records import Action, Arm, ProcessSchedule, Step
-from freepage.run.barrier import Meeting
+from freepage.run.barrier import Barrier
 from freepage.study.plan import InstancePlan
 from freepage.units import MIB
 from freepage.worker.build import build_worker
@@ -160,7 +160,7 @@ async def test_processes_of_two_workers_meet_at_every_barrier(tmp_path):
     events = []
     async with worker(tmp_path, "a") as a, worker(tmp_path, "b") as b:
         workers = {"a": a, "b": b}
-        meeting = Meeting(plans, workers)
+        meeting = Barrier(plans, workers)
         for p in plans:
             client = workers[p.name]
             client.on_waiting = lambda process, index, name=p.name: meeting.arrive(name, process, index)

@@ -18,7 +18,7 @@ PROGRAMS = ("guest-io", "host-io", "command")
 
 
 @dataclass(frozen=True)
-class Weighed:
+class ExperimentOutcome:
     """What one experiment says of FPR; None is not measured there.
 
     vms: how its VMs are called ("churn-*"). reallocation: later allocations, with FPR against without; allocation: all
@@ -39,7 +39,7 @@ class Weighed:
 
 
 @dataclass(frozen=True)
-class Price:
+class LimitCheck:
     """A price in words, with its interval ("" for a single trial), and on which side of the rule's limit it lies.
 
     beyond: what is said of it beyond the limit.
@@ -60,11 +60,11 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Bill:
+class CostReport:
     """All prices of one experiment that were measured."""
 
-    weighed: Weighed
-    prices: tuple[Price, ...]
+    weighed: ExperimentOutcome
+    prices: tuple[LimitCheck, ...]
 
     @property
     def side(self) -> Side | None:
@@ -72,7 +72,7 @@ class Bill:
         sides = {price.side for price in self.prices}
         return next((s for s in (Side.BEYOND, Side.BOTH, Side.WITHIN) if s in sides), None)
 
-    def on(self, side: Side) -> list[Price]:
+    def on(self, side: Side) -> list[LimitCheck]:
         return [price for price in self.prices if price.side is side]
 
     @property
@@ -87,11 +87,11 @@ def weigh_experiment(
     instances: Iterable[str],
     arms: Mapping[str, Mapping[str, Estimate | None]],
     comparisons: Mapping[str, Estimate | None],
-) -> Weighed:
+) -> ExperimentOutcome:
     """Pick what the verdict weighs from an experiment's estimates; `instances` are the names its VMs had."""
     names = list(instances)
     fpr, memory = arms.get(Arm.VM_FPR, {}), kind not in PROGRAMS
-    return Weighed(
+    return ExperimentOutcome(
         experiment=name,
         vms=", ".join(dict.fromkeys(re.sub(r"-\d+$", "-*", n) for n in names)),
         given_back=fpr.get("given_back_fraction"),
@@ -106,24 +106,24 @@ def weigh_experiment(
     )
 
 
-def judge_prices(weighed: Weighed, limits: Mapping[str, float]) -> Bill:
+def judge_prices(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> CostReport:
     """Judge every price that an experiment measured by the rule's limits."""
     found = (_allocation_price(weighed, limits), _cpu_price(weighed, limits), _io_price(weighed, limits))
-    return Bill(weighed, tuple(price for price in found if price is not None))
+    return CostReport(weighed, tuple(price for price in found if price is not None))
 
 
-def _allocation_price(weighed: Weighed, limits: Mapping[str, float]) -> Price | None:
+def _allocation_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
     again = weighed.reallocation or weighed.allocation
     if again is None:
         return None
     what = "allocating again" if weighed.reallocation else "allocating"
     side = Bounds(at_most=limits["max_reallocation_penalty"]).judge(again)
-    return Price(
+    return LimitCheck(
         side, f"{what} took {again.value:.2g} times as long as without FPR", _interval(again), again.n
     )
 
 
-def _cpu_price(weighed: Weighed, limits: Mapping[str, float]) -> Price | None:
+def _cpu_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
     """CPU is too much when it is out of proportion to what came back and also more than a VM may cost."""
     per_gib, per_vm = weighed.cpu_s_per_gib, weighed.cpu_cores_per_vm
     if per_gib is None or per_vm is None:
@@ -134,16 +134,16 @@ def _cpu_price(weighed: Weighed, limits: Mapping[str, float]) -> Price | None:
     }
     side = next(s for s in (Side.WITHIN, Side.BOTH, Side.BEYOND) if s in sides)
     text = f"FPR added {per_gib.value:.2g} s of CPU per GiB given back, {per_vm.value:.2g} core per VM"
-    return Price(side, text, _interval(per_gib), per_gib.n)
+    return LimitCheck(side, text, _interval(per_gib), per_gib.n)
 
 
-def _io_price(weighed: Weighed, limits: Mapping[str, float]) -> Price | None:
+def _io_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
     ratio = weighed.guest_io
     if ratio is None:
         return None
     text = f"I/O in the guests ran {ratio.value:.2g} times as fast as without FPR"
     side = Bounds(at_least=limits["min_io_ratio"]).judge(ratio)
-    return Price(side, text, _interval(ratio), ratio.n, "less than the rule asks for")
+    return LimitCheck(side, text, _interval(ratio), ratio.n, "less than the rule asks for")
 
 
 def _interval(estimate: Estimate) -> str:

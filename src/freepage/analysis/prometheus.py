@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from freepage.store import Collected, Run, TrialData
+    from freepage.store import PrometheusSamples, Run, TrialData
 
 IN_USE = "in use"
 # The parts of the article's formula, as node-exporter names them, by our names.
@@ -73,7 +73,7 @@ def _subtract(theirs: Series, ours: Series) -> NDArray[np.float64]:
 
 
 def _pairs(
-    collected: Collected, trial: TrialData, metric: Mapping[str, Any]
+    collected: PrometheusSamples, trial: TrialData, metric: Mapping[str, Any]
 ) -> Iterator[tuple[Series, Series]]:
     """Give a metric and the number of ours that should be the same, for everything in the trial that has both."""
     by_entity = trial_series(collected, trial, metric["id"])
@@ -82,12 +82,12 @@ def _pairs(
         yield theirs, own_node_series(trial, metric["ours"])
         return
     for entity, theirs in by_entity.items():
-        instance = find_instance(entity, trial)
+        instance = find_vmi(entity, trial)
         if instance is not None:
             yield theirs, metric_series(trial, instance, metric["ours"])
 
 
-def trial_series(collected: Collected, trial: TrialData, metric: str) -> dict[str, Series]:
+def trial_series(collected: PrometheusSamples, trial: TrialData, metric: str) -> dict[str, Series]:
     """Give a metric by entity while our samples of a trial were taken, in seconds since the trial's zero by our clock."""
     import polars as pl
 
@@ -105,7 +105,7 @@ def trial_series(collected: Collected, trial: TrialData, metric: str) -> dict[st
     }
 
 
-def in_use_series(collected: Collected, trial: TrialData) -> Series:
+def in_use_series(collected: PrometheusSamples, trial: TrialData) -> Series:
     """Give all nodes' memory in use by the article's formula, at the times of Prometheus' own samples."""
     parts = {ours: trial_series(collected, trial, theirs) for ours, theirs in IN_USE_PARTS.items()}
     nodes = [
@@ -123,10 +123,10 @@ def _combine(parts: Mapping[str, Series]) -> Series:
     return Series(np.array(times), np.array([np.nan if v is None else v for v in in_use], dtype=float))
 
 
-def resident_totals(collected: Collected, trial: TrialData) -> tuple[Series, Series]:
+def resident_totals(collected: PrometheusSamples, trial: TrialData) -> tuple[Series, Series]:
     """Give the resident memory of all VMs of a trial, as we sampled it and as KubeVirt exports it."""
     found = trial_series(collected, trial, RESIDENT)
-    mine = {entity: name for entity in found if (name := find_instance(entity, trial)) is not None}
+    mine = {entity: name for entity in found if (name := find_vmi(entity, trial)) is not None}
     ours = [metric_series(trial, name, "rss_bytes") for name in mine.values()]
     return add_series(ours, len(mine)), add_series([found[entity] for entity in mine], len(mine))
 
@@ -140,7 +140,7 @@ def _plain_in_use(tick: Mapping[str, float | None]) -> float | None:
     return in_use_bytes({key: tick.get(key) for key in IN_USE_PARTS})
 
 
-def find_instance(entity: str, trial: TrialData) -> str | None:
+def find_vmi(entity: str, trial: TrialData) -> str | None:
     """Find the instance of a trial that a VM, or a pod's container, is; a trial's number and the instance end its name."""
     pod, _, container = entity.partition("/")
     if container and container not in WORKLOADS:

@@ -9,11 +9,11 @@ from freepage.analysis.claims import Conditions, decide_claims
 from freepage.analysis.doubts import Doubt, Findings, find_doubts
 from freepage.analysis.io import KINDS as IO_KINDS
 from freepage.analysis.io import compare_io, describe_cells, measure_io, memory_ratios
-from freepage.analysis.prices import Weighed, weigh_experiment
+from freepage.analysis.prices import ExperimentOutcome, weigh_experiment
 from freepage.analysis.prometheus import describe_prometheus
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
-from freepage.analysis.verdict import Weights, decide
+from freepage.analysis.verdict import VerdictInput, decide
 from freepage.records import Arm, TrialStatus
 from freepage.study.scaling import TRY_SCALE
 
@@ -193,15 +193,15 @@ def _weights(
     run: Run,
     estimates: dict[str, dict[str, dict[str, Estimate | None]]],
     comparisons: dict[str, dict[str, Estimate | None]],
-) -> Weights:
+) -> VerdictInput:
     """Weigh every experiment; the one that measured releases best is the headline."""
     weighed = {
         name: weigh_experiment(name, _kind_of(run, name), _instances_of(run, name), arms, comparisons[name])
         for name, arms in estimates.items()
     }
     first = headline_experiment(estimates) or ""
-    headline = weighed.pop(first, Weighed())
-    return Weights(
+    headline = weighed.pop(first, ExperimentOutcome())
+    return VerdictInput(
         headline,
         tuple(weighed.values()),
         times_count=run.manifest.accelerator == "kvm",

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, Side
-from freepage.analysis.prices import Bill, Weighed, judge_prices
+from freepage.analysis.prices import CostReport, ExperimentOutcome, judge_prices
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -60,15 +60,15 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Weights:
+class VerdictInput:
     """What the verdict weighs: the headline experiment, then the others.
 
     times_count: whether times, CPU and throughput are those of real hardware. tried: whether the experiments were cut
     short, which shows that they run and no more.
     """
 
-    headline: Weighed
-    others: tuple[Weighed, ...]
+    headline: ExperimentOutcome
+    others: tuple[ExperimentOutcome, ...]
     times_count: bool
     tried: bool = False
 
@@ -79,11 +79,11 @@ class Answer:
 
     decision: str
     why: str = ""
-    excepted: tuple[Bill, ...] = ()
-    shown: Weighed | None = None
+    excepted: tuple[CostReport, ...] = ()
+    shown: ExperimentOutcome | None = None
 
 
-def decide(weights: Weights, rule: Mapping[str, float]) -> Verdict:
+def decide(weights: VerdictInput, rule: Mapping[str, float]) -> Verdict:
     """Decide by the rule: memory must come back with FPR and not without; prices count only on real hardware."""
     limits = DEFAULT_RULE | dict(rule)
     bills = tuple(judge_prices(weighed, limits) for weighed in (weights.headline, *weights.others))
@@ -118,7 +118,7 @@ def describe_rule(limits: Mapping[str, float], times_count: bool) -> str:
     )
 
 
-def _weigh_memory(headline: Weighed, limits: Mapping[str, float]) -> Answer | None:
+def _weigh_memory(headline: ExperimentOutcome, limits: Mapping[str, float]) -> Answer | None:
     """Give the answer where memory alone settles it; None where prices have a say."""
     given, without = headline.given_back, headline.given_back_without
     if given is None:
@@ -141,7 +141,7 @@ def _weigh_memory(headline: Weighed, limits: Mapping[str, float]) -> Answer | No
     return None
 
 
-def _weigh_prices(bills: tuple[Bill, ...], limits: Mapping[str, float]) -> Answer | None:
+def _weigh_prices(bills: tuple[CostReport, ...], limits: Mapping[str, float]) -> Answer | None:
     """Give the answer where a price settles it: the headline's straddles a limit, or some VMs pay too much."""
     if bills and bills[0].side is Side.BOTH:
         return Answer(INCONCLUSIVE, _sentence_of(bills[0].on(Side.BOTH)[0].words))
@@ -154,7 +154,7 @@ def _weigh_prices(bills: tuple[Bill, ...], limits: Mapping[str, float]) -> Answe
     return None
 
 
-def _gains(bill: Bill, limits: Mapping[str, float]) -> bool:
+def _gains(bill: CostReport, limits: Mapping[str, float]) -> bool:
     """Say whether an experiment measured a price, and its VMs gave back what the rule asks for."""
     given = bill.weighed.given_back
     return bill.side is not None and given is not None and _judge_memory(given, limits) is Side.WITHIN
@@ -165,7 +165,7 @@ def _judge_memory(given: Estimate, limits: Mapping[str, float]) -> Side:
 
 
 def _reasons(
-    weights: Weights, bills: tuple[Bill, ...], answer: Answer, limits: Mapping[str, float]
+    weights: VerdictInput, bills: tuple[CostReport, ...], answer: Answer, limits: Mapping[str, float]
 ) -> Iterator[str]:
     """Say how the run meets the rule: memory, prices, gains, and what settled it."""
     yield from _memory_reasons(weights, limits)
@@ -183,7 +183,7 @@ def _reasons(
         yield WHERE_TO_SWITCH
 
 
-def _memory_reasons(weights: Weights, limits: Mapping[str, float]) -> Iterator[str]:
+def _memory_reasons(weights: VerdictInput, limits: Mapping[str, float]) -> Iterator[str]:
     given, without = weights.headline.given_back, weights.headline.given_back_without
     if given is not None:
         only = "only " if _judge_memory(given, limits) is Side.BEYOND else ""
@@ -196,7 +196,7 @@ def _memory_reasons(weights: Weights, limits: Mapping[str, float]) -> Iterator[s
             yield f"In {other.experiment} they gave back {_interval(other.given_back)}, {_SHORT_OF[side]}."
 
 
-def _sentence(answer: Answer, weights: Weights) -> str:
+def _sentence(answer: Answer, weights: VerdictInput) -> str:
     if answer.decision == INCONCLUSIVE:
         return f"This run does not decide. {answer.why}"
     if answer.decision == NO_BENEFIT or answer.shown is None:
@@ -218,7 +218,7 @@ def _opening(answer: Answer) -> str:
     return f"Turn it on, except for the VMs of {vms}. Elsewhere"
 
 
-def _findings(shown: Weighed, weights: Weights) -> Iterator[str]:
+def _findings(shown: ExperimentOutcome, weights: VerdictInput) -> Iterator[str]:
     """Give what FPR brought in one experiment; times only where they are those of hardware."""
     given, t90, without, again = (
         shown.given_back,
@@ -236,7 +236,7 @@ def _findings(shown: Weighed, weights: Weights) -> Iterator[str]:
         yield f"Allocating again took {again.value:.2g} times as long."
 
 
-def _host_io(weights: Weights) -> str:
+def _host_io(weights: VerdictInput) -> str:
     """Name the gain of I/O on the host, where the whole interval shows one."""
     ratios = [w.host_io for w in (weights.headline, *weights.others) if w.host_io is not None]
     gains = [r for r in ratios if WORTH_NAMING.judge(r) is Side.WITHIN]

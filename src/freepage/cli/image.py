@@ -92,11 +92,11 @@ def _build(layout: Path, studies: list[str], kernel_image: Path | None, *, force
 
 def _plan(study: str) -> list[InstancePlan]:
     """Plan a study's instances at the smallest scale: what they need does not depend on their size."""
-    from freepage.run.run import Request, prepare
+    from freepage.run.run import RunRequest, plan_run
     from freepage.targets.local.facts import read_host_facts
 
-    prepared = prepare(Request(study=study, scale=0.01), "tcg", read_host_facts(), nodes_are_given=True)
-    return [instance for trial in prepared.trials for instance in trial.instances]
+    run_plan = plan_run(RunRequest(study=study, scale=0.01), "tcg", read_host_facts(), nodes_are_given=True)
+    return [instance for trial in run_plan.trials for instance in trial.instances]
 
 
 def _print_image(layout: Path, image: Image, system: str, needs: Needs) -> None:

@@ -8,44 +8,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from freepage.kube.resources import Object
-    from freepage.run.run import Prepared
-    from freepage.targets.cluster.survey import ClusterSite
+    from freepage.run.run import RunPlan
+    from freepage.targets.cluster.survey import ClusterSurvey
 
 # What stands for a run that has no name yet.
 DRY_RUN = "dryrun"
 
 
-def print_manifests(site: ClusterSite, prepared: Prepared) -> None:
+def print_manifests(survey: ClusterSurvey, run_plan: RunPlan) -> None:
     """Print the objects in the order they would be created, without their binaries, whose size is said."""
     import yaml
 
-    for words, obj in list_manifests(site, prepared):
+    for words, obj in list_manifests(survey, run_plan):
         shown, left_out = _leave_out_binaries(obj)
         print(f"---\n# {words}{left_out}")
         print(yaml.safe_dump(shown, sort_keys=False, width=120), end="")
 
 
-def list_manifests(site: ClusterSite, prepared: Prepared) -> Iterator[tuple[str, Object]]:
+def list_manifests(survey: ClusterSurvey, run_plan: RunPlan) -> Iterator[tuple[str, Object]]:
     """Give each object with what it is for."""
     from freepage.kube.resources import name_of
     from freepage.targets.cluster.facts import hostname_of
-    from freepage.targets.cluster.instances import build_instance, build_place
+    from freepage.targets.cluster.instances import build_instance, build_scope
     from freepage.targets.cluster.manifests import build_sampler_pod, build_worker_map
     from freepage.targets.cluster.nodes import node_command, sampler_name
     from freepage.targets.cluster.owner import build_owner
     from freepage.worker.build import build_worker
 
-    place = build_place(site, DRY_RUN, None, prepared.trials)
-    yield "owns everything below, which goes with it", build_owner(place.run, place.namespace)
-    yield "the worker's binary", build_worker_map(place, build_worker().read_bytes())
-    command = node_command(prepared.study.interval_s)
-    for number, node in enumerate(site.nodes):
-        name = sampler_name(place, number)
-        pod = build_sampler_pod(place, name, hostname_of(node), str(site.choices.image_for_pods), command)
+    scope = build_scope(survey, DRY_RUN, None, run_plan.trials)
+    yield "owns everything below, which goes with it", build_owner(scope.run, scope.namespace)
+    yield "the worker's binary", build_worker_map(scope, build_worker().read_bytes())
+    command = node_command(run_plan.study.interval_s)
+    for number, node in enumerate(survey.nodes):
+        name = sampler_name(scope, number)
+        pod = build_sampler_pod(scope, name, hostname_of(node), str(survey.choices.image_for_pods), command)
         yield f"samples node {name_of(node)}", pod
-    for trial in prepared.trials:
+    for trial in run_plan.trials:
         for number, plan in enumerate(trial.instances):
-            manifests = build_instance(place, site, number, trial, plan)
+            manifests = build_instance(scope, survey, number, trial, plan)
             for obj in (*manifests.secrets, manifests.main):
                 yield f"trial {trial.id}", obj
 

@@ -10,7 +10,7 @@ from freepage.records import CARRIERS, Arm
 from freepage.units import parse_size
 
 if TYPE_CHECKING:
-    from freepage.run.run import Request
+    from freepage.run.run import RunRequest
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,10 +67,10 @@ def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def build_request(options: argparse.Namespace) -> Request:
-    from freepage.run.run import Request
+def build_request(options: argparse.Namespace) -> RunRequest:
+    from freepage.run.run import RunRequest
 
-    return Request(
+    return RunRequest(
         study=options.study,
         arms=options.arms,
         scale=options.scale,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from freepage.records import ProcessSchedule
-    from freepage.run.run import Prepared
+    from freepage.run.run import RunPlan
     from freepage.study.plan import Trial
 
 
@@ -23,54 +23,54 @@ def execute(options: argparse.Namespace) -> int:
     if options.target == "cluster":
         return asyncio.run(_plan_for_cluster(options))
     from freepage.cli.targets import refuse_cluster_options
-    from freepage.run.run import prepare
+    from freepage.run.run import plan_run
     from freepage.targets.local.accelerator import guess_accelerator
     from freepage.targets.local.facts import read_host_facts
 
     refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel)
-    prepared = prepare(build_request(options), accelerator.name, read_host_facts())
-    _print_plan(prepared, f"{accelerator.name} ({accelerator.reason})")
+    run_plan = plan_run(build_request(options), accelerator.name, read_host_facts())
+    _print_plan(run_plan, f"{accelerator.name} ({accelerator.reason})")
     return 0
 
 
 async def _plan_for_cluster(options: argparse.Namespace) -> int:
     """Plan for a cluster's nodes; a dry run shows every object it would create, as YAML with the plan for a comment."""
     from freepage.cli.manifests import print_manifests
-    from freepage.cli.targets import open_planned_site
+    from freepage.cli.targets import open_planned_survey
 
-    async with open_planned_site(options) as (site, prepared):
+    async with open_planned_survey(options) as (site, run_plan):
         execution = f"{site.execution.accelerator} ({site.execution.reason}), on {', '.join(site.node_names)}"
         if getattr(options, "dry_run", False):
-            print_manifests(site, prepared)
+            print_manifests(site, run_plan)
         else:
-            _print_plan(prepared, execution)
+            _print_plan(run_plan, execution)
     return 0
 
 
-def _print_plan(prepared: Prepared, execution: str) -> None:
-    _print_summary(prepared, execution)
-    print_left_out(prepared)
-    _print_trials(prepared.trials)
-    _print_schedules(prepared.trials)
+def _print_plan(run_plan: RunPlan, execution: str) -> None:
+    _print_summary(run_plan, execution)
+    print_left_out(run_plan)
+    _print_trials(run_plan.trials)
+    _print_schedules(run_plan.trials)
 
 
-def _print_summary(prepared: Prepared, execution: str) -> None:
+def _print_summary(run_plan: RunPlan, execution: str) -> None:
     from freepage.units import format_bytes, format_duration
 
-    study = prepared.study
-    largest = max(prepared.trials, key=lambda t: t.demand_bytes)
+    study = run_plan.study
+    largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
     print(f"{study.name}: {study.title}")
     print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {execution}")
     print(
-        f"{len(prepared.trials)} trials, about {format_duration(prepared.planned_duration_s)}; "
-        f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(prepared.available_bytes)} available"
+        f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
+        f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
     )
 
 
-def print_left_out(prepared: Prepared) -> None:
-    if prepared.left_out:
-        print(f"only tried at this scale; left out: {', '.join(prepared.left_out)}")
+def print_left_out(run_plan: RunPlan) -> None:
+    if run_plan.left_out:
+        print(f"only tried at this scale; left out: {', '.join(run_plan.left_out)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:

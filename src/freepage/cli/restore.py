@@ -42,7 +42,7 @@ async def restore(api: ClusterApi, options: argparse.Namespace) -> None:
     restored = 0
     if not options.vm:
         restored += await _restore_cluster(console, api, options)
-    restored += await _restore_machines(console, api, options)
+    restored += await _restore_vms(console, api, options)
     if not restored:
         console.print("nothing to restore: freepage has no change of its own there")
 
@@ -63,16 +63,16 @@ async def _restore_cluster(console: Console, api: ClusterApi, options: argparse.
     return 1
 
 
-async def _restore_machines(console: Console, api: ClusterApi, options: argparse.Namespace) -> int:
-    from freepage.kube.resources import MACHINES
+async def _restore_vms(console: Console, api: ClusterApi, options: argparse.Namespace) -> int:
+    from freepage.kube.resources import VMS
     from freepage.kubevirt.installation import full_name
     from freepage.kubevirt.setting import MACHINE_HANDLE, has_saved, is_disabled
-    from freepage.kubevirt.vms import find_machine
+    from freepage.kubevirt.vms import find_vm
 
     if options.vm:
-        machines = [(await find_machine(api, *vm))[0] for vm in options.vm]
+        machines = [(await find_vm(api, *vm))[0] for vm in options.vm]
     else:
-        machines = [m for m in await api.list(MACHINES) if has_saved(m)]
+        machines = [m for m in await api.list(VMS) if has_saved(m)]
     if not (options.vm or options.all):
         if machines:
             names = count_vms([full_name(m) for m in machines])

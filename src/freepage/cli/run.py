@@ -67,26 +67,26 @@ def _read_manifest(folder: Path) -> bytes | None:
 
 def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
     """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
-    from freepage.cli.targets import open_cluster_place, open_local_place, refuse_cluster_options
+    from freepage.cli.targets import open_cluster_run, open_local, refuse_cluster_options
     from freepage.store import check_folder
 
     check_folder(folder, force=options.force)
     if options.prometheus is not None:
         asyncio.run(check_now(options))
     if options.target == "cluster":
-        return open_cluster_place(options)
+        return open_cluster_run(options)
     from freepage.cli.plan import print_left_out
-    from freepage.run.run import prepare
+    from freepage.run.run import plan_run
     from freepage.study.plan import check_disk
     from freepage.targets.local.accelerator import guess_accelerator
     from freepage.targets.local.facts import read_host_facts
 
     refuse_cluster_options(options)
     accelerator = guess_accelerator(options.accel).name
-    prepared = prepare(build_request(options), accelerator, read_host_facts())
-    check_disk(prepared.trials, folder)
-    print_left_out(prepared)
-    return open_local_place(options, prepared.trials)
+    run_plan = plan_run(build_request(options), accelerator, read_host_facts())
+    check_disk(run_plan.trials, folder)
+    print_left_out(run_plan)
+    return open_local(options, run_plan.trials)
 
 
 def _run(options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]) -> bool:

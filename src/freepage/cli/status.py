@@ -29,7 +29,7 @@ async def show_status(api: ClusterApi) -> None:
     """Print the cluster, its switch, its VMs by the rule, and what waits to be put back."""
     from rich.console import Console
 
-    from freepage.kube.resources import MACHINES
+    from freepage.kube.resources import VMS
     from freepage.kubevirt.installation import find_installation
     from freepage.kubevirt.vms import list_running
 
@@ -37,8 +37,8 @@ async def show_status(api: ClusterApi) -> None:
     found = await find_installation(api)
     _print_installation(console, api.server, found)
     _print_switch(console, found)
-    machines = await api.list(MACHINES)
-    _print_machines(console, found, await list_running(api), machines)
+    machines = await api.list(VMS)
+    _print_vms(console, found, await list_running(api), machines)
     _print_saved(console, found, machines)
 
 
@@ -70,7 +70,7 @@ def _print_switch(console: Console, found: Installation) -> None:
         )
 
 
-def _print_machines(
+def _print_vms(
     console: Console, found: Installation, instances: list[Object], machines: list[Object]
 ) -> None:
     from freepage.fpr.eligibility import judge_instance

@@ -50,14 +50,14 @@ def add_switch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def switch(options: argparse.Namespace, *, disable: bool) -> int:
     """Change the cluster's setting, or that of the VMs that were named."""
-    from freepage.cli.switching_vms import change_machines
+    from freepage.cli.switching_vms import change_vms
     from freepage.errors import StudyError
 
     if options.vm and options.prove:
         raise StudyError("--prove goes with the cluster's setting", hint="with --vm, use --restart")
     if options.restart and not options.vm:
         raise StudyError("--restart goes with --vm", hint="for the cluster's setting, use --prove")
-    change = change_machines if options.vm else change_cluster
+    change = change_vms if options.vm else change_cluster
 
     async def work(api: ClusterApi) -> None:
         await change(api, options, disable=disable)
@@ -168,9 +168,9 @@ async def restart_and_prove(
     """Restart VMs one after the other; ClusterError for the first whose domain XML is not as was asked for."""
     from freepage.kubevirt.installation import full_name
     from freepage.kubevirt.proof import prove
-    from freepage.kubevirt.restart import restart_machine
+    from freepage.kubevirt.restart import restart_vm
 
     for instance in instances:
         console.print(f"restarting {full_name(instance)} ...")
-        source = await prove(api, await restart_machine(api, instance), reporting=reporting)
+        source = await prove(api, await restart_vm(api, instance), reporting=reporting)
         console.print(f"[green]proved[/] by the domain XML of {full_name(instance)} ({source})")

@@ -32,7 +32,7 @@ class Target:
     change: Change | None
 
 
-async def change_machines(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
+async def change_vms(api: ClusterApi, options: argparse.Namespace, *, disable: bool) -> None:
     """Change the VMs that were named: all are looked at before the first is written."""
     from freepage.kubevirt.setting import apply_change
 
@@ -66,9 +66,9 @@ async def _refuse_impossible(api: ClusterApi, options: argparse.Namespace, *, di
 
 async def _plan(api: ClusterApi, namespace: str, name: str, *, disable: bool) -> Target:
     from freepage.kubevirt.setting import MACHINE_HANDLE, plan_change
-    from freepage.kubevirt.vms import find_machine
+    from freepage.kubevirt.vms import find_vm
 
-    machine, instance = await find_machine(api, namespace, name)
+    machine, instance = await find_vm(api, namespace, name)
     return Target(machine, instance, plan_change(MACHINE_HANDLE, machine, disable=disable, by=api.user))
 
 

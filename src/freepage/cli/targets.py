@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Sequence
 
-    from freepage.run.run import Prepared
+    from freepage.run.run import RunPlan
     from freepage.study.plan import Trial
     from freepage.targets.base import Place
-    from freepage.targets.cluster.survey import ClusterSite
+    from freepage.targets.cluster.survey import ClusterSurvey
 
 # Options that are about this host, and have no meaning for a cluster.
 _LOCAL_ONLY = {"node_memory": "--node-memory", "kernel": "--kernel"}
@@ -31,7 +31,7 @@ _CLUSTER_ONLY = {
 
 
 @asynccontextmanager
-async def open_local_place(options: argparse.Namespace, trials: Sequence[Trial]) -> AsyncIterator[Place]:
+async def open_local(options: argparse.Namespace, trials: Sequence[Trial]) -> AsyncIterator[Place]:
     """Make this host ready for what trials are carried by."""
     from pathlib import Path
 
@@ -44,43 +44,43 @@ async def open_local_place(options: argparse.Namespace, trials: Sequence[Trial])
 
 
 @asynccontextmanager
-async def open_cluster_place(options: argparse.Namespace) -> AsyncIterator[Place]:
+async def open_cluster_run(options: argparse.Namespace) -> AsyncIterator[Place]:
     """Look at the cluster, plan for it, and make the run's own place in it."""
     from freepage.targets.cluster.target import open_cluster_target
 
     async with (
-        open_planned_site(options) as (site, prepared),
-        open_cluster_target(site, prepared.study.interval_s, prepared.trials) as target,
+        open_planned_survey(options) as (survey, run_plan),
+        open_cluster_target(survey, run_plan.study.interval_s, run_plan.trials) as target,
     ):
         yield target
 
 
 @asynccontextmanager
-async def open_planned_site(options: argparse.Namespace) -> AsyncIterator[tuple[ClusterSite, Prepared]]:
+async def open_planned_survey(options: argparse.Namespace) -> AsyncIterator[tuple[ClusterSurvey, RunPlan]]:
     """Log in and plan the study for the chosen nodes; creates nothing."""
-    from freepage.run.run import prepare
+    from freepage.run.run import plan_run
     from freepage.targets.cluster.facts import read_facts
-    from freepage.targets.cluster.survey import ClusterChoices, open_site
+    from freepage.targets.cluster.survey import ClusterChoices, open_survey
 
     _refuse_local_options(options)
     choices = ClusterChoices(
         login=build_login(options),
         nodes=options.nodes,
         image=options.image,
-        machine_disk=options.vm_disk,
+        vm_disk=options.vm_disk,
         pod_image=options.pod_image,
         pull_secret=options.pull_secret,
         concurrency=options.concurrency,
-        with_machines=_with_machines(options),
+        with_vms=_with_vms(options),
     )
     with naming_manifest("run"):
-        async with open_site(choices) as site:
-            facts = read_facts(site.nodes, {})
+        async with open_survey(choices) as survey:
+            facts = read_facts(survey.nodes, {})
             request = build_request(options)
-            yield site, prepare(request, site.execution.accelerator, facts, nodes_are_given=True)
+            yield survey, plan_run(request, survey.execution.accelerator, facts, nodes_are_given=True)
 
 
-def _with_machines(options: argparse.Namespace) -> bool:
+def _with_vms(options: argparse.Namespace) -> bool:
     """Say whether any VM will run, from the study and the options alone."""
     from freepage.records import Arm
     from freepage.run.run import read_request

@@ -83,7 +83,7 @@ def judge_all(objects: Iterable[Object]) -> tuple[Switch, list[Judgement]]:
     machines = {_name(o): o for o in known if o.get("kind") == "VirtualMachine"}
     running = {_name(o): o for o in known if o.get("kind") == "VirtualMachineInstance"}
     judged = [judge_instance(o, switch, machines.get(name)) for name, o in running.items()]
-    judged += [judge_machine(o, switch) for name, o in machines.items() if name not in running]
+    judged += [judge_vm(o, switch) for name, o in machines.items() if name not in running]
     return switch, sorted(judged, key=lambda j: (j.namespace, j.name))
 
 
@@ -104,7 +104,7 @@ def judge_instance(instance: Object, switch: Switch, machine: Object | None = No
     )
 
 
-def judge_machine(machine: Object, switch: Switch) -> Judgement:
+def judge_vm(machine: Object, switch: Switch) -> Judgement:
     """Judge a VM that does not run, by its template; an instance type may add what keeps FPR off."""
     template = _dig(machine, "spec", "template") or {}
     because = what_keeps_it_off(template)

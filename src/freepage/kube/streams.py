@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from freepage.kube.call import build_call
-from freepage.kube.resources import MACHINE_INSTANCES, PODS, Resource, dig
+from freepage.kube.resources import PODS, VMIS, Resource, dig
 from freepage.kube.websocket import CLOSE_LIMIT_S, open_websocket
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ async def open_attach(
 async def open_console(connection: Connection, instance: str, *, namespace: str) -> AsyncIterator[ByteStream]:
     served = Resource(
         "subresources.kubevirt.io",
-        MACHINE_INSTANCES.version,
-        MACHINE_INSTANCES.plural,
-        MACHINE_INSTANCES.kind,
+        VMIS.version,
+        VMIS.plural,
+        VMIS.kind,
     )
     call = build_call("get", served, namespace=namespace, name=instance, subresource="console")
     async with open_websocket(connection, call, CONSOLE) as socket:

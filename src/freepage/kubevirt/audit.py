@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import expect_next_start, judge_instance
 from freepage.fpr.stranded import Stranded, stranded_bytes
-from freepage.kube.resources import MACHINES
+from freepage.kube.resources import VMS
 from freepage.kubevirt.installation import find_installation, full_name
-from freepage.kubevirt.launchers import Sighting, list_launchers, see_reporting
+from freepage.kubevirt.launchers import Observation, list_launchers, see_reporting
 from freepage.kubevirt.vms import list_running
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def audit_cluster(api: ClusterApi, namespace: str | None = None, *, may_ex
     found = await find_installation(api)
     instances, machines, launchers = await asyncio.gather(
         list_running(api, namespace),
-        api.list(MACHINES, namespace),
+        api.list(VMS, namespace),
         list_launchers(api, namespace),
     )
     by_name = {full_name(m): m for m in machines}
@@ -110,18 +110,20 @@ async def see_all(
     launchers: Mapping[str, Sequence[Launcher]],
     *,
     may_exec: bool,
-) -> list[Sighting]:
+) -> list[Observation]:
     """See the real state of many VMs, some at a time."""
-    places = asyncio.Semaphore(MOST_AT_ONCE)
+    slots = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def see(instance: Object) -> Sighting:
-        async with places:
+    async def see(instance: Object) -> Observation:
+        async with slots:
             return await see_reporting(api, instance, launchers, may_exec=may_exec)
 
     return await asyncio.gather(*(see(i) for i in instances))
 
 
-def judge_sighting(instance: Object, machine: Object | None, switch: Switch, sighting: Sighting) -> Finding:
+def judge_sighting(
+    instance: Object, machine: Object | None, switch: Switch, sighting: Observation
+) -> Finding:
     """Set what was seen of a VM beside what is expected of it, now and after its next start."""
     vm = judge_instance(instance, switch, machine)
     restart = vm.restart
@@ -131,7 +133,7 @@ def judge_sighting(instance: Object, machine: Object | None, switch: Switch, sig
     return Finding(vm, sighting.reporting, sighting.source, _disagree(vm, sighting), restart)
 
 
-def _disagree(vm: Judgement, sighting: Sighting) -> str | None:
+def _disagree(vm: Judgement, sighting: Observation) -> str | None:
     if vm.expected is None or sighting.reporting in {None, vm.expected}:
         return None
     return (

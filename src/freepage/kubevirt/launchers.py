@@ -37,7 +37,7 @@ class Launcher:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """Whether FPR is on in a VM's domain XML (None: not seen); source: where it was read, or why it was not."""
 
     reporting: bool | None
@@ -65,7 +65,7 @@ def read_launcher(pod: Object) -> Launcher:
 
 async def see_reporting(
     api: ClusterApi, instance: Object, launchers: Mapping[str, Sequence[Launcher]], *, may_exec: bool
-) -> Sighting:
+) -> Observation:
     """See whether a VM's FPR is really on.
 
     By the log of the launcher it runs in, else of another it had (a live migration takes the domain along as it was);
@@ -75,7 +75,9 @@ async def see_reporting(
         launchers.get(dig(instance, "metadata", "uid") or "", ()), dig(instance, "status", "nodeName")
     )
     if not own:
-        return Sighting(None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})")
+        return Observation(
+            None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})"
+        )
     reasons = []
     for launcher in own:
         look = _see_in_log(api, launcher, namespace_of(instance))
@@ -84,18 +86,18 @@ async def see_reporting(
             return seen
         reasons.append(seen.source)
     if not may_exec:
-        return Sighting(None, reasons[0])
+        return Observation(None, reasons[0])
     return await _excuse(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
 
 
-async def _excuse(look: Awaitable[Sighting], complaint: str) -> Sighting:
+async def _excuse(look: Awaitable[Observation], complaint: str) -> Observation:
     """Let one launcher that cannot be read leave one VM unknown; what stands in the way of all is an error."""
     try:
         return await look
     except (ForbiddenError, LoginError, UnreachableError):
         raise
     except ClusterError as error:
-        return Sighting(None, f"{complaint}: {error.message}")
+        return Observation(None, f"{complaint}: {error.message}")
 
 
 def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
@@ -104,7 +106,7 @@ def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
     return sorted(newest, key=lambda launcher: (launcher.phase != "Running", launcher.node != node))
 
 
-async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Sighting:
+async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Observation:
     for limit_bytes in _LOG_BYTES:
         log = await api.read_log(
             launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
@@ -114,10 +116,10 @@ async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Si
             return seen
         if len(log.encode()) < limit_bytes:
             break
-    return Sighting(None, f"the log of {launcher.name} does not hold the domain XML")
+    return Observation(None, f"the log of {launcher.name} does not hold the domain XML")
 
 
-async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) -> Sighting:
+async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) -> Observation:
     namespace = namespace_of(instance)
     domain = f"{namespace}_{name_of(instance)}"
     said = ""
@@ -129,11 +131,11 @@ async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) ->
         if seen is not None:
             return seen
         said = said or answer.stderr.decode(errors="replace").strip()
-    return Sighting(
+    return Observation(
         None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {said}"
     )
 
 
-def _see_in_xml(xml: str | None, source: str) -> Sighting | None:
+def _see_in_xml(xml: str | None, source: str) -> Observation | None:
     balloon = parse_balloon(xml) if xml else None
-    return None if balloon is None else Sighting(balloon.reporting, source)
+    return None if balloon is None else Observation(balloon.reporting, source)

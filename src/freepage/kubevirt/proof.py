@@ -10,12 +10,12 @@ from freepage.kube.resources import PODS, namespace_of
 from freepage.kube.waiting import poll
 from freepage.kubevirt.installation import full_name
 from freepage.kubevirt.launchers import list_launchers, see_reporting
-from freepage.kubevirt.vms import find_machine
+from freepage.kubevirt.vms import find_vm
 
 if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
-    from freepage.kubevirt.launchers import Sighting
+    from freepage.kubevirt.launchers import Observation
 
 # KubeVirt says that a VM runs a moment before its launcher's log can be read.
 _SEEN_DEADLINE_S = 30.0
@@ -23,7 +23,7 @@ _SEEN_DEADLINE_S = 30.0
 
 async def find_witness(api: ClusterApi, namespace: str, name: str) -> Object:
     """Find a running VM (its instance) whose next start follows the cluster's setting and nothing else; ClusterError where it does not."""
-    machine, instance = await find_machine(api, namespace, name)
+    machine, instance = await find_vm(api, namespace, name)
     if instance is None:
         raise ClusterError(
             f"{namespace}/{name} does not run: it proves nothing", hint="start it, or name another"
@@ -56,15 +56,15 @@ async def prove(api: ClusterApi, instance: Object, *, reporting: bool) -> str:
     return seen.source
 
 
-async def _see_started(api: ClusterApi, instance: Object) -> Sighting:
+async def _see_started(api: ClusterApi, instance: Object) -> Observation:
     namespace = namespace_of(instance)
     may_exec = await api.may("create", PODS, namespace=namespace, subresource="exec")
 
-    async def see() -> Sighting:
+    async def see() -> Observation:
         launchers = await list_launchers(api, namespace)
         return await see_reporting(api, instance, launchers, may_exec=may_exec)
 
-    async def see_surely() -> Sighting | None:
+    async def see_surely() -> Observation | None:
         seen = await see()
         return seen if seen.reporting is not None else None
 

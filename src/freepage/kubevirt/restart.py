@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.kube.errors import ClusterError
-from freepage.kube.resources import MACHINES, dig, name_of, namespace_of
+from freepage.kube.resources import VMS, dig, name_of, namespace_of
 from freepage.kube.waiting import poll
 from freepage.kubevirt.installation import full_name
-from freepage.kubevirt.vms import find_instance
+from freepage.kubevirt.vms import find_vmi
 
 if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
@@ -17,20 +17,18 @@ if TYPE_CHECKING:
 RESTART_DEADLINE_S = 600.0
 
 
-async def restart_machine(
-    api: ClusterApi, instance: Object, deadline_s: float = RESTART_DEADLINE_S
-) -> Object:
+async def restart_vm(api: ClusterApi, instance: Object, deadline_s: float = RESTART_DEADLINE_S) -> Object:
     """Restart a VM by its VirtualMachine and give its new instance once it runs; ClusterError after the deadline."""
     name, namespace = name_of(instance), namespace_of(instance)
-    await api.put_subresource(MACHINES, name, "restart", namespace=namespace, body={})
+    await api.put_subresource(VMS, name, "restart", namespace=namespace, body={})
 
     async def find_successor() -> Object | None:
-        now = await find_instance(api, namespace, name)
+        now = await find_vmi(api, namespace, name)
         return now if _is_successor(now, instance) else None
 
     found = await poll(find_successor, deadline_s)
     if found is None:
-        last = await find_instance(api, namespace, name)
+        last = await find_vmi(api, namespace, name)
         raise ClusterError(
             f"VM {full_name(instance)} does not run again {deadline_s:.0f} s after its restart: {_describe(last)}",
             hint=f"kubectl describe vm,vmi {name} -n {namespace}",

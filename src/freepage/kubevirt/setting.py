@@ -18,7 +18,7 @@ from freepage.kube.resources import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     KUBEVIRTS,
-    MACHINES,
+    VMS,
     dig,
     name_of,
     namespace_of,
@@ -58,7 +58,7 @@ _HANDLES = (
     Handle(HYPERCONVERGED_V1, ("spec", "virtualization", *_OPTIONS), True, False, lambda value: value),
 )
 MACHINE_HANDLE = Handle(
-    MACHINES,
+    VMS,
     ("spec", "template", "metadata", "annotations", ANNOTATION),
     "true",
     None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.kube.errors import NotFoundError
-from freepage.kube.resources import MACHINE_INSTANCES, MACHINES, MANAGED_BY, MANAGER, dig
+from freepage.kube.resources import MANAGED_BY, MANAGER, VMIS, VMS, dig
 
 if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
@@ -16,7 +16,7 @@ _FINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
 async def list_running(api: ClusterApi, namespace: str | None = None) -> list[Object]:
     """List the instances that run or are about to."""
-    return [i for i in await api.list(MACHINE_INSTANCES, namespace) if _is_running(i)]
+    return [i for i in await api.list(VMIS, namespace) if _is_running(i)]
 
 
 def is_ours(instance: Object) -> bool:
@@ -24,10 +24,10 @@ def is_ours(instance: Object) -> bool:
     return bool(dig(instance, "metadata", "labels", MANAGED_BY) == MANAGER)
 
 
-async def find_instance(api: ClusterApi, namespace: str, name: str) -> Object | None:
+async def find_vmi(api: ClusterApi, namespace: str, name: str) -> Object | None:
     """Find a VM's instance; None where it does not run."""
     try:
-        found = await api.get(MACHINE_INSTANCES, name, namespace)
+        found = await api.get(VMIS, name, namespace)
     except NotFoundError:
         return None
     return found if _is_running(found) else None
@@ -37,11 +37,11 @@ def _is_running(instance: Object) -> bool:
     return dig(instance, "status", "phase") not in _FINAL_PHASES
 
 
-async def find_machine(api: ClusterApi, namespace: str, name: str) -> tuple[Object, Object | None]:
+async def find_vm(api: ClusterApi, namespace: str, name: str) -> tuple[Object, Object | None]:
     """Find a VirtualMachine and its instance; NotFoundError says what is there instead."""
-    instance = await find_instance(api, namespace, name)
+    instance = await find_vmi(api, namespace, name)
     try:
-        return await api.get(MACHINES, name, namespace), instance
+        return await api.get(VMS, name, namespace), instance
     except NotFoundError as error:
         if instance is None:
             raise NotFoundError(

@@ -24,7 +24,7 @@ from freepage.prometheus.profile import (
     parse_profile,
     read_profile,
 )
-from freepage.store import Collected, load_run, write_prometheus
+from freepage.store import PrometheusSamples, load_run, write_prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ class Answer:
     error: str | None = None
 
 
-async def collect(folder: Path, settings: Settings) -> Collected:
+async def collect(folder: Path, settings: Settings) -> PrometheusSamples:
     """Ask a Prometheus for everything its profile has about a stored run, and keep it in the run's folder.
 
     A query that is refused leaves its metric empty, with the reason; PrometheusError when nothing can be asked.
@@ -82,7 +82,7 @@ async def collect(folder: Path, settings: Settings) -> Collected:
             "metrics": [describe_answer(a) for a in answers],
             "profile": profile,
         }
-    collected = Collected(info, _build_frame(answers))
+    collected = PrometheusSamples(info, _build_frame(answers))
     write_prometheus(folder, collected)
     return collected
 

@@ -46,7 +46,7 @@ def render_markdown(run: Run, results: dict[str, Any]) -> str:
     verdict = results["verdict"]
     doubts = [f"- **{d['id']}** {d['text']} {d['remedy']}" for d in results["doubts"]]
     parts = [
-        f"# {run.manifest.study} on {run.manifest.place}",
+        f"# {run.manifest.study} on {run.manifest.location}",
         f"**{DECISION_WORDS[verdict['decision']]}.** {verdict['sentence']}",
         f"Rule: {verdict['rule']}",
         *(["## Reasons for caution", "\n".join(doubts)] if doubts else []),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from freepage.analysis.series import Series
-    from freepage.store import Collected, Run, TrialData
+    from freepage.store import PrometheusSamples, Run, TrialData
 
 PART = "prometheus"
 OURS = "freepage"
@@ -42,7 +42,7 @@ def draw_prometheus(run: Run, results: dict[str, Any]) -> list[Figure]:
     return [figure for figure in figures if figure is not None]
 
 
-def _draw_node(run: Run, collected: Collected, results: dict[str, Any]) -> Figure | None:
+def _draw_node(run: Run, collected: PrometheusSamples, results: dict[str, Any]) -> Figure | None:
     def both(trial: TrialData) -> tuple[Series, Series]:
         return own_node_series(trial, IN_USE), in_use_series(collected, trial)
 
@@ -58,7 +58,7 @@ def _draw_node(run: Run, collected: Collected, results: dict[str, Any]) -> Figur
     )
 
 
-def _draw_vms(run: Run, collected: Collected, results: dict[str, Any]) -> Figure | None:
+def _draw_vms(run: Run, collected: PrometheusSamples, results: dict[str, Any]) -> Figure | None:
     experiment, rows = _find_rows(run, results, lambda trial: resident_totals(collected, trial))
     if not rows:
         return None

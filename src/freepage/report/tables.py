@@ -319,7 +319,7 @@ def _trials(results: Results) -> Table:
 
 
 def _conditions(manifest: Manifest) -> Table:
-    node, of = (manifest.place, "") if manifest.on_cluster else (manifest.node, "host ")
+    node, of = (manifest.location, "") if manifest.on_cluster else (manifest.node, "host ")
     facts: dict[str, object] = {
         "command": " ".join(manifest.command),
         "freepage": manifest.freepage_version,

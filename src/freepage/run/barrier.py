@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LEAD_S = 0.25
 
 
-class Meeting:
+class Barrier:
     """Knows who has to meet at which step (its action and iteration), and lets them go together."""
 
     def __init__(self, plans: Sequence[InstancePlan], workers: Mapping[str, WorkerClient]) -> None:
@@ -35,7 +35,7 @@ class Meeting:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def arrive(self, instance: str, process: int, index: int) -> None:
-        """Note that a process waits before its step; the last one of a meeting sets all of them going."""
+        """Note that a process waits before its step; the last one of a barrier sets all of them going."""
         key = _key(self._steps[instance, process, index])
         waiting = self._waiting.setdefault(key, [])
         waiting.append((instance, process, index))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """What a person asked for; None is what the study says."""
 
     study: str
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class RunPlan:
     """A request that has been checked against the host: what will run, and what it needs.
 
     left_out: names of experiments that are not run where a person only tries a study.
@@ -66,9 +66,9 @@ class Prepared:
         return planned_duration_s(self.trials, self.conditions.accelerator)
 
 
-def prepare(
-    request: Request, accelerator: str, host: dict[str, object], *, nodes_are_given: bool = False
-) -> Prepared:
+def plan_run(
+    request: RunRequest, accelerator: str, host: dict[str, object], *, nodes_are_given: bool = False
+) -> RunPlan:
     """Read, scale and plan a study for a host, or for nodes that cannot be made smaller.
 
     Raises StudyError for a wrong study and CapacityError for one that does not fit.
@@ -83,29 +83,29 @@ def prepare(
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
-    return Prepared(study, text, plan_trials(study), conditions, available_bytes, left_out)
+    return RunPlan(study, text, plan_trials(study), conditions, available_bytes, left_out)
 
 
 async def run_study(
-    request: Request, place: Place, folder: Path, progress: Progress, *, force: bool = False
+    request: RunRequest, place: Place, folder: Path, progress: Progress, *, force: bool = False
 ) -> Manifest:
     """Run every trial of a study at `place` and store it in `folder`.
 
     The folder is complete and can be reported on whatever ends the run; cancellation is raised again at the end.
     """
     host = place.read_facts()
-    prepared = prepare(request, place.accelerator, host, nodes_are_given=place.nodes_are_given)
-    place.check_disk(prepared.trials, folder)
-    refuse_if_nothing_can_run(prepared, place)
+    run_plan = plan_run(request, place.accelerator, host, nodes_are_given=place.nodes_are_given)
+    place.check_disk(run_plan.trials, folder)
+    check_runnable(run_plan, place)
     prepare_folder(folder, force=force)
-    manifest = _build_manifest(request, prepared, place, host)
+    manifest = _build_manifest(request, run_plan, place, host)
     write_manifest(folder, manifest)
-    (folder / "study.toml").write_text(prepared.study_text, encoding="utf-8")
-    write_json(folder / "plan.json", plan_as_json(prepared.trials))
-    await place.warm_up(max(t.demand_bytes for t in prepared.trials))
-    progress.run_started(prepared.trials, prepared.planned_duration_s)
+    (folder / "study.toml").write_text(run_plan.study_text, encoding="utf-8")
+    write_json(folder / "plan.json", plan_as_json(run_plan.trials))
+    await place.warm_up(max(t.demand_bytes for t in run_plan.trials))
+    progress.run_started(run_plan.trials, run_plan.planned_duration_s)
     try:
-        await _run_trials(place, prepared, folder, progress)
+        await _run_trials(place, run_plan, folder, progress)
     finally:
         progress.run_ended()
         manifest = replace(manifest, finished_at=_now())
@@ -113,32 +113,32 @@ async def run_study(
     return manifest
 
 
-def refuse_if_nothing_can_run(prepared: Prepared, place: Place) -> None:
+def check_runnable(run_plan: RunPlan, place: Place) -> None:
     """Raise what stands in the way of the first trial when something stands in the way of every one."""
-    obstacles = [place.find_obstacle(t) for t in prepared.trials]
+    obstacles = [place.find_obstacle(t) for t in run_plan.trials]
     if all(obstacles) and obstacles[0] is not None:
         raise obstacles[0]
 
 
-async def _run_trials(place: Place, prepared: Prepared, folder: Path, progress: Progress) -> None:
-    for trial in prepared.trials:
+async def _run_trials(place: Place, run_plan: RunPlan, folder: Path, progress: Progress) -> None:
+    for trial in run_plan.trials:
         progress.trial_started(trial)
         record = await run_trial(
             place,
             trial,
             folder / "trials" / trial.id,
-            interval_s=prepared.study.interval_s,
+            interval_s=run_plan.study.interval_s,
             progress=progress,
         )
         progress.trial_ended(trial, record)
 
 
-def read_request(request: Request) -> StudyFile:
+def read_request(request: RunRequest) -> StudyFile:
     """Read the study a request is about, with its options applied; StudyError for a wrong one."""
     return _read_file(request)[0]
 
 
-def _read_file(request: Request) -> tuple[StudyFile, str]:
+def _read_file(request: RunRequest) -> tuple[StudyFile, str]:
     file, text = read_study(request.study, request.overrides)
     changes: dict[str, object] = {}
     if request.arms is not None:
@@ -163,7 +163,7 @@ def _first_of_each_kind(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
     return file.model_copy(update={"experiment": kept}), left_out
 
 
-def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:
+def _find_memory(request: RunRequest, host: dict[str, object]) -> tuple[int, int]:
     """Give the node's memory and what of it is available, in bytes."""
     total, available = int(str(host["memory_total_bytes"])), int(str(host["memory_available_bytes"]))
     if request.node_memory_bytes is None:
@@ -176,8 +176,10 @@ def _find_memory(request: Request, host: dict[str, object]) -> tuple[int, int]:
     return request.node_memory_bytes, request.node_memory_bytes
 
 
-def _build_manifest(request: Request, prepared: Prepared, place: Place, host: dict[str, object]) -> Manifest:
-    study = prepared.study
+def _build_manifest(
+    request: RunRequest, run_plan: RunPlan, place: Place, host: dict[str, object]
+) -> Manifest:
+    study = run_plan.study
     return Manifest(
         schema=RUN_SCHEMA,
         freepage_version=__version__,
@@ -193,7 +195,7 @@ def _build_manifest(request: Request, prepared: Prepared, place: Place, host: di
         accelerator_reason=place.accelerator_reason,
         interval_s=study.interval_s,
         node=place.node,
-        node_memory_bytes=prepared.conditions.node_memory_bytes,
+        node_memory_bytes=run_plan.conditions.node_memory_bytes,
         started_at=_now(),
         finished_at=None,
         host=host,

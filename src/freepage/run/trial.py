@@ -15,7 +15,7 @@ from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
-from freepage.run.barrier import Meeting
+from freepage.run.barrier import Barrier
 from freepage.run.sampler import SamplerCost, sample_until_cancelled
 from freepage.store import TrialWriter
 from freepage.units import MIB, format_bytes
@@ -131,9 +131,9 @@ class _TrialRunner:
         self._note(clock_start=await self._ping())
         await run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
         zero_s = time.monotonic() + LEAD_S
-        meeting = Meeting(self._trial.instances, {i.name: i.worker for i in self._instances})
+        barrier = Barrier(self._trial.instances, {i.name: i.worker for i in self._instances})
         for instance in self._instances:
-            instance.worker.on_waiting = partial(meeting.arrive, instance.name)
+            instance.worker.on_waiting = partial(barrier.arrive, instance.name)
         await run_together(*(i.worker.start(zero_s) for i in self._instances))
         self._set_zero(zero_s)
         end_s = zero_s + self._trial.duration_s

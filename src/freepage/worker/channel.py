@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 5.0
 _WAITING_LINES = 64
 
 
-class ConnectedAnew(Exception):  # noqa: N818 - an event, not an error
+class Reconnected(Exception):  # noqa: N818 - an event, not an error
     """A channel's connection is new, so that lines of either direction may be missing."""
 
 
@@ -37,7 +37,7 @@ class Channel(Protocol):
     async def read_line(self) -> bytes:
         """Read one line with its newline; b"" at the end. Raises ValueError for a line too long.
 
-        A channel whose connection can break raises ConnectedAnew at first, and after each break.
+        A channel whose connection can break raises Reconnected at first, and after each break.
         """
         ...
 
@@ -174,7 +174,7 @@ class ReconnectingChannel:
             await stream.write(b"\n")
             self._stream = stream
             try:
-                await self._lines.put(ConnectedAnew())
+                await self._lines.put(Reconnected())
                 heard = await self._hand_over(stream)
             finally:
                 self._stream = None

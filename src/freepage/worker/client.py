@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from freepage.aio import finish
 from freepage.errors import FreepageError, InstanceError
 from freepage.records import ClockOffset, EventLine
-from freepage.worker.channel import RECONNECT_DEADLINE_S, ConnectedAnew
+from freepage.worker.channel import RECONNECT_DEADLINE_S, Reconnected
 from freepage.worker.messages import parse_message
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _REPLY_TO = {
 
 
 @dataclass(frozen=True)
-class Hello:
+class Ready:
     """What a worker says when it is ready; `memory_bytes` is what its kernel calls physical memory."""
 
     version: int
@@ -104,12 +104,12 @@ class WorkerClient:
         self._zero_s: float | None = None
         self._reader = asyncio.create_task(self._read_lines())
 
-    async def wait_ready(self, deadline_s: float) -> Hello:
+    async def wait_ready(self, deadline_s: float) -> Ready:
         """Wait for the worker's first line, at most `deadline_s` seconds."""
         said = await self._wait(self._hello, deadline_s, "did not say that it is ready")
         if said["version"] != PROTOCOL_VERSION:
             raise self._error(f"speaks version {said['version']} of the protocol, not {PROTOCOL_VERSION}")
-        return Hello(*(said[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
+        return Ready(*(said[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
 
     async def ping(self, count: int = 8) -> ClockOffset:
         """Measure the worker's clock against this host's time.monotonic(); the shortest of `count` round trips wins."""
@@ -316,7 +316,7 @@ class WorkerClient:
         while True:
             try:
                 return await self._channel.read_line()
-            except ConnectedAnew:
+            except Reconnected:
                 self._lost.set()
                 if self._recovery is None:
                     self._recovery = asyncio.create_task(self._recover())

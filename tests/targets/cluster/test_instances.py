@@ -17,16 +17,16 @@ from freepage.records import NODE, Arm
 from freepage.sampling.node_lines import NodeLine
 from freepage.study.plan import InstancePlan
 from freepage.targets.cluster.facts import Execution, choose_nodes, read_execution, read_facts
-from freepage.targets.cluster.instances import build_instance, build_place, find_overload
-from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.instances import build_instance, build_scope, find_overload
+from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.manifests import (
-    MachineShape,
     PodShape,
-    RunPlace,
-    build_machine_instance,
+    RunScope,
+    VmiShape,
     build_sampler_pod,
     build_secret,
+    build_vmi,
     build_worker_map,
     build_worker_pod,
 )
@@ -40,13 +40,13 @@ from freepage.targets.cluster.readiness import (
     is_node_ready,
     is_started,
 )
-from freepage.targets.cluster.survey import ClusterChoices, ClusterSite
+from freepage.targets.cluster.survey import ClusterChoices, ClusterSurvey
 from freepage.units import GIB, MIB
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "freepage-run-abc", "uid": "u-1"}}
-PLACE = RunPlace("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
+PLACE = RunScope("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
 POD = PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "registry/small:1", 512 * MIB)
-VM = MachineShape("freepage-abc-1-1", "cycle-0", "worker-0", True, GIB, 1, image="registry/freepage:1")
+VM = VmiShape("freepage-abc-1-1", "cycle-0", "worker-0", True, GIB, 1, image="registry/freepage:1")
 
 
 def node(name, *, memory="16Gi", labels=None, **spec):
@@ -85,7 +85,7 @@ def test_everything_a_run_creates_carries_its_labels_and_goes_with_its_owner():
     objects = [
         build_worker_map(PLACE, b"binary"),
         build_worker_pod(PLACE, POD),
-        build_machine_instance(PLACE, VM),
+        build_vmi(PLACE, VM),
         build_secret(PLACE, "seed", {"userdata": b"#cloud-config"}),
     ]
     for obj in objects:
@@ -118,7 +118,7 @@ def test_pods_are_restricted_and_end_by_themselves():
 
 def site_of(*nodes):
     choices = ClusterChoices(Login(), image="registry/freepage:1", concurrency=32)
-    return ClusterSite(choices, SimpleNamespace(namespace="bench"), nodes, None, Execution("kvm", ""), None)
+    return ClusterSurvey(choices, SimpleNamespace(namespace="bench"), nodes, None, Execution("kvm", ""), None)
 
 
 def vm_plan(name, memory_bytes):
@@ -126,31 +126,31 @@ def vm_plan(name, memory_bytes):
 
 
 def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the_longest():
-    site = site_of(node("worker-0"))
+    survey = site_of(node("worker-0"))
     short, long, crowded = (
         SimpleNamespace(duration_s=seconds, instances=range(instances))
         for seconds, instances in ((60.0, 1), (600.0, 1), (60.0, 200))
     )
-    place = build_place(site, "abc", OWNER, [short, long, short])
-    assert place.trial_deadline_s == 600 + 300 + 600
-    assert place.run_deadline_s == 2 * (60 + 300 + 600) + 1500
-    assert build_place(site, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
-    sampler = build_sampler_pod(place, "freepage-abc-sampler-0", "worker-0", "small:1", ["sample"])
-    assert sampler["spec"]["activeDeadlineSeconds"] == place.run_deadline_s
+    scope = build_scope(survey, "abc", OWNER, [short, long, short])
+    assert scope.trial_deadline_s == 600 + 300 + 600
+    assert scope.run_deadline_s == 2 * (60 + 300 + 600) + 1500
+    assert build_scope(survey, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
+    sampler = build_sampler_pod(scope, "freepage-abc-sampler-0", "worker-0", "small:1", ["sample"])
+    assert sampler["spec"]["activeDeadlineSeconds"] == scope.run_deadline_s
 
 
 def test_a_distribution_may_take_longer_to_its_workers_ready():
     own = ClusterChoices(Login(), image="registry/freepage:1")
-    distribution = ClusterChoices(Login(), machine_disk="registry/fedora:41", pod_image="registry/small:1")
+    distribution = ClusterChoices(Login(), vm_disk="registry/fedora:41", pod_image="registry/small:1")
     assert (own.ready_deadline_s, distribution.ready_deadline_s) == (300, 600)
 
 
 def test_a_node_is_asked_for_what_kubevirt_adds_to_a_vm():
-    site = site_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
+    survey = site_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
     fitting = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 7 * GIB // 4) for n in range(4)])
     crowded = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 31 * GIB // 16) for n in range(4)])
-    assert find_overload(site, PLACE, fitting) is None
-    assert "of memory on node a, which gives 4.00 GiB" in find_overload(site, PLACE, crowded)
+    assert find_overload(survey, PLACE, fitting) is None
+    assert "of memory on node a, which gives 4.00 GiB" in find_overload(survey, PLACE, crowded)
 
 
 def test_a_node_is_chosen_by_its_label_where_that_is_not_its_name():
@@ -161,7 +161,7 @@ def test_a_node_is_chosen_by_its_label_where_that_is_not_its_name():
 
 
 def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
-    on, off = (build_machine_instance(PLACE, replace(VM, reporting=reporting)) for reporting in (True, False))
+    on, off = (build_vmi(PLACE, replace(VM, reporting=reporting)) for reporting in (True, False))
     assert "annotations" not in on["metadata"]
     assert off["metadata"]["annotations"] == {ANNOTATION: "true"}
     enabled = Switch(False, "KubeVirt")
@@ -170,14 +170,14 @@ def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
 
 
 def test_a_vm_has_no_more_memory_than_it_is_given_and_a_deadline_of_its_own():
-    vm = build_machine_instance(PLACE, VM)
+    vm = build_vmi(PLACE, VM)
     assert vm["spec"]["domain"]["memory"] == {"guest": "1024Mi", "maxGuest": "1024Mi"}
     assert "freepage.deadline=1200" in vm["spec"]["domain"]["firmware"]["kernelBoot"]["kernelArgs"]
     assert vm["spec"]["volumes"] == []
 
 
 def test_a_vm_with_programs_has_their_disk_and_one_to_work_on():
-    vm = build_machine_instance(PLACE, replace(VM, tools=True, data="xfs", data_bytes=2 * GIB))
+    vm = build_vmi(PLACE, replace(VM, tools=True, data="xfs", data_bytes=2 * GIB))
     tools, data = vm["spec"]["volumes"]
     assert tools["containerDisk"] == {"image": "registry/freepage:1", "path": "/disk/tools.img"}
     assert data["emptyDisk"] == {"capacity": "2048Mi"}
@@ -187,9 +187,7 @@ def test_a_vm_with_programs_has_their_disk_and_one_to_work_on():
 
 
 def test_a_vm_from_any_disk_starts_by_cloud_init():
-    vm = build_machine_instance(
-        PLACE, replace(VM, image=None, disk_image="registry/fedora:41", secret="seed")
-    )
+    vm = build_vmi(PLACE, replace(VM, image=None, disk_image="registry/fedora:41", secret="seed"))
     assert "firmware" not in vm["spec"]["domain"]
     system, seed = vm["spec"]["volumes"]
     assert system["containerDisk"] == {"image": "registry/fedora:41"}
@@ -197,11 +195,11 @@ def test_a_vm_from_any_disk_starts_by_cloud_init():
 
 
 def test_images_are_pulled_by_the_secret_that_was_named():
-    place = replace(PLACE, pull_secret="pull")
-    vm = build_machine_instance(place, replace(VM, tools=True))
+    scope = replace(PLACE, pull_secret="pull")
+    vm = build_vmi(scope, replace(VM, tools=True))
     assert dig(vm, "spec", "domain", "firmware", "kernelBoot", "container", "imagePullSecret") == "pull"
     assert dig(vm, "spec", "volumes", 0, "containerDisk", "imagePullSecret") == "pull"
-    assert build_worker_pod(place, POD)["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    assert build_worker_pod(scope, POD)["spec"]["imagePullSecrets"] == [{"name": "pull"}]
 
 
 def test_a_pod_that_cannot_pull_its_image_has_failed_and_one_that_creates_its_container_has_not():
@@ -285,8 +283,8 @@ def test_a_container_has_started_when_it_runs():
 def test_the_largest_worker_is_measured_unless_one_is_named():
     control = node("control", memory="64Gi", labels={"node-role.kubernetes.io/control-plane": ""})
     nodes = [node("a"), node("b", memory="32Gi"), control]
-    assert [n["metadata"]["name"] for n in choose_nodes(nodes, (), with_machines=True)] == ["b"]
-    chosen = choose_nodes(nodes, ("a", "control"), with_machines=True)
+    assert [n["metadata"]["name"] for n in choose_nodes(nodes, (), with_vms=True)] == ["b"]
+    chosen = choose_nodes(nodes, ("a", "control"), with_vms=True)
     assert [n["metadata"]["name"] for n in chosen] == ["a", "control"]
 
 
@@ -300,22 +298,22 @@ def test_the_largest_worker_is_measured_unless_one_is_named():
 )
 def test_a_node_that_takes_no_work_is_refused_by_name(broken, words):
     with pytest.raises(HostError, match=words):
-        choose_nodes([broken], ("a",), with_machines=True)
+        choose_nodes([broken], ("a",), with_vms=True)
     with pytest.raises(HostError) as refusal:
-        choose_nodes([broken], (), with_machines=True)
+        choose_nodes([broken], (), with_vms=True)
     assert words in refusal.value.hint
 
 
 def test_a_node_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(HostError) as refusal:
-        choose_nodes([node("a")], ("c",), with_machines=False)
+        choose_nodes([node("a")], ("c",), with_vms=False)
     assert "no node c" in refusal.value.message
     assert "a" in refusal.value.hint
 
 
 def test_a_node_without_vms_will_do_for_pods():
     plain = node("a", labels={"kubevirt.io/schedulable": "false"})
-    assert choose_nodes([plain], (), with_machines=False) == (plain,)
+    assert choose_nodes([plain], (), with_vms=False) == (plain,)
 
 
 def test_facts_of_several_nodes_are_added_up():
@@ -383,13 +381,13 @@ def test_the_loop_in_a_launcher_is_plain_shell():
 
 
 def test_numbers_that_are_too_old_are_a_gap():
-    newest = Newest(1.0, "usage_age_s")
-    assert newest.take() == {}
-    newest.put({"rss_bytes": 5.0})
-    assert newest.take()["rss_bytes"] == 5.0
-    assert 0 <= newest.take()["usage_age_s"] < 1
-    newest.put({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
-    assert newest.take() == {}
+    latest = LatestValues(1.0, "usage_age_s")
+    assert latest.take() == {}
+    latest.put({"rss_bytes": 5.0})
+    assert latest.take()["rss_bytes"] == 5.0
+    assert 0 <= latest.take()["usage_age_s"] < 1
+    latest.put({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
+    assert latest.take() == {}
 
 
 def test_nodes_are_summed_and_a_sum_lacks_what_one_of_them_lacks():

@@ -9,7 +9,7 @@ import pytest
 
 from freepage.errors import HostError
 from freepage.kube.errors import ClusterError, ExistsError
-from freepage.kube.resources import CONFIG_MAPS, MACHINE_INSTANCES, PODS, RUN_LABEL, dig
+from freepage.kube.resources import CONFIG_MAPS, PODS, RUN_LABEL, VMIS, dig
 from freepage.targets.cluster import leftovers, owner
 from freepage.targets.cluster.leftovers import ALIVE, find_remains, remove_remains, wait_until_gone
 from freepage.targets.cluster.manifests import build_owner_reference
@@ -182,12 +182,12 @@ async def test_a_cluster_without_kubevirt_is_cleaned_as_well(monkeypatch):
     add_pod(cluster, "r1", "left")
     found = cluster.list
 
-    async def list_without_machines(resource, *args, **options):
-        if resource == MACHINE_INSTANCES:
+    async def list_without_vms(resource, *args, **options):
+        if resource == VMIS:
             raise leftovers.NotFoundError("the cluster has no virtualmachineinstances")
         return await found(resource, *args, **options)
 
-    monkeypatch.setattr(cluster, "list", list_without_machines)
+    monkeypatch.setattr(cluster, "list", list_without_vms)
     (remains,) = await find_remains(cluster, "bench")
     await remove_remains(cluster, "bench", remains)
     assert names_left(cluster) == []

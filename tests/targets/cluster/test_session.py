@@ -13,8 +13,8 @@ from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, Log
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import PODS
 from freepage.targets.cluster import launcher, nodes
-from freepage.targets.cluster.latest import Newest
-from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunPlace, build_worker_pod
+from freepage.targets.cluster.latest import LatestValues
+from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunScope, build_worker_pod
 from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
@@ -23,7 +23,7 @@ from freepage.units import MIB
 from helpers.fake_cluster import FakeCluster
 
 FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
-PLACE = RunPlace("bench", "abc", "freepage-abc", None, None, 1200, 7200)
+PLACE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200)
 POD = build_worker_pod(PLACE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
 
 
@@ -146,7 +146,7 @@ async def test_a_launcher_is_read_again_unless_that_is_forbidden(monkeypatch, er
 
     cluster.open_exec = open_exec
     pod = {"metadata": {"name": "virt-launcher-x", "namespace": "bench"}}
-    task = asyncio.create_task(launcher.follow_launcher(cluster, pod, Newest(1.0, "usage_age_s"), 1.0))
+    task = asyncio.create_task(launcher.follow_launcher(cluster, pod, LatestValues(1.0, "usage_age_s"), 1.0))
     await enough.wait()
     await asyncio.sleep(0.05)
     assert task.done() == (error is FORBIDDEN)

@@ -11,7 +11,7 @@ from freepage.errors import HostError
 from freepage.image import disk, tools
 from freepage.image.guest import Guest
 from freepage.records import Arm
-from freepage.run.run import refuse_if_nothing_can_run
+from freepage.run.run import check_runnable
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
 from freepage.targets.local import cgroup as cgroups
 from freepage.targets.local import disks
@@ -90,11 +90,11 @@ def test_a_node_of_its_own_needs_cgroups():
 
 def test_a_run_of_which_nothing_can_run_is_refused_with_the_reason(monkeypatch):
     forget_program(monkeypatch, "fio")
-    prepared = type("Prepared", (), {"trials": [trial(FIO), trial(FIO)]})
+    prepared = type("RunPlan", (), {"trials": [trial(FIO), trial(FIO)]})
     with pytest.raises(HostError, match="fio is not installed"):
-        refuse_if_nothing_can_run(prepared, target())
+        check_runnable(prepared, target())
     prepared.trials.append(trial(PLAIN))
-    refuse_if_nothing_can_run(prepared, target())
+    check_runnable(prepared, target())
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,7 @@ def read_execution(kubevirt: Object | None) -> Execution:
     return Execution("kvm", f"KubeVirt's {'.'.join(path)} is not set")
 
 
-def choose_nodes(
-    nodes: Sequence[Object], wanted: Sequence[str], *, with_machines: bool
-) -> tuple[Object, ...]:
+def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bool) -> tuple[Object, ...]:
     """Choose the nodes to measure: those wanted by name, else the largest that takes pods (and VMs, where any run).
 
     HostError names a node that is not there or takes no work.
@@ -53,20 +51,20 @@ def choose_nodes(
             raise HostError(
                 f"the cluster has no node {name}", hint=f"it has {', '.join(sorted(by_name)) or 'none'}"
             )
-        cause = _what_keeps_work_off(by_name[name], with_machines=with_machines)
+        cause = _what_keeps_work_off(by_name[name], with_vms=with_vms)
         if cause is not None:
             raise HostError(f"node {name} {cause}", hint="choose another with --nodes")
     if wanted:
         return tuple(by_name[name] for name in wanted)
-    fit = [n for n in nodes if _what_keeps_work_off(n, with_machines=with_machines) is None]
+    fit = [n for n in nodes if _what_keeps_work_off(n, with_vms=with_vms) is None]
     if not fit:
-        causes = [f"{n} {_what_keeps_work_off(o, with_machines=with_machines)}" for n, o in by_name.items()]
+        causes = [f"{n} {_what_keeps_work_off(o, with_vms=with_vms)}" for n, o in by_name.items()]
         raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
     workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
     return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
 
 
-def _what_keeps_work_off(node: Object, *, with_machines: bool) -> str | None:
+def _what_keeps_work_off(node: Object, *, with_vms: bool) -> str | None:
     if dig(node, "spec", "unschedulable"):
         return "is cordoned"
     ready = [c for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
@@ -75,7 +73,7 @@ def _what_keeps_work_off(node: Object, *, with_machines: bool) -> str | None:
     taints = [t for t in dig(node, "spec", "taints") or () if t.get("effect") in {"NoSchedule", "NoExecute"}]
     if taints:
         return f"has the taint {taints[0].get('key')}"
-    if with_machines and dig(node, "metadata", "labels", SCHEDULABLE) != "true":
+    if with_vms and dig(node, "metadata", "labels", SCHEDULABLE) != "true":
         return f"takes no VMs (its label {SCHEDULABLE} is not true)"
     return None
 

@@ -10,11 +10,11 @@ from freepage.kube.resources import name_of
 from freepage.records import Arm
 from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
 from freepage.targets.cluster.manifests import (
-    MachineShape,
     PodShape,
-    RunPlace,
-    build_machine_instance,
+    RunScope,
+    VmiShape,
     build_secret,
+    build_vmi,
     build_worker_pod,
 )
 from freepage.units import format_bytes
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
     from freepage.kube.resources import Object
     from freepage.study.plan import InstancePlan, Trial
-    from freepage.targets.cluster.survey import ClusterChoices, ClusterSite
+    from freepage.targets.cluster.survey import ClusterChoices, ClusterSurvey
 
 # What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
 TRIAL_MARGIN_S = 600.0
 USER_DATA_KEY = "userdata"
 
 
-def build_place(site: ClusterSite, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunPlace:
+def build_scope(survey: ClusterSurvey, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunScope:
     """Give what all objects of a run share."""
-    limits_s = [_limit_s(trial, site.choices) for trial in trials]
-    return RunPlace(
-        namespace=site.api.namespace,
+    limits_s = [_limit_s(trial, survey.choices) for trial in trials]
+    return RunScope(
+        namespace=survey.api.namespace,
         run=run,
         worker_map=f"freepage-{run}",
         owner=owner,
-        user=site.user,
+        user=survey.user,
         trial_deadline_s=round(max(limits_s)),
         run_deadline_s=round(sum(limits_s)),
-        pull_secret=site.choices.pull_secret,
+        pull_secret=survey.choices.pull_secret,
     )
 
 
@@ -53,13 +53,13 @@ def _limit_s(trial: Trial, choices: ClusterChoices) -> float:
     return trial.duration_s + TRIAL_MARGIN_S + choices.ready_deadline_s * turns
 
 
-def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | None:
+def find_overload(survey: ClusterSurvey, scope: RunScope, trial: Trial) -> str | None:
     """Say which node cannot give what a trial's instances ask it for, all other work there left out; None if all can."""
     asked: dict[str, int] = {}
     for number, plan in enumerate(trial.instances):
-        shape = build_instance(place, site, number, trial, plan).shape
+        shape = build_instance(scope, survey, number, trial, plan).shape
         asked[shape.node] = asked.get(shape.node, 0) + shape.request_bytes
-    for node in site.nodes:
+    for node in survey.nodes:
         wanted, given = asked.get(hostname_of(node), 0), allocatable_bytes(node)
         if wanted > given:
             return (
@@ -72,46 +72,46 @@ def find_overload(site: ClusterSite, place: RunPlace, trial: Trial) -> str | Non
 class InstanceManifests:
     """The objects one instance is made of: its pod or VM, and Secrets it starts from."""
 
-    shape: PodShape | MachineShape
+    shape: PodShape | VmiShape
     main: Object
     secrets: tuple[Object, ...] = ()
 
 
 def build_instance(
-    place: RunPlace, site: ClusterSite, number: int, trial: Trial, plan: InstancePlan
+    scope: RunScope, survey: ClusterSurvey, number: int, trial: Trial, plan: InstancePlan
 ) -> InstanceManifests:
     """Give the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
-    name = f"{place.worker_map}-{trial.order + 1}-{number}"
-    node = hostname_of(site.nodes[number % len(site.nodes)])
+    name = f"{scope.worker_map}-{trial.order + 1}-{number}"
+    node = hostname_of(survey.nodes[number % len(survey.nodes)])
     if plan.carrier is Arm.POD:
-        pod = _pod_shape(site, name, node, plan)
-        return InstanceManifests(pod, build_worker_pod(place, pod))
-    shape = _machine_shape(site, name, node, plan)
+        pod = _pod_shape(survey, name, node, plan)
+        return InstanceManifests(pod, build_worker_pod(scope, pod))
+    shape = _vmi_shape(survey, name, node, plan)
     if shape.disk_image is None:
-        return InstanceManifests(shape, build_machine_instance(place, shape))
-    user_data = build_user_data(build_worker().read_bytes(), place.trial_deadline_s)
-    secret = build_secret(place, name, {USER_DATA_KEY: user_data})
-    return InstanceManifests(shape, build_machine_instance(place, replace(shape, secret=name)), (secret,))
+        return InstanceManifests(shape, build_vmi(scope, shape))
+    user_data = build_user_data(build_worker().read_bytes(), scope.trial_deadline_s)
+    secret = build_secret(scope, name, {USER_DATA_KEY: user_data})
+    return InstanceManifests(shape, build_vmi(scope, replace(shape, secret=name)), (secret,))
 
 
-def _pod_shape(site: ClusterSite, name: str, node: str, plan: InstancePlan) -> PodShape:
-    image = site.choices.image if plan.tools is not None else site.choices.image_for_pods
+def _pod_shape(survey: ClusterSurvey, name: str, node: str, plan: InstancePlan) -> PodShape:
+    image = survey.choices.image if plan.tools is not None else survey.choices.image_for_pods
     data_bytes = 0 if plan.data is None else plan.data.bytes
     programs = plan.tools is not None
     return PodShape(name, plan.name, node, str(image), plan.demand_bytes, data_bytes, programs)
 
 
-def _machine_shape(site: ClusterSite, name: str, node: str, plan: InstancePlan) -> MachineShape:
-    own = site.choices.machine_disk is None or plan.tools is not None
-    return MachineShape(
+def _vmi_shape(survey: ClusterSurvey, name: str, node: str, plan: InstancePlan) -> VmiShape:
+    own = survey.choices.vm_disk is None or plan.tools is not None
+    return VmiShape(
         name=name,
         instance=plan.name,
         node=node,
         reporting=plan.carrier is Arm.VM_FPR,
         memory_bytes=plan.vm_memory_bytes,
         cpus=plan.cpus,
-        image=site.choices.image if own else None,
-        disk_image=None if own else site.choices.machine_disk,
+        image=survey.choices.image if own else None,
+        disk_image=None if own else survey.choices.vm_disk,
         tools=plan.tools is not None,
         data=None if plan.data is None else plan.data.filesystem,
         data_bytes=0 if plan.data is None else plan.data.bytes,

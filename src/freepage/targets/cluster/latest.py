@@ -10,7 +10,7 @@ Values = dict[str, float | None]
 STALE_INTERVALS = 3
 
 
-class Newest:
+class LatestValues:
     """The newest numbers of one thing, by metric id."""
 
     def __init__(self, interval_s: float, age_metric: str) -> None:

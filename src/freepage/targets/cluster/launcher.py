@@ -18,7 +18,7 @@ from freepage.sampling.procfs import parse_status, parse_task_stat
 if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
-    from freepage.targets.cluster.latest import Newest
+    from freepage.targets.cluster.latest import LatestValues
 
 Values = dict[str, float | None]
 
@@ -78,7 +78,7 @@ def _parse_qemu_cpu(stat: str, tasks: str) -> Values:
     }
 
 
-async def follow_launcher(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
+async def follow_launcher(api: ClusterApi, pod: Object, usage: LatestValues, interval_s: float) -> None:
     """Keep `usage` up to date for ever: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
     while True:
         try:
@@ -90,7 +90,7 @@ async def follow_launcher(api: ClusterApi, pod: Object, usage: Newest, interval_
         await asyncio.sleep(RETRY_S)
 
 
-async def _follow_once(api: ClusterApi, pod: Object, usage: Newest, interval_s: float) -> None:
+async def _follow_once(api: ClusterApi, pod: Object, usage: LatestValues, interval_s: float) -> None:
     command = build_loop(interval_s)
     async with api.open_exec(name_of(pod), command, namespace=namespace_of(pod), container=COMPUTE) as stream:
         waiting = b""

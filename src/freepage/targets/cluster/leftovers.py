@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from freepage.kube.errors import ClusterError, NotFoundError
 from freepage.kube.resources import (
     CONFIG_MAPS,
-    MACHINE_INSTANCES,
     MANAGED_BY,
     MANAGER,
     PODS,
     ROLE_LABEL,
     RUN_LABEL,
     SECRETS,
+    VMIS,
     dig,
     name_of,
 )
@@ -35,7 +35,7 @@ OWNER_ROLE = "owner"
 ALIVE_FOR_S = 120.0
 GONE_DEADLINE_S = 180.0
 # In the order in which they are removed.
-_RUNNING = (MACHINE_INSTANCES, PODS)
+_RUNNING = (VMIS, PODS)
 _STORED = (SECRETS, CONFIG_MAPS)
 KINDS = (*_RUNNING, *_STORED)
 

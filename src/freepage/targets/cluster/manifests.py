@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from freepage.fpr.eligibility import ANNOTATION
 from freepage.kube.resources import (
     INSTANCE_LABEL,
-    MACHINE_INSTANCES,
     MANAGED_BY,
     MANAGER,
     PODS,
     ROLE_LABEL,
     RUN_LABEL,
+    VMIS,
 )
 from freepage.units import MIB
 
@@ -46,7 +46,7 @@ KERNEL_ARGUMENTS = ("console=ttyS0", "quiet", "loglevel=1", "panic=-1", "reboot=
 
 
 @dataclass(frozen=True)
-class RunPlace:
+class RunScope:
     """What all objects of one run share: where they are, whose they are, and how images are pulled.
 
     owner: the run's ConfigMap, which also carries the worker; None before it exists (a dry run). user: what pods run
@@ -87,7 +87,7 @@ class PodShape:
 
 
 @dataclass(frozen=True)
-class MachineShape:
+class VmiShape:
     """One VM: `image` is freepage's own (kernelBoot), or `disk_image` any containerDisk that starts from `secret`.
 
     tools: whether it gets the image's tools as a disk. data: the file system of a disk of its own, `data_bytes` large.
@@ -131,22 +131,22 @@ def build_owner_reference(owner: Object) -> Object:
     }
 
 
-def build_worker_map(place: RunPlace, binary: bytes) -> Object:
+def build_worker_map(scope: RunScope, binary: bytes) -> Object:
     """Give the ConfigMap that carries the worker's static binary."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": _metadata(place, place.worker_map, "worker"),
+        "metadata": _metadata(scope, scope.worker_map, "worker"),
         "immutable": True,
         "binaryData": {WORKER_KEY: base64.b64encode(binary).decode()},
     }
 
 
-def build_worker_pod(place: RunPlace, shape: PodShape) -> Object:
+def build_worker_pod(scope: RunScope, shape: PodShape) -> Object:
     """Give a pod whose only process is the worker, spoken to by attaching to it."""
     mounts = [{"name": "worker", "mountPath": WORKER_FOLDER, "readOnly": True}]
     volumes: list[Object] = [
-        {"name": "worker", "configMap": {"name": place.worker_map, "defaultMode": 0o555}},
+        {"name": "worker", "configMap": {"name": scope.worker_map, "defaultMode": 0o555}},
         {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
     ]
     mounts.append({"name": "tmp", "mountPath": "/tmp"})  # noqa: S108 - the pod's own
@@ -168,11 +168,11 @@ def build_worker_pod(place: RunPlace, shape: PodShape) -> Object:
         "volumeMounts": mounts,
         "securityContext": _unprivileged(),
     }
-    contents = _Contents("pod", shape.instance, container, volumes, place.trial_deadline_s)
-    return _pod(place, shape.name, shape.node, contents)
+    contents = _Contents("pod", shape.instance, container, volumes, scope.trial_deadline_s)
+    return _pod(scope, shape.name, shape.node, contents)
 
 
-def build_sampler_pod(place: RunPlace, name: str, node: str, image: str, command: list[str]) -> Object:
+def build_sampler_pod(scope: RunScope, name: str, node: str, image: str, command: list[str]) -> Object:
     """Give the pod that prints what one node's kernel says of itself."""
     memory = _mebibytes(SAMPLER_BYTES)
     container = {
@@ -183,17 +183,17 @@ def build_sampler_pod(place: RunPlace, name: str, node: str, image: str, command
         "volumeMounts": [{"name": "worker", "mountPath": WORKER_FOLDER, "readOnly": True}],
         "securityContext": _unprivileged(),
     }
-    volumes = [{"name": "worker", "configMap": {"name": place.worker_map, "defaultMode": 0o555}}]
-    return _pod(place, name, node, _Contents("sampler", None, container, volumes, place.run_deadline_s))
+    volumes = [{"name": "worker", "configMap": {"name": scope.worker_map, "defaultMode": 0o555}}]
+    return _pod(scope, name, node, _Contents("sampler", None, container, volumes, scope.run_deadline_s))
 
 
-def build_machine_instance(place: RunPlace, shape: MachineShape) -> Object:
+def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
     """Give a VM: no network, no graphics, one serial console; FPR off by its own annotation, on by the cluster's default."""
-    metadata = _metadata(place, shape.name, "vm", shape.instance)
+    metadata = _metadata(scope, shape.name, "vm", shape.instance)
     if not shape.reporting:
         metadata["annotations"] = {ANNOTATION: "true"}
     memory = _mebibytes(shape.memory_bytes)
-    disks, volumes = _disks(place, shape)
+    disks, volumes = _disks(scope, shape)
     domain: Object = {
         "cpu": {"sockets": 1, "maxSockets": 1, "cores": shape.cpus, "threads": 1},
         "memory": {"guest": memory, "maxGuest": memory},
@@ -208,10 +208,10 @@ def build_machine_instance(place: RunPlace, shape: MachineShape) -> Object:
         },
     }
     if shape.image is not None:
-        domain["firmware"] = {"kernelBoot": _kernel_boot(place, shape, shape.image)}
+        domain["firmware"] = {"kernelBoot": _kernel_boot(scope, shape, shape.image)}
     return {
-        "apiVersion": MACHINE_INSTANCES.api_version,
-        "kind": MACHINE_INSTANCES.kind,
+        "apiVersion": VMIS.api_version,
+        "kind": VMIS.kind,
         "metadata": metadata,
         "spec": {
             "terminationGracePeriodSeconds": 0,
@@ -223,12 +223,12 @@ def build_machine_instance(place: RunPlace, shape: MachineShape) -> Object:
     }
 
 
-def build_secret(place: RunPlace, name: str, data: dict[str, bytes]) -> Object:
+def build_secret(scope: RunScope, name: str, data: dict[str, bytes]) -> Object:
     """Give a Secret, as for the user data a VM starts from."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _metadata(place, name, "user-data"),
+        "metadata": _metadata(scope, name, "user-data"),
         "type": "Opaque",
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }
@@ -243,7 +243,7 @@ class _Contents:
     deadline_s: int
 
 
-def _pod(place: RunPlace, name: str, node: str, contents: _Contents) -> Object:
+def _pod(scope: RunScope, name: str, node: str, contents: _Contents) -> Object:
     spec: Object = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 0,
@@ -251,24 +251,24 @@ def _pod(place: RunPlace, name: str, node: str, contents: _Contents) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "nodeSelector": {HOSTNAME_LABEL: node},
-        "securityContext": _pod_security(place.user),
+        "securityContext": _pod_security(scope.user),
         "containers": [contents.container],
         "volumes": contents.volumes,
     }
-    if place.pull_secret is not None:
-        spec["imagePullSecrets"] = [{"name": place.pull_secret}]
-    metadata = _metadata(place, name, contents.role, contents.instance)
+    if scope.pull_secret is not None:
+        spec["imagePullSecrets"] = [{"name": scope.pull_secret}]
+    metadata = _metadata(scope, name, contents.role, contents.instance)
     return {"apiVersion": PODS.api_version, "kind": PODS.kind, "metadata": metadata, "spec": spec}
 
 
-def _metadata(place: RunPlace, name: str, role: str, instance: str | None = None) -> Object:
+def _metadata(scope: RunScope, name: str, role: str, instance: str | None = None) -> Object:
     metadata: Object = {
         "name": name,
-        "namespace": place.namespace,
-        "labels": build_labels(place.run, role, instance),
+        "namespace": scope.namespace,
+        "labels": build_labels(scope.run, role, instance),
     }
-    if place.owner is not None:
-        metadata["ownerReferences"] = [build_owner_reference(place.owner)]
+    if scope.owner is not None:
+        metadata["ownerReferences"] = [build_owner_reference(scope.owner)]
     return metadata
 
 
@@ -286,25 +286,25 @@ def _unprivileged() -> Object:
     }
 
 
-def _kernel_boot(place: RunPlace, shape: MachineShape, image: str) -> Object:
-    words = [*KERNEL_ARGUMENTS, "freepage.console=1", f"freepage.deadline={place.trial_deadline_s}"]
+def _kernel_boot(scope: RunScope, shape: VmiShape, image: str) -> Object:
+    words = [*KERNEL_ARGUMENTS, "freepage.console=1", f"freepage.deadline={scope.trial_deadline_s}"]
     if shape.tools:
         words.append("freepage.tools=ext4")
     if shape.data is not None:
         words += [f"freepage.data={shape.data}", "freepage.format=1"]
     container: Object = {"image": image, "kernelPath": KERNEL_PATH, "initrdPath": INITRAMFS_PATH}
-    if place.pull_secret is not None:
-        container["imagePullSecret"] = place.pull_secret
+    if scope.pull_secret is not None:
+        container["imagePullSecret"] = scope.pull_secret
     return {"kernelArgs": " ".join(words), "container": container}
 
 
-def _disks(place: RunPlace, shape: MachineShape) -> tuple[list[Object], list[Object]]:
+def _disks(scope: RunScope, shape: VmiShape) -> tuple[list[Object], list[Object]]:
     """Give the disks of a VM and the volumes behind them."""
     volumes: list[Object] = []
     if shape.disk_image is not None:
-        volumes.append({"name": "system", "containerDisk": _container_disk(place, shape.disk_image)})
+        volumes.append({"name": "system", "containerDisk": _container_disk(scope, shape.disk_image)})
     if shape.tools and shape.image is not None:
-        tools = _container_disk(place, shape.image) | {"path": TOOLS_DISK_PATH}
+        tools = _container_disk(scope, shape.image) | {"path": TOOLS_DISK_PATH}
         volumes.append({"name": "tools", "containerDisk": tools})
     if shape.secret is not None:
         volumes.append({"name": "seed", "cloudInitNoCloud": {"secretRef": {"name": shape.secret}}})
@@ -316,9 +316,9 @@ def _disks(place: RunPlace, shape: MachineShape) -> tuple[list[Object], list[Obj
     return disks, volumes
 
 
-def _container_disk(place: RunPlace, image: str) -> Object:
+def _container_disk(scope: RunScope, image: str) -> Object:
     disk: Object = {"image": image}
-    return disk if place.pull_secret is None else disk | {"imagePullSecret": place.pull_secret}
+    return disk if scope.pull_secret is None else disk | {"imagePullSecret": scope.pull_secret}
 
 
 def _mebibytes(size_bytes: int) -> str:

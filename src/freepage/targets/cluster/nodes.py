@@ -18,7 +18,7 @@ from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
 from freepage.sampling.procfs import read_host_from
 from freepage.targets.cluster.facts import hostname_of
-from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import build_sampler_pod
 from freepage.targets.cluster.pod import CONTAINER
 from freepage.targets.cluster.readiness import find_failure, is_started
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from freepage.kube.resources import Object
     from freepage.sampling.node_lines import NodeLine
-    from freepage.targets.cluster.manifests import RunPlace
+    from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.session import ClusterSession
 
 Values = dict[str, float | None]
@@ -48,7 +48,7 @@ class NodeSampler:
 
     def __init__(self, pod: str, interval_s: float) -> None:
         self.pod = pod
-        self.newest = Newest(interval_s, AGE)
+        self.latest = LatestValues(interval_s, AGE)
         self.texts: dict[str, str | None] = {}
         self._least_lag_s = float("inf")
 
@@ -58,7 +58,7 @@ class NodeSampler:
         self._least_lag_s = min(self._least_lag_s, lag_s)
         self.texts = line.texts
         values = read_host_from(line.read, line.page_bytes)
-        self.newest.put(values, line.clock_s + self._least_lag_s)
+        self.latest.put(values, line.clock_s + self._least_lag_s)
 
     @property
     def thp(self) -> str | None:
@@ -76,7 +76,7 @@ class Nodes:
     async def wait_for_lines(self) -> None:
         """Wait until every sampler has printed something lately; InstanceError names a node whose has not."""
         end_s = time.monotonic() + LINES_DEADLINE_S
-        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.newest.take()]:
+        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.latest.take()]:
             if time.monotonic() > end_s:
                 raise await self._complain(*silent[0])
             await asyncio.sleep(0.05)
@@ -93,7 +93,7 @@ class Nodes:
 
     def read(self) -> dict[str, Values]:
         """Give every node's newest numbers, and as "node" the sum of all; a sum lacks what one of them lacks."""
-        values = {name: sampler.newest.take() for name, sampler in self.samplers.items()}
+        values = {name: sampler.latest.take() for name, sampler in self.samplers.items()}
         if len(values) == 1:
             return {NODE: next(iter(values.values()))}
         return {NODE: add_up(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
@@ -118,20 +118,20 @@ def node_command(interval_s: float) -> list[str]:
     return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP]
 
 
-def sampler_name(place: RunPlace, number: int) -> str:
-    return f"{place.worker_map}-sampler-{number}"
+def sampler_name(scope: RunScope, number: int) -> str:
+    return f"{scope.worker_map}-sampler-{number}"
 
 
 @asynccontextmanager
 async def open_nodes(session: ClusterSession, measured: Sequence[Object], image: str) -> AsyncIterator[Nodes]:
     """Start a sampler on every node and wait for its first line; InstanceError names a node that says nothing."""
     samplers = [
-        NodeSampler(sampler_name(session.place, number), session.interval_s)
+        NodeSampler(sampler_name(session.scope, number), session.interval_s)
         for number in range(len(measured))
     ]
     nodes = Nodes(session, dict(zip(map(name_of, measured), samplers, strict=True)))
     contexts = [_open_sampler(session, n, s, image) for n, s in zip(measured, samplers, strict=True)]
-    async with open_together(contexts, session.places):
+    async with open_together(contexts, session.slots):
         await nodes.wait_for_lines()
         yield nodes
 
@@ -141,7 +141,7 @@ async def _open_sampler(
     session: ClusterSession, node: Object, sampler: NodeSampler, image: str
 ) -> AsyncIterator[None]:
     command = node_command(session.interval_s)
-    manifest = build_sampler_pod(session.place, sampler.pod, hostname_of(node), image, command)
+    manifest = build_sampler_pod(session.scope, sampler.pod, hostname_of(node), image, command)
     label = f"the sampler of node {name_of(node)}"
     async with session.open_object(PODS, manifest, label):
         await session.wait_running(PODS, sampler.pod, label, lambda pod: is_started(pod, CONTAINER))
@@ -152,7 +152,7 @@ async def _open_sampler(
 async def follow_sampler(session: ClusterSession, sampler: NodeSampler) -> None:
     """Take every line for ever: what cannot be read now may be read later, and all trials depend on it."""
     while True:
-        lines = session.api.follow_log(sampler.pod, namespace=session.place.namespace, container=CONTAINER)
+        lines = session.api.follow_log(sampler.pod, namespace=session.scope.namespace, container=CONTAINER)
         with contextlib.suppress(ClusterError):
             async for line in lines:
                 parsed = parse_node_line(line.text)

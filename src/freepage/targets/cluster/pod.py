@@ -14,7 +14,7 @@ from freepage.kube.resources import PODS
 from freepage.records import Evidence
 from freepage.sampling.cgroupfs import parse_instance_cgroup
 from freepage.sampling.procfs import parse_family_cpu_s, parse_status
-from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.readiness import is_started
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ClusterPod:
 
     name: str
     worker: WorkerClient
-    usage: Newest
+    usage: LatestValues
 
     def read_usage(self) -> Values:
         return self.usage.take()
@@ -61,12 +61,12 @@ async def open_pod(session: ClusterSession, shape: PodShape, manifest: Object) -
         attach = session.attach(shape.name, CONTAINER)
         async with session.open_worker(attach, shape.instance, PODS, shape.name) as worker:
             hello = await worker.wait_ready(session.ready_deadline_s)
-            usage = Newest(session.interval_s, "usage_age_s")
+            usage = LatestValues(session.interval_s, "usage_age_s")
             async with session.background(_follow_usage(worker, hello.pid, usage, session.interval_s)):
                 yield ClusterPod(shape.instance, worker, usage)
 
 
-async def _follow_usage(worker: WorkerClient, pid: int, usage: Newest, interval_s: float) -> None:
+async def _follow_usage(worker: WorkerClient, pid: int, usage: LatestValues, interval_s: float) -> None:
     """Read what the pod's processes and its cgroup take, for ever, once an interval."""
     with contextlib.suppress(InstanceError):
         while True:

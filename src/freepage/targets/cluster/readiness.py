@@ -90,8 +90,8 @@ def describe_conditions(obj: Object) -> list[str]:
 def describe_events(events: Iterable[Object], limit: int = 5) -> list[str]:
     """Give the newest warnings of an object, in words."""
     warnings = [e for e in events if e.get("type") == "Warning"]
-    newest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
-    return [f"{e.get('reason')}: {e.get('message')}" for e in newest]
+    latest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
+    return [f"{e.get('reason')}: {e.get('message')}" for e in latest]
 
 
 def is_launcher_of(machine: Object, pod: Object) -> bool:

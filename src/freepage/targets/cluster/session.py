@@ -14,10 +14,10 @@ from freepage.errors import InstanceError
 from freepage.kube.errors import ClusterError, ForbiddenError, UnreachableError
 from freepage.kube.resources import (
     EVENTS,
-    MACHINE_INSTANCES,
     NODES,
     PODS,
     RUN_LABEL,
+    VMIS,
     dig,
     name_of,
 )
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from freepage.kube.api import ByteStream, ClusterApi
     from freepage.kube.resources import Object, Resource
-    from freepage.targets.cluster.manifests import RunPlace
-    from freepage.targets.cluster.survey import ClusterSite
+    from freepage.targets.cluster.manifests import RunScope
+    from freepage.targets.cluster.survey import ClusterSurvey
 
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.
@@ -59,9 +59,9 @@ class ClusterSession:
     """One run in one cluster."""
 
     api: ClusterApi
-    place: RunPlace
+    scope: RunScope
     interval_s: float
-    places: asyncio.Semaphore
+    slots: asyncio.Semaphore
     ready_deadline_s: float = READY_DEADLINE_S
     caches: dict[Resource, ObjectCache] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ class ClusterSession:
 
     async def _create(self, resource: Resource, manifest: Object, instance: str) -> None:
         try:
-            await self.api.create(resource, manifest, namespace=self.place.namespace)
+            await self.api.create(resource, manifest, namespace=self.scope.namespace)
         except ForbiddenError as error:
             if "quota" not in error.message:
                 raise
@@ -130,23 +130,23 @@ class ClusterSession:
             words += describe_conditions(obj)
             with contextlib.suppress(ClusterError):
                 fields = f"involvedObject.name={name_of(obj)}"
-                events = await self.api.list(EVENTS, self.place.namespace, fields=fields)
+                events = await self.api.list(EVENTS, self.scope.namespace, fields=fields)
                 words += describe_events(events)
         return "\n".join(dict.fromkeys(words)) or f"kubectl describe {resource.plural} {name}"
 
     def find_launcher(self, machine: str) -> Object | None:
         """Give the pod that carries a VM now; None before there is one."""
-        machines = self.caches.get(MACHINE_INSTANCES)
+        machines = self.caches.get(VMIS)
         vmi = None if machines is None else machines.objects.get(machine)
         if vmi is None:
             return None
         return next(iter(self.caches[PODS].find(lambda pod: is_launcher_of(vmi, pod))), None)
 
     def attach(self, pod: str, container: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
-        return lambda: self.api.open_attach(pod, namespace=self.place.namespace, container=container)
+        return lambda: self.api.open_attach(pod, namespace=self.scope.namespace, container=container)
 
     def console(self, machine: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
-        return lambda: self.api.open_console(machine, namespace=self.place.namespace)
+        return lambda: self.api.open_console(machine, namespace=self.scope.namespace)
 
     @asynccontextmanager
     async def open_worker(
@@ -179,7 +179,7 @@ class ClusterSession:
     async def _remove(self, resource: Resource, name: str) -> None:
         """Delete an object and wait until it is gone; what cannot be deleted now goes with the run's owner."""
         with contextlib.suppress(ClusterError, InstanceError):
-            await finish(self.api.delete(resource, name, namespace=self.place.namespace, grace_s=0))
+            await finish(self.api.delete(resource, name, namespace=self.scope.namespace, grace_s=0))
             if resource in self.caches:
                 gone = f"{name} was not deleted"
                 await self.caches[resource].wait(
@@ -190,7 +190,7 @@ class ClusterSession:
         if obj is None:
             return None
         failure = find_failure(obj)
-        if failure is None and resource == MACHINE_INSTANCES:
+        if failure is None and resource == VMIS:
             launcher = self.find_launcher(name_of(obj))
             failure = None if launcher is None else find_failure(launcher)
         return failure
@@ -234,19 +234,19 @@ class _Patience:
 
 @asynccontextmanager
 async def open_session(
-    site: ClusterSite, place: RunPlace, interval_s: float
+    survey: ClusterSurvey, scope: RunScope, interval_s: float
 ) -> AsyncIterator[ClusterSession]:
     """Watch the run's pods and VMs, and its nodes where that is allowed."""
-    choices = site.choices
-    places = asyncio.Semaphore(choices.concurrency)
-    session = ClusterSession(site.api, place, interval_s, places, choices.ready_deadline_s)
-    labels = f"{RUN_LABEL}={place.run}"
+    choices = survey.choices
+    slots = asyncio.Semaphore(choices.concurrency)
+    session = ClusterSession(survey.api, scope, interval_s, slots, choices.ready_deadline_s)
+    labels = f"{RUN_LABEL}={scope.run}"
     async with AsyncExitStack() as stack:
-        for resource in (PODS, MACHINE_INSTANCES) if choices.with_machines else (PODS,):
-            cache = open_cache(site.api, resource, place.namespace, labels=labels)
+        for resource in (PODS, VMIS) if choices.with_vms else (PODS,):
+            cache = open_cache(survey.api, resource, scope.namespace, labels=labels)
             session.caches[resource] = await stack.enter_async_context(cache)
-        if await site.api.may("watch", NODES, namespace=None):
-            fields = f"metadata.name={site.node_names[0]}" if len(site.nodes) == 1 else None
-            nodes = open_cache(site.api, NODES, None, fields=fields)
+        if await survey.api.may("watch", NODES, namespace=None):
+            fields = f"metadata.name={survey.node_names[0]}" if len(survey.nodes) == 1 else None
+            nodes = open_cache(survey.api, NODES, None, fields=fields)
             session.caches[NODES] = await stack.enter_async_context(nodes)
         yield session

@@ -35,18 +35,18 @@ OPENSHIFT_SECURITY = "security.openshift.io"
 class ClusterChoices:
     """What a person chose of a cluster; None and () are what the cluster itself suggests.
 
-    image: freepage's own, as `freepage image push` wrote it. machine_disk: any containerDisk with cloud-init instead.
+    image: freepage's own, as `freepage image push` wrote it. vm_disk: any containerDisk with cloud-init instead.
     pod_image: any small image for pods and samplers; freepage's own where that is given.
     """
 
     login: Login
     nodes: tuple[str, ...] = ()
     image: str | None = None
-    machine_disk: str | None = None
+    vm_disk: str | None = None
     pod_image: str | None = None
     pull_secret: str | None = None
     concurrency: int = 32
-    with_machines: bool = True
+    with_vms: bool = True
 
     @property
     def image_for_pods(self) -> str | None:
@@ -55,11 +55,11 @@ class ClusterChoices:
     @property
     def ready_deadline_s(self) -> float:
         """How long an instance may take to its worker's ready."""
-        return READY_DEADLINE_S if self.machine_disk is None else DISTRIBUTION_READY_DEADLINE_S
+        return READY_DEADLINE_S if self.vm_disk is None else DISTRIBUTION_READY_DEADLINE_S
 
 
 @dataclass(frozen=True)
-class ClusterSite:
+class ClusterSurvey:
     """A login with what it found; nothing has been created yet.
 
     nodes: those to measure. installation: None where no VMs will run. user: what pods run as, None where the cluster
@@ -79,29 +79,29 @@ class ClusterSite:
 
 
 @asynccontextmanager
-async def open_site(choices: ClusterChoices) -> AsyncIterator[ClusterSite]:
+async def open_survey(choices: ClusterChoices) -> AsyncIterator[ClusterSurvey]:
     """Log in, find KubeVirt and choose the nodes; creates nothing.
 
     Raises the errors of the cluster, and HostError for nodes or images that cannot serve.
     """
     _check_images(choices)
     async with open_cluster(choices.login) as api:
-        installation = await find_installation(api) if choices.with_machines else None
-        nodes = choose_nodes(await api.list(NODES), choices.nodes, with_machines=choices.with_machines)
+        installation = await find_installation(api) if choices.with_vms else None
+        nodes = choose_nodes(await api.list(NODES), choices.nodes, with_vms=choices.with_vms)
         execution = read_execution(None if installation is None else installation.kubevirt)
-        yield ClusterSite(choices, api, nodes, installation, execution, await find_user(api))
+        yield ClusterSurvey(choices, api, nodes, installation, execution, await find_user(api))
 
 
-def find_obstacle(site: ClusterSite, trial: Trial) -> FreepageError | None:
+def find_obstacle(survey: ClusterSurvey, trial: Trial) -> FreepageError | None:
     """Say why a trial cannot run in this cluster, though others may."""
     carriers = {plan.carrier for plan in trial.instances}
-    installation = site.installation
+    installation = survey.installation
     if Arm.VM_FPR in carriers and installation is not None and installation.switch.disabled:
         return HostError(
             f"Free Page Reporting is disabled for the whole cluster ({installation.switch.source})",
             hint="`freepage enable` switches it on, --arms pod,vm leaves it out",
         )
-    if any(plan.tools is not None for plan in trial.instances) and site.choices.image is None:
+    if any(plan.tools is not None for plan in trial.instances) and survey.choices.image is None:
         return HostError(
             "programs such as fio reach a cluster in freepage's own image only",
             hint="freepage image build --study STUDY, freepage image push REF, then --image REF",
@@ -109,18 +109,18 @@ def find_obstacle(site: ClusterSite, trial: Trial) -> FreepageError | None:
     return None
 
 
-async def read_tools(site: ClusterSite) -> dict[str, str]:
+async def read_tools(survey: ClusterSurvey) -> dict[str, str]:
     """Give the versions and images that take part in a run."""
-    choices = site.choices
-    images = {"image": choices.image, "machine_disk": choices.machine_disk, "pod_image": choices.pod_image}
-    tools = {"kubernetes": await site.api.server_version()}
-    if site.installation is not None and site.installation.version:
-        tools["kubevirt"] = site.installation.version
+    choices = survey.choices
+    images = {"image": choices.image, "vm_disk": choices.vm_disk, "pod_image": choices.pod_image}
+    tools = {"kubernetes": await survey.api.server_version()}
+    if survey.installation is not None and survey.installation.version:
+        tools["kubevirt"] = survey.installation.version
     return tools | {name: ref for name, ref in images.items() if ref}
 
 
 def _check_images(choices: ClusterChoices) -> None:
-    if choices.with_machines and choices.image is None and choices.machine_disk is None:
+    if choices.with_vms and choices.image is None and choices.vm_disk is None:
         raise HostError(
             "VMs of a cluster boot an image that its nodes can pull",
             hint="freepage image push REGISTRY/NAME:TAG, then --image REGISTRY/NAME:TAG",

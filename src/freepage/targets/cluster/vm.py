@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from freepage.aio import run_together
 from freepage.errors import InstanceError
 from freepage.kube.errors import ClusterError
-from freepage.kube.resources import MACHINE_INSTANCES, dig, name_of, namespace_of
+from freepage.kube.resources import VMIS, dig, name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE, VIRSH, read_launcher, see_reporting
 from freepage.records import Evidence
-from freepage.targets.cluster.latest import Newest
+from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import follow_launcher
 from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_guest_memory
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.kube.resources import Object
-    from freepage.targets.cluster.manifests import MachineShape
+    from freepage.targets.cluster.manifests import VmiShape
     from freepage.targets.cluster.session import ClusterSession
     from freepage.worker.client import WorkerClient
 
@@ -37,12 +37,12 @@ _REPORTING_QUEUE = 3
 
 
 @dataclass
-class ClusterMachine:
+class ClusterVm:
     """A VM whose worker is ready (targets.base.Instance)."""
 
     name: str
     worker: WorkerClient
-    usage: Newest
+    usage: LatestValues
     session: ClusterSession
     machine: Object
     launcher: Object
@@ -107,21 +107,21 @@ class ClusterMachine:
 
 
 @asynccontextmanager
-async def open_machine(
-    session: ClusterSession, shape: MachineShape, manifest: Object, folder: Path, accelerator: str
-) -> AsyncIterator[ClusterMachine]:
+async def open_cluster_vm(
+    session: ClusterSession, shape: VmiShape, manifest: Object, folder: Path, accelerator: str
+) -> AsyncIterator[ClusterVm]:
     """Create a VM to its worker's ready and delete it at the end; its console goes to folder/console-NAME.log.
 
     Raises InstanceError with the VM's conditions and events, or with its console's last lines.
     """
     console = folder / f"console-{shape.instance}.log"
-    async with session.open_object(MACHINE_INSTANCES, manifest, shape.instance):
-        machine = await session.wait_running(MACHINE_INSTANCES, shape.name, shape.instance)
+    async with session.open_object(VMIS, manifest, shape.instance):
+        machine = await session.wait_running(VMIS, shape.name, shape.instance)
         with console.open("ab", buffering=0) as log:
             async with session.open_worker(
                 session.console(shape.name),
                 shape.instance,
-                MACHINE_INSTANCES,
+                VMIS,
                 shape.name,
                 on_text=lambda line: _write(log, line),
             ) as worker:
@@ -129,12 +129,10 @@ async def open_machine(
                 launcher = session.find_launcher(shape.name)
                 if launcher is None:
                     raise InstanceError(f"{shape.instance} runs, and no pod of the cluster carries it")
-                usage = Newest(session.interval_s, "usage_age_s")
+                usage = LatestValues(session.interval_s, "usage_age_s")
                 following = follow_launcher(session.api, launcher, usage, session.interval_s)
                 async with session.background(following):
-                    yield ClusterMachine(
-                        shape.instance, worker, usage, session, machine, launcher, accelerator
-                    )
+                    yield ClusterVm(shape.instance, worker, usage, session, machine, launcher, accelerator)
 
 
 def _write(log: FileIO, line: bytes) -> None:
@@ -157,7 +155,7 @@ async def read_console(session: ClusterSession, machine: str) -> str:
     try:
         text = await session.api.read_log(
             name_of(launcher),
-            namespace=session.place.namespace,
+            namespace=session.scope.namespace,
             container=CONSOLE_CONTAINER,
             tail_lines=CONSOLE_LINES,
         )

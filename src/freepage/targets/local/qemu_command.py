@@ -88,7 +88,7 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
     return [
         architecture.program,
         *_name(shape),
-        *_bare_machine(architecture),
+        *_bare_vm(architecture),
         *_execution(architecture, shape),
         *_memory(shape),
         *_boot(architecture, shape, guest),
@@ -112,7 +112,7 @@ def _name(shape: VmShape) -> list[str]:
     return ["-name", f"guest={shape.name},debug-threads=on"]
 
 
-def _bare_machine(architecture: Architecture) -> list[str]:
+def _bare_vm(architecture: Architecture) -> list[str]:
     bare = ["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"]
     return [*bare, "-machine", architecture.machine]
 

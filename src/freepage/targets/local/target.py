@@ -96,11 +96,11 @@ class LocalTarget:
     @asynccontextmanager
     async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
         """Start every instance of the trial, as many at once as there are CPUs, and end them all at the end."""
-        places = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0))))
+        slots = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0))))
         stacks = [AsyncExitStack() for _ in trial.instances]
 
         async def start(plan: InstancePlan, stack: AsyncExitStack) -> Instance:
-            async with places:
+            async with slots:
                 return await stack.enter_async_context(self._open(plan, folder))
 
         try:
