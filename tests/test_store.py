@@ -19,6 +19,7 @@ from freepage.records import (
     Step,
     TrialRecord,
     TrialStatus,
+    VerdictRule,
 )
 from freepage.store import TrialWriter, load_run, load_trial, prepare_folder, write_manifest
 
@@ -42,7 +43,8 @@ MANIFEST = Manifest(
     finished_at=None,
     host={"cpus_logical": 2},
     tools={},
-    verdict_rule={},
+    verdict_rule=VerdictRule(),
+    smoke=False,
 )
 RECORD = TrialRecord(
     id="001-cycle-vm-fpr-1",

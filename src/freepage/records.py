@@ -24,7 +24,7 @@ from enum import StrEnum
 
 from freepage.units import MIB
 
-RUN_SCHEMA = 1
+RUN_SCHEMA = 2
 NODE = "node"
 SAMPLER = "sampler"
 
@@ -191,8 +191,30 @@ class TrialRecord:
 
 
 @dataclass(frozen=True)
+class VerdictRule:
+    """The thresholds of the verdict; a study may give its own, a run keeps all it was planned with.
+
+    given_back: shares of what VMs with FPR, and without, free. reallocation_penalty: the time of later allocations with
+    FPR against without. extra_cpu: what FPR adds, too much only where both limits are exceeded. io_ratio: throughput in
+    guests with FPR against without.
+    """
+
+    min_given_back_fraction: float = 0.5
+    max_given_back_fraction_without: float = 0.1
+    max_reallocation_penalty: float = 2.0
+    max_extra_cpu_s_per_gib: float = 1.0
+    max_extra_cpu_cores_per_vm: float = 0.2
+    min_io_ratio: float = 0.9
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What was asked for, and the conditions it was asked under; `host` is the dictionary of facts.py."""
+    """What was asked for, and the conditions it was asked under, with all that judges the run later.
+
+    host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
+    show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
+    scale was given.
+    """
 
     schema: int
     freepage_version: str
@@ -213,7 +235,10 @@ class Manifest:
     finished_at: str | None
     host: dict[str, object]
     tools: dict[str, str]
-    verdict_rule: dict[str, float]
+    verdict_rule: VerdictRule
+    smoke: bool
+    budget_bytes: int | None = None
+    budget_s: float | None = None
 
     @property
     def on_cluster(self) -> bool:

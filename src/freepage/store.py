@@ -22,6 +22,7 @@ from freepage.records import (
     Step,
     TrialRecord,
     TrialStatus,
+    VerdictRule,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ RESULTS = "results.json"
 REPORT = "report.html"
 PROMETHEUS = "prometheus.json"
 PROMETHEUS_SAMPLES = "prometheus.parquet"
+# What a run of schema 1 was judged by where its study did not say otherwise, and the scale below which it decided nothing.
+SCHEMA_1_RULE = {
+    "min_given_back_fraction": 0.5,
+    "max_given_back_fraction_without": 0.1,
+    "max_reallocation_penalty": 2.0,
+    "max_extra_cpu_s_per_gib": 1.0,
+    "max_extra_cpu_cores_per_vm": 0.2,
+    "min_io_ratio": 0.9,
+}
+SCHEMA_1_SMOKE_SCALE = 0.015
 _OURS = (
     "manifest.json",
     "plan.json",
@@ -291,13 +302,26 @@ def _read_json(path: Path) -> Any:
 
 def _load_manifest(folder: Path) -> Manifest:
     content = _read_json(folder / MANIFEST)
+    if content.get("schema") == 1:
+        content = _from_schema_1(content)
     if content.get("schema") != RUN_SCHEMA:
         raise RunFolderError(
-            f"{folder} has run schema {content.get('schema')!r}; this freepage reads {RUN_SCHEMA}",
+            f"{folder} has run schema {content.get('schema')!r}; this freepage reads 1 to {RUN_SCHEMA}",
             hint="use the version of freepage that its manifest.json names",
         )
     content |= {"arms": tuple(Arm(a) for a in content["arms"]), "command": tuple(content["command"])}
+    content["verdict_rule"] = VerdictRule(**content["verdict_rule"])
     return Manifest(**content)
+
+
+def _from_schema_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest that did not yet say how it is judged, with what judged it then."""
+    rule = SCHEMA_1_RULE | content["verdict_rule"]
+    return content | {
+        "schema": RUN_SCHEMA,
+        "smoke": content["scale"] < SCHEMA_1_SMOKE_SCALE,
+        "verdict_rule": rule,
+    }
 
 
 def _load_schedules(path: Path) -> dict[str, list[ProcessSchedule]]:

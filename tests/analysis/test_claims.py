@@ -134,7 +134,7 @@ def test_samples_too_far_apart_do_not_decide_how_long_a_release_takes():
 
 
 def test_a_run_that_only_tried_an_experiment_decides_nothing():
-    tried = Conditions("kvm", 1.0, tried=True)
+    tried = Conditions("kvm", 1.0, smoke=True)
     claim = decide_one("tracks-the-pod", estimate(0.2, unit="fraction", n=1), tried)
     assert claim["decision"] == "not-decidable"
     assert "only tried" in claim["reason"]

@@ -51,7 +51,7 @@ def test_a_clean_run_raises_none(run_folder):
 
 
 def test_a_try_is_called_one(run_folder):
-    change_manifest(run_folder, scale=0.01)
+    change_manifest(run_folder, scale=0.01, smoke=True)
     assert set(doubts_of(run_folder)) == {"only-tried"}
     verdict = build_results(load_run(run_folder))["verdict"]
     assert verdict["decision"] == "inconclusive"
@@ -59,7 +59,7 @@ def test_a_try_is_called_one(run_folder):
 
 
 def test_a_try_that_measured_nothing_says_that_first(run_folder):
-    change_manifest(run_folder, scale=0.01)
+    change_manifest(run_folder, scale=0.01, smoke=True)
     for path in run_folder.glob("trials/*/trial.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed"}))
     assert "No trial with FPR measured" in build_results(load_run(run_folder))["verdict"]["sentence"]
@@ -68,7 +68,7 @@ def test_a_try_that_measured_nothing_says_that_first(run_folder):
 def test_a_try_that_gives_nothing_back_blames_nobody(tmp_path):
     write_run(tmp_path / "run", Truth(given_back=0.0))
     assert "inhibited" in doubts_of(tmp_path / "run")
-    change_manifest(tmp_path / "run", scale=0.01)
+    change_manifest(tmp_path / "run", scale=0.01, smoke=True)
     assert "inhibited" not in doubts_of(tmp_path / "run")
 
 

@@ -15,7 +15,8 @@ from freepage.analysis.results import build_results
 from freepage.analysis.series import Series, resample, sample_steps
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import find_releases
-from freepage.analysis.verdict import DEFAULT_RULE, VerdictInput, decide
+from freepage.analysis.verdict import VerdictInput, decide
+from freepage.records import VerdictRule
 from freepage.store import load_run
 from freepage.units import GIB
 from helpers.synthetic import BASELINE_BYTES, IDLE_BYTES, Truth, write_run
@@ -172,7 +173,9 @@ def between(low, high):
     ],
 )
 def test_the_rule_decides_by_whole_intervals(given_back, without, penalty, decision):
-    verdict = decide(weigh(ExperimentOutcome("cycle", "cycle-*", given_back, without, None, penalty)), {})
+    verdict = decide(
+        weigh(ExperimentOutcome("cycle", "cycle-*", given_back, without, None, penalty)), VerdictRule()
+    )
     assert verdict.decision == decision
     assert verdict.sentence
     assert verdict.reasons
@@ -184,13 +187,13 @@ def weigh(headline, *others, times_count=True):
 
 def test_a_studys_own_threshold_is_used_and_printed():
     weights = weigh(ExperimentOutcome("cycle", "cycle-*", between(0.3, 0.4), between(0, 0)))
-    verdict = decide(weights, {"min_given_back_fraction": 0.2})
+    verdict = decide(weights, VerdictRule(min_given_back_fraction=0.2))
     assert verdict.decision == "enable"
     assert "20%" in verdict.rule
 
 
 def test_every_threshold_is_printed_with_the_rule():
-    rule = dict(zip(DEFAULT_RULE, (0.61, 0.17, 2.3, 1.4, 0.33, 0.87), strict=True))
+    rule = VerdictRule(0.61, 0.17, 2.3, 1.4, 0.33, 0.87)
     for times_count in (True, False):
         words = decide(weigh(CYCLE, times_count=times_count), rule).rule
         assert all(
@@ -206,7 +209,7 @@ GUEST_IO = ExperimentOutcome("guest-io-ext4", "guest-io-ext4-*", guest_io=betwee
 
 
 def test_vms_that_pay_too_much_are_excepted_by_name_while_others_gain():
-    verdict = decide(weigh(CYCLE, CHURN, GUEST_IO), {})
+    verdict = decide(weigh(CYCLE, CHURN, GUEST_IO), VerdictRule())
     assert verdict.decision == "enable-except"
     assert verdict.sentence.startswith(
         "Turn it on, except for the VMs of churn (churn-*: allocating took 3.2 times as long as without FPR) and "
@@ -220,7 +223,7 @@ def test_vms_that_pay_too_much_are_excepted_by_name_while_others_gain():
 
 def test_the_headline_itself_can_be_the_exception():
     dear = replace(CYCLE, reallocation=between(3, 4))
-    verdict = decide(weigh(dear, replace(CHURN, allocation=between(1.0, 1.2))), {})
+    verdict = decide(weigh(dear, replace(CHURN, allocation=between(1.0, 1.2))), VerdictRule())
     assert verdict.decision == "enable-except"
     assert "cycle (cycle-*: allocating again" in verdict.sentence
     assert "gave back 85" in verdict.sentence
@@ -228,17 +231,17 @@ def test_the_headline_itself_can_be_the_exception():
 
 def test_nothing_is_gained_where_all_who_gain_pay_too_much():
     dear = replace(CYCLE, reallocation=between(3, 4))
-    assert decide(weigh(dear, CHURN), {}).decision == "no-benefit"
+    assert decide(weigh(dear, CHURN), VerdictRule()).decision == "no-benefit"
     idle = replace(GUEST_IO, guest_io=between(0.95, 1.05))
-    assert decide(weigh(dear, idle), {}).decision == "no-benefit"
+    assert decide(weigh(dear, idle), VerdictRule()).decision == "no-benefit"
     keeps = replace(CHURN, allocation=between(1.0, 1.1), given_back=between(0.1, 0.2))
-    assert decide(weigh(dear, keeps), {}).decision == "no-benefit"
+    assert decide(weigh(dear, keeps), VerdictRule()).decision == "no-benefit"
 
 
 def test_a_price_on_both_sides_makes_the_run_inconclusive_only_in_the_headline():
     unsure = between(1.5, 2.5)
-    assert decide(weigh(replace(CYCLE, reallocation=unsure), CHURN), {}).decision == "inconclusive"
-    verdict = decide(weigh(CYCLE, replace(CHURN, allocation=unsure)), {})
+    assert decide(weigh(replace(CYCLE, reallocation=unsure), CHURN), VerdictRule()).decision == "inconclusive"
+    verdict = decide(weigh(CYCLE, replace(CHURN, allocation=unsure)), VerdictRule())
     assert verdict.decision == "enable"
     assert any("In churn, " in r and "1.5 to 2.5, lies on both sides" in r for r in verdict.reasons)
 
@@ -254,12 +257,12 @@ def test_a_price_on_both_sides_makes_the_run_inconclusive_only_in_the_headline()
 )
 def test_cpu_is_too_much_when_it_is_out_of_proportion_and_noticeable(per_gib, per_vm, decision):
     churn = replace(CHURN, allocation=None, cpu_s_per_gib=per_gib, cpu_cores_per_vm=per_vm)
-    assert decide(weigh(CYCLE, churn), {}).decision == decision
+    assert decide(weigh(CYCLE, churn), VerdictRule()).decision == decision
 
 
 def test_no_price_decides_under_emulation():
     dear = replace(CYCLE, reallocation=between(5, 6))
-    verdict = decide(weigh(dear, CHURN, GUEST_IO, times_count=False), {})
+    verdict = decide(weigh(dear, CHURN, GUEST_IO, times_count=False), VerdictRule())
     assert verdict.decision == "enable"
     assert "Times, CPU and throughput under emulation do not decide." in verdict.reasons
     assert "times as long" not in verdict.sentence
@@ -267,14 +270,17 @@ def test_no_price_decides_under_emulation():
 
 def test_faster_io_on_the_host_is_named_as_a_gain():
     gain = ExperimentOutcome("host-io", "host-io-memory-*", host_io=between(3.0, 3.4))
-    assert "I/O on the host ran 3.2 times as fast beside them." in decide(weigh(CYCLE, gain), {}).sentence
+    assert (
+        "I/O on the host ran 3.2 times as fast beside them."
+        in decide(weigh(CYCLE, gain), VerdictRule()).sentence
+    )
     same = replace(gain, host_io=between(0.9, 1.2))
-    assert "I/O on the host" not in decide(weigh(CYCLE, same), {}).sentence
+    assert "I/O on the host" not in decide(weigh(CYCLE, same), VerdictRule()).sentence
 
 
 def test_an_exception_that_rests_on_one_trial_says_so():
     once = replace(GUEST_IO, guest_io=Estimate(0.5, None, None, "ratio", 1))
-    assert "That is one trial" in decide(weigh(CYCLE, once), {}).sentence
+    assert "That is one trial" in decide(weigh(CYCLE, once), VerdictRule()).sentence
 
 
 def test_an_experiment_is_weighed_by_what_its_kind_measures():

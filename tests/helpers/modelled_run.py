@@ -22,6 +22,7 @@ from freepage.records import (
     SampleLine,
     TrialRecord,
     TrialStatus,
+    VerdictRule,
 )
 from freepage.store import TrialWriter, prepare_folder, write_json, write_manifest
 from freepage.study.file import parse_study
@@ -365,7 +366,7 @@ def _record(trial: Trial) -> TrialRecord:
     )
 
 
-def _manifest(truth: Truth, arms: tuple[Arm, ...], verdict_rule: dict[str, float]) -> Manifest:
+def _manifest(truth: Truth, arms: tuple[Arm, ...], verdict_rule: VerdictRule) -> Manifest:
     return Manifest(
         schema=RUN_SCHEMA,
         freepage_version="0",
@@ -387,4 +388,5 @@ def _manifest(truth: Truth, arms: tuple[Arm, ...], verdict_rule: dict[str, float
         host=HOST | truth.host,
         tools={"qemu": "none"},
         verdict_rule=verdict_rule,
+        smoke=False,
     )

@@ -16,6 +16,7 @@ from freepage.records import (
     SampleLine,
     TrialRecord,
     TrialStatus,
+    VerdictRule,
 )
 from freepage.store import TrialWriter, write_manifest
 from freepage.study.file import parse_study
@@ -91,7 +92,8 @@ def build_manifest(truth):
         finished_at="2026-01-01T00:10:00+00:00",
         host={"hostname": "<script>alert(1)</script>", "cpus_logical": 8, "ksm_run": 0},
         tools={"qemu": "QEMU 0"},
-        verdict_rule={},
+        verdict_rule=VerdictRule(),
+        smoke=False,
     )
 
 

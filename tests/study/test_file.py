@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from freepage.analysis.verdict import DEFAULT_RULE
 from freepage.errors import StudyError
 from freepage.records import Arm
-from freepage.study.file import THRESHOLDS, Share, parse_study
+from freepage.study.file import Share, parse_study
 from freepage.units import MIB
 
 STUDY = """name = "mine"
@@ -160,10 +159,6 @@ def test_a_threshold_the_rule_has_not_is_refused_with_what_was_meant():
     assert "there is no threshold 'max_extra_cpu_s_per_gb'" in words
     assert "did you mean 'max_extra_cpu_s_per_gib'?" in words
     assert "max_extra_cpu_s_per_gib" in complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gib = -1\n")
-
-
-def test_a_study_may_give_every_threshold_of_the_rule_and_no_other():
-    assert set(THRESHOLDS) == set(DEFAULT_RULE)
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line():

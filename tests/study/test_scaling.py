@@ -11,7 +11,7 @@ from freepage.records import Action, Arm
 from freepage.run.run import RunRequest, plan_run
 from freepage.study.file import parse_study
 from freepage.study.plan import check_disk, fit_scale, plan_trials, planned_duration_s
-from freepage.study.scaling import TRY_SCALE, expected_levels, scale_study
+from freepage.study.scaling import SMOKE_SCALE, expected_levels, scale_study
 from freepage.study.schedule import build_schedule
 from freepage.study.study import Conditions, Group, Range, builtin_studies, read_study
 from freepage.units import GIB, MIB
@@ -45,7 +45,7 @@ def test_the_whole_article_fits_its_time_and_memory(conditions, minutes):
     file = read_study("article")[0]
     scale = fit_scale(file, conditions, 20 * GIB)
     trials = plan_trials(scale_study(file, scale, conditions))
-    assert scale >= TRY_SCALE
+    assert scale >= SMOKE_SCALE
     assert planned_duration_s(trials, conditions.accelerator) <= minutes * 60
     assert max(t.demand_bytes for t in trials) <= 0.7 * 20 * GIB
 

@@ -54,14 +54,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it was but a try.
+    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
     moved: experiments during which other work moved the node's memory.
     """
 
     accelerator: str
     interval_s: float
-    tried: bool = False
+    smoke: bool = False
     moved: frozenset[str] = frozenset()
 
 
@@ -119,7 +119,7 @@ def _find(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Co
 
 def _why_undecidable(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Conditions) -> str:
     """Say why a number that was measured does not decide; "" where it does."""
-    if conditions.tried:
+    if conditions.smoke:
         return "At this scale an experiment is only tried: blocks, files and times are too small."
     if claim.needs == "time" and conditions.accelerator != "kvm":
         return "Times, CPU and throughput under emulation are not those of hardware."

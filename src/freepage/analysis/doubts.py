@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
 from freepage.records import NODE, SAMPLER, Action, Arm, TrialStatus
-from freepage.study.scaling import TRY_SCALE
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
@@ -125,12 +124,12 @@ def _skipped_trials(findings: Findings) -> Doubt | None:
 
 
 def _only_tried(findings: Findings) -> Doubt | None:
-    scale = findings.run.manifest.scale
-    if scale >= TRY_SCALE:
+    manifest = findings.run.manifest
+    if not manifest.smoke:
         return None
     return Doubt(
         "only-tried",
-        f"At scale {scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files; of "
+        f"At scale {manifest.scale:g} an experiment is only tried: once on each arm, for seconds, with small blocks and files; of "
         "several experiments of one kind the first.",
         "Leave out --scale to measure.",
         "all",
@@ -169,8 +168,7 @@ def _inhibited(findings: Findings, experiment: str) -> Doubt | None:
     active = any(
         e.active for t in findings.ok_trials() if t.record.experiment == experiment for e in t.record.evidence
     )
-    tried = findings.run.manifest.scale < TRY_SCALE
-    if given is not None and given.value < 0.1 and active and not tried:
+    if given is not None and given.value < 0.1 and active and not findings.run.manifest.smoke:
         return Doubt(
             "inhibited",
             f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",

@@ -13,6 +13,8 @@ from freepage.records import Arm
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from freepage.records import VerdictRule
+
 # Kinds whose instances run programs: their CPU is not spent on memory alone.
 PROGRAMS = ("guest-io", "host-io", "command")
 
@@ -106,43 +108,43 @@ def weigh_experiment(
     )
 
 
-def judge_prices(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> CostReport:
+def judge_prices(weighed: ExperimentOutcome, rule: VerdictRule) -> CostReport:
     """Judge every price that an experiment measured by the rule's limits."""
-    found = (_allocation_price(weighed, limits), _cpu_price(weighed, limits), _io_price(weighed, limits))
+    found = (_allocation_price(weighed, rule), _cpu_price(weighed, rule), _io_price(weighed, rule))
     return CostReport(weighed, tuple(price for price in found if price is not None))
 
 
-def _allocation_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
+def _allocation_price(weighed: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
     again = weighed.reallocation or weighed.allocation
     if again is None:
         return None
     what = "allocating again" if weighed.reallocation else "allocating"
-    side = Bounds(at_most=limits["max_reallocation_penalty"]).judge(again)
+    side = Bounds(at_most=rule.max_reallocation_penalty).judge(again)
     return LimitCheck(
         side, f"{what} took {again.value:.2g} times as long as without FPR", _interval(again), again.n
     )
 
 
-def _cpu_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
+def _cpu_price(weighed: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
     """CPU is too much when it is out of proportion to what came back and also more than a VM may cost."""
     per_gib, per_vm = weighed.cpu_s_per_gib, weighed.cpu_cores_per_vm
     if per_gib is None or per_vm is None:
         return None
     sides = {
-        Bounds(at_most=limits["max_extra_cpu_s_per_gib"]).judge(per_gib),
-        Bounds(at_most=limits["max_extra_cpu_cores_per_vm"]).judge(per_vm),
+        Bounds(at_most=rule.max_extra_cpu_s_per_gib).judge(per_gib),
+        Bounds(at_most=rule.max_extra_cpu_cores_per_vm).judge(per_vm),
     }
     side = next(s for s in (Side.WITHIN, Side.BOTH, Side.BEYOND) if s in sides)
     text = f"FPR added {per_gib.value:.2g} s of CPU per GiB given back, {per_vm.value:.2g} core per VM"
     return LimitCheck(side, text, _interval(per_gib), per_gib.n)
 
 
-def _io_price(weighed: ExperimentOutcome, limits: Mapping[str, float]) -> LimitCheck | None:
+def _io_price(weighed: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
     ratio = weighed.guest_io
     if ratio is None:
         return None
     text = f"I/O in the guests ran {ratio.value:.2g} times as fast as without FPR"
-    side = Bounds(at_least=limits["min_io_ratio"]).judge(ratio)
+    side = Bounds(at_least=rule.min_io_ratio).judge(ratio)
     return LimitCheck(side, text, _interval(ratio), ratio.n, "less than the rule asks for")
 
 

@@ -15,7 +15,6 @@ from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import VerdictInput, decide
 from freepage.records import Arm, TrialStatus
-from freepage.study.scaling import TRY_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,13 +107,9 @@ def _conditions(run: Run, doubts: list[Doubt]) -> Conditions:
     return Conditions(
         manifest.accelerator,
         manifest.interval_s,
-        tried=_is_tried(run),
+        smoke=run.manifest.smoke,
         moved=frozenset(d.experiment for d in doubts if d.touches == "node" and d.experiment),
     )
-
-
-def _is_tried(run: Run) -> bool:
-    return run.manifest.scale < TRY_SCALE
 
 
 def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:
@@ -205,7 +200,7 @@ def _weights(
         headline,
         tuple(weighed.values()),
         times_count=run.manifest.accelerator == "kvm",
-        tried=_is_tried(run),
+        smoke=run.manifest.smoke,
     )
 
 

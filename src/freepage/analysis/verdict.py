@@ -10,24 +10,16 @@ from freepage.analysis.prices import CostReport, ExperimentOutcome, judge_prices
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from freepage.analysis.stats import Estimate
+    from freepage.records import VerdictRule
 
 ENABLE = "enable"
 ENABLE_EXCEPT = "enable-except"
 NO_BENEFIT = "no-benefit"
 INCONCLUSIVE = "inconclusive"
 
-# The thresholds a study does not give itself.
-DEFAULT_RULE = {
-    "min_given_back_fraction": 0.5,
-    "max_given_back_fraction_without": 0.1,
-    "max_reallocation_penalty": 2.0,
-    "max_extra_cpu_s_per_gib": 1.0,
-    "max_extra_cpu_cores_per_vm": 0.2,
-    "min_io_ratio": 0.9,
-}
 # How many times as fast I/O on the host must be beside VMs with FPR to be named in the answer.
 WORTH_NAMING = Bounds(at_least=1.1)
 _SHORT_OF = {
@@ -63,14 +55,14 @@ class Verdict:
 class VerdictInput:
     """What the verdict weighs: the headline experiment, then the others.
 
-    times_count: whether times, CPU and throughput are those of real hardware. tried: whether the experiments were cut
+    times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
     short, which shows that they run and no more.
     """
 
     headline: ExperimentOutcome
     others: tuple[ExperimentOutcome, ...]
     times_count: bool
-    tried: bool = False
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,26 +75,25 @@ class Answer:
     shown: ExperimentOutcome | None = None
 
 
-def decide(weights: VerdictInput, rule: Mapping[str, float]) -> Verdict:
+def decide(weights: VerdictInput, rule: VerdictRule) -> Verdict:
     """Decide by the rule: memory must come back with FPR and not without; prices count only on real hardware."""
-    limits = DEFAULT_RULE | dict(rule)
-    bills = tuple(judge_prices(weighed, limits) for weighed in (weights.headline, *weights.others))
-    answer = _weigh_memory(weights.headline, limits)
-    if weights.tried and (answer is None or answer.decision != INCONCLUSIVE):
+    bills = tuple(judge_prices(weighed, rule) for weighed in (weights.headline, *weights.others))
+    answer = _weigh_memory(weights.headline, rule)
+    if weights.smoke and (answer is None or answer.decision != INCONCLUSIVE):
         answer = Answer(INCONCLUSIVE, ONLY_TRIED)
     if answer is None:
         counted = bills if weights.times_count else ()
-        answer = _weigh_prices(counted, limits) or Answer(ENABLE, shown=weights.headline)
-    reasons = list(_reasons(weights, bills, answer, limits))
+        answer = _weigh_prices(counted, rule) or Answer(ENABLE, shown=weights.headline)
+    reasons = list(_reasons(weights, bills, answer, rule))
     if answer.decision == INCONCLUSIVE and not any(r.endswith(answer.why[1:]) for r in reasons):
         reasons.append(answer.why)
-    words = describe_rule(limits, weights.times_count)
-    return Verdict(answer.decision, _sentence(answer, weights), words, limits, tuple(reasons))
+    words = describe_rule(rule, weights.times_count)
+    return Verdict(answer.decision, _sentence(answer, weights), words, asdict(rule), tuple(reasons))
 
 
-def describe_rule(limits: Mapping[str, float], times_count: bool) -> str:
+def describe_rule(rule: VerdictRule, times_count: bool) -> str:
     """Say the rule in words, thresholds included."""
-    least, most = limits["min_given_back_fraction"], limits["max_given_back_fraction_without"]
+    least, most = rule.min_given_back_fraction, rule.max_given_back_fraction_without
     beyond = (
         "VMs whose price is beyond a limit are excepted while others gain; if none gain, there is no benefit."
         if times_count
@@ -110,20 +101,20 @@ def describe_rule(limits: Mapping[str, float], times_count: bool) -> str:
     )
     return (
         f"Enable if VMs with FPR give back at least {least:.0%} of what they free, VMs without it at most {most:.0%}, and the "
-        f"price is within limits: allocating again takes at most {limits['max_reallocation_penalty']:g} times as long; FPR adds "
-        f"at most {limits['max_extra_cpu_s_per_gib']:g} s of CPU per GiB given back or at most "
-        f"{limits['max_extra_cpu_cores_per_vm']:g} core per VM; I/O in guests is at least {limits['min_io_ratio']:g} times as "
+        f"price is within limits: allocating again takes at most {rule.max_reallocation_penalty:g} times as long; FPR adds "
+        f"at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
+        f"{rule.max_extra_cpu_cores_per_vm:g} core per VM; I/O in guests is at least {rule.min_io_ratio:g} times as "
         f"fast. {beyond} Whole intervals decide: where that of the headline experiment lies on both sides of a threshold, the "
         "run is inconclusive."
     )
 
 
-def _weigh_memory(headline: ExperimentOutcome, limits: Mapping[str, float]) -> Answer | None:
+def _weigh_memory(headline: ExperimentOutcome, rule: VerdictRule) -> Answer | None:
     """Give the answer where memory alone settles it; None where prices have a say."""
     given, without = headline.given_back, headline.given_back_without
     if given is None:
         return Answer(INCONCLUSIVE, "No trial with FPR measured a release.")
-    side = _judge_memory(given, limits)
+    side = _judge_memory(given, rule)
     if side is Side.BEYOND:
         return Answer(NO_BENEFIT, f"VMs with FPR gave back only {_percent(given)} of what they freed.")
     if side is Side.BOTH:
@@ -134,19 +125,19 @@ def _weigh_memory(headline: ExperimentOutcome, limits: Mapping[str, float]) -> A
         )
     if without is None:
         return Answer(INCONCLUSIVE, "No trial without FPR shows what would have happened otherwise.")
-    if without.value > limits["max_given_back_fraction_without"]:
+    if without.value > rule.max_given_back_fraction_without:
         return Answer(
             INCONCLUSIVE, f"VMs without FPR gave back {_percent(without)}, which FPR cannot explain."
         )
     return None
 
 
-def _weigh_prices(bills: tuple[CostReport, ...], limits: Mapping[str, float]) -> Answer | None:
+def _weigh_prices(bills: tuple[CostReport, ...], rule: VerdictRule) -> Answer | None:
     """Give the answer where a price settles it: the headline's straddles a limit, or some VMs pay too much."""
     if bills and bills[0].side is Side.BOTH:
         return Answer(INCONCLUSIVE, _sentence_of(bills[0].on(Side.BOTH)[0].words))
     paying = tuple(b for b in bills if b.side is Side.BEYOND)
-    gaining = [b.weighed for b in bills if b not in paying and _gains(b, limits)]
+    gaining = [b.weighed for b in bills if b not in paying and _gains(b, rule)]
     if paying and gaining:
         return Answer(ENABLE_EXCEPT, excepted=paying, shown=gaining[0])
     if paying:
@@ -154,21 +145,21 @@ def _weigh_prices(bills: tuple[CostReport, ...], limits: Mapping[str, float]) ->
     return None
 
 
-def _gains(bill: CostReport, limits: Mapping[str, float]) -> bool:
+def _gains(bill: CostReport, rule: VerdictRule) -> bool:
     """Say whether an experiment measured a price, and its VMs gave back what the rule asks for."""
     given = bill.weighed.given_back
-    return bill.side is not None and given is not None and _judge_memory(given, limits) is Side.WITHIN
+    return bill.side is not None and given is not None and _judge_memory(given, rule) is Side.WITHIN
 
 
-def _judge_memory(given: Estimate, limits: Mapping[str, float]) -> Side:
-    return Bounds(at_least=limits["min_given_back_fraction"]).judge(given)
+def _judge_memory(given: Estimate, rule: VerdictRule) -> Side:
+    return Bounds(at_least=rule.min_given_back_fraction).judge(given)
 
 
 def _reasons(
-    weights: VerdictInput, bills: tuple[CostReport, ...], answer: Answer, limits: Mapping[str, float]
+    weights: VerdictInput, bills: tuple[CostReport, ...], answer: Answer, rule: VerdictRule
 ) -> Iterator[str]:
     """Say how the run meets the rule: memory, prices, gains, and what settled it."""
-    yield from _memory_reasons(weights, limits)
+    yield from _memory_reasons(weights, rule)
     for each in bills:
         where = f"In {each.weighed.experiment}, " if weights.others else ""
         for price in each.prices:
@@ -183,15 +174,15 @@ def _reasons(
         yield WHERE_TO_SWITCH
 
 
-def _memory_reasons(weights: VerdictInput, limits: Mapping[str, float]) -> Iterator[str]:
+def _memory_reasons(weights: VerdictInput, rule: VerdictRule) -> Iterator[str]:
     given, without = weights.headline.given_back, weights.headline.given_back_without
     if given is not None:
-        only = "only " if _judge_memory(given, limits) is Side.BEYOND else ""
+        only = "only " if _judge_memory(given, rule) is Side.BEYOND else ""
         yield f"VMs with FPR gave back {only}{_percent(given)} of what they freed."
     if without is not None:
         yield f"VMs without FPR gave back {_percent(without)}."
     for other in weights.others:
-        side = None if other.given_back is None else _judge_memory(other.given_back, limits)
+        side = None if other.given_back is None else _judge_memory(other.given_back, rule)
         if other.given_back is not None and side in _SHORT_OF:
             yield f"In {other.experiment} they gave back {_interval(other.given_back)}, {_SHORT_OF[side]}."
 

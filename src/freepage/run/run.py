@@ -16,12 +16,13 @@ from freepage.study.file import name_of
 from freepage.study.plan import (
     Trial,
     check_capacity,
+    find_budget,
     fit_scale,
     plan_as_json,
     plan_trials,
     planned_duration_s,
 )
-from freepage.study.scaling import TRY_SCALE, scale_study
+from freepage.study.scaling import SMOKE_SCALE, scale_study
 from freepage.study.study import Conditions, Study, read_study
 from freepage.units import format_bytes
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from freepage.run.progress import Progress
     from freepage.study.file import StudyFile
+    from freepage.study.plan import Budget
     from freepage.targets.base import Place
 
 
@@ -51,7 +53,7 @@ class RunRequest:
 class RunPlan:
     """A request that has been checked against the host: what will run, and what it needs.
 
-    left_out: names of experiments that are not run where a person only tries a study.
+    budget: what the scale had to fit into; None where it was given. left_out: names of experiments that a smoke run leaves out.
     """
 
     study: Study
@@ -59,6 +61,7 @@ class RunPlan:
     trials: list[Trial]
     conditions: Conditions
     available_bytes: int
+    budget: Budget | None = None
     left_out: tuple[str, ...] = ()
 
     @property
@@ -77,13 +80,14 @@ def plan_run(
     total, available_bytes = _find_memory(request, host)
     is_given = nodes_are_given or request.node_memory_bytes is not None
     conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given)
+    budget = None if request.scale else find_budget(file, conditions, available_bytes)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
     left_out: tuple[str, ...] = ()
-    if scale < TRY_SCALE:
+    if scale < SMOKE_SCALE:
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
-    return RunPlan(study, text, plan_trials(study), conditions, available_bytes, left_out)
+    return RunPlan(study, text, plan_trials(study), conditions, available_bytes, budget, left_out)
 
 
 async def run_study(
@@ -201,6 +205,9 @@ def _build_manifest(
         host=host,
         tools=place.tools | {"python": platform.python_version()},
         verdict_rule=study.verdict_rule,
+        smoke=study.scale < SMOKE_SCALE,
+        budget_bytes=None if run_plan.budget is None else round(run_plan.budget.memory_bytes),
+        budget_s=None if run_plan.budget is None else run_plan.budget.duration_s,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from freepage.errors import StudyError
-from freepage.records import CARRIERS, Arm
+from freepage.records import CARRIERS, Arm, VerdictRule
 from freepage.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
@@ -48,15 +49,7 @@ _NEEDED = {
     "fio": ("file", "runtime"),
     "command": ("command",),
 }
-# The thresholds of the verdict's rule; freepage.analysis.verdict has the defaults.
-THRESHOLDS = (
-    "min_given_back_fraction",
-    "max_given_back_fraction_without",
-    "max_reallocation_penalty",
-    "max_extra_cpu_s_per_gib",
-    "max_extra_cpu_cores_per_vm",
-    "min_io_ratio",
-)
+THRESHOLDS = tuple(field.name for field in fields(VerdictRule))
 _EXPERIMENT_KEYS = {"kind", "name", "title", "repeats", "arms"}
 
 

@@ -118,29 +118,47 @@ def _overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
     return PLANNED_OVERHEAD_S[accelerator] + further * PLANNED_START_S[accelerator]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a study that chooses its scale itself has to fit into."""
+
+    memory_bytes: float
+    duration_s: float
+
+
+def find_budget(file: StudyFile, conditions: Conditions, available_bytes: int) -> Budget | None:
+    """Return what the study's [fit] allows here; None where the study gives a scale."""
+    if file.scale is not None:
+        return None
+    memory = file.fit.memory
+    kvm_s = file.fit.duration_kvm if conditions.accelerator == "kvm" else None
+    return Budget(
+        memory_bytes=memory * available_bytes if memory <= 1 else float(memory),
+        duration_s=file.fit.duration if kvm_s is None else kvm_s,
+    )
+
+
 def fit_scale(file: StudyFile, conditions: Conditions, available_bytes: int) -> float:
     """Find the largest scale, at most 1, whose memory and duration fit what the study's [fit] allows here.
 
     Raises CapacityError where not even the smallest scale fits that memory.
     """
-    if file.scale is not None:
-        return file.scale
-    memory = file.fit.memory
-    kvm_s = file.fit.duration_kvm if conditions.accelerator == "kvm" else None
-    longest_s = file.fit.duration if kvm_s is None else kvm_s
-    budget_bytes = memory * available_bytes if memory <= 1 else float(memory)
+    budget = find_budget(file, conditions, available_bytes)
+    if file.scale is not None or budget is None:
+        return file.scale or 1.0
     scale = _largest_scale(
         lambda scale: (
-            _demand_bytes(file, scale, conditions) <= budget_bytes
-            and _duration_s(file, scale, conditions) <= longest_s
+            _demand_bytes(file, scale, conditions) <= budget.memory_bytes
+            and _duration_s(file, scale, conditions) <= budget.duration_s
         )
     )
     needed_bytes = _demand_bytes(file, scale, conditions)
-    if needed_bytes > budget_bytes:
+    if needed_bytes > budget.memory_bytes:
+        memory = file.fit.memory
         share = f" ({memory:.0%} of what is available)".replace("%", " %", 1) if memory <= 1 else ""
         raise CapacityError(
             f"even at its smallest scale the study needs {format_bytes(needed_bytes)}, and its [fit] memory allows "
-            f"{format_bytes(budget_bytes)}{share}",
+            f"{format_bytes(budget.memory_bytes)}{share}",
             hint=f"free some memory, or insist with --scale {scale:.2g}",
         )
     return scale

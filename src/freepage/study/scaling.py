@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
 from freepage.fpr.mechanics import PASS_DELAY_S, release_time_bound_s
-from freepage.records import Arm
+from freepage.records import Arm, VerdictRule
 from freepage.study.file import CYCLIC, MEMORY, Share, name_of
 from freepage.study.fio import IoJob
 from freepage.study.schedule import build_schedule
@@ -35,18 +35,18 @@ SMALLEST_VM_BYTES = 640 * MIB
 # A guest needs this beside its files, for its kernel and fio, however small its share of the original is.
 GUEST_IO_RESERVE_BYTES = 224 * MIB
 PAGE_CACHE_SHARE = 0.85
-# Below this a person only tries an experiment: it is cut to a few seconds a trial.
-TRY_SCALE = 0.015
-TRY_DURATION_S = 11.0
-TRY_BLOCK_BYTES = 512 * MIB
-TRY_LEAD_S = 4.0
-TRY_SLOT_S = 3.0
-TRY_INTERVAL_S = 0.5
-TRY_RUNTIME_S = 0.5
+# Below this it is a smoke run, which only shows that experiments run: each is cut to a few seconds a trial.
+SMOKE_SCALE = 0.015
+SMOKE_DURATION_S = 11.0
+SMOKE_BLOCK_BYTES = 512 * MIB
+SMOKE_LEAD_S = 4.0
+SMOKE_SLOT_S = 3.0
+SMOKE_INTERVAL_S = 0.5
+SMOKE_RUNTIME_S = 0.5
 SHORTEST_RUNTIME_S = 1.0
 SHORTEST_CHURN_S = 20.0
 SHORTEST_HOLD_S = 2.0
-SHORTEST_TRY_HOLD_S = 0.5
+SHORTEST_SMOKE_HOLD_S = 0.5
 
 
 def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study:
@@ -62,10 +62,10 @@ def scale_study(study: StudyFile, scale: float, conditions: Conditions) -> Study
         title=study.title or study.name,
         seed=study.seed,
         arms=study.arms,
-        interval_s=min(study.interval, TRY_INTERVAL_S) if scale < TRY_SCALE else study.interval,
+        interval_s=min(study.interval, SMOKE_INTERVAL_S) if scale < SMOKE_SCALE else study.interval,
         scale=scale,
         experiments=tuple(scale_experiment(e, scale, conditions, study) for e in fitting),
-        verdict_rule=study.verdict,
+        verdict_rule=VerdictRule(**study.verdict),
     )
 
 
@@ -127,8 +127,8 @@ def _scale_memory(group: Group, file: GroupFile, scale: float, conditions: Condi
     if file.size is None or file.hold is None or file.idle is None:
         raise TypeError(file.kind)
     size = _scale_sizes(file, _size_factor(group, file, scale), conditions.node_memory_bytes)
-    if scale < TRY_SCALE:
-        size = Range(*(min(v, TRY_BLOCK_BYTES) for v in (size.minimum, size.maximum, size.step)))
+    if scale < SMOKE_SCALE:
+        size = Range(*(min(v, SMOKE_BLOCK_BYTES) for v in (size.minimum, size.maximum, size.step)))
     mean_idle_s = (file.idle.min + file.idle.max) / 2
     # Churn is about times far shorter than FPR's own: they stay.
     time = 1.0 if file.kind == "churn" else scale_time(scale, size.maximum, mean_idle_s)
@@ -136,12 +136,12 @@ def _scale_memory(group: Group, file: GroupFile, scale: float, conditions: Condi
     hold, idle = _scale_durations(file.hold, time), _scale_durations(file.idle, time)
     if scale < 1 and file.kind in CYCLIC:
         # All do the same at once: nothing depends on the duty cycle.
-        shortest_s = SHORTEST_TRY_HOLD_S if scale < TRY_SCALE else SHORTEST_HOLD_S
+        shortest_s = SHORTEST_SMOKE_HOLD_S if scale < SMOKE_SCALE else SHORTEST_HOLD_S
         hold = _times(
             _scale_durations(file.hold, 1.0), max(scale, min(time, shortest_s / (file.hold.max or 1.0)))
         )
-    elif scale < TRY_SCALE and file.kind == "random":
-        fit = min(1.0, TRY_DURATION_S / (slot_s + hold.maximum + idle.maximum))
+    elif scale < SMOKE_SCALE and file.kind == "random":
+        fit = min(1.0, SMOKE_DURATION_S / (slot_s + hold.maximum + idle.maximum))
         hold, idle = _times(hold, fit), _times(idle, fit)
     scaled = replace(
         group,
@@ -157,7 +157,7 @@ def _scale_memory(group: Group, file: GroupFile, scale: float, conditions: Condi
         barriers=file.barriers,
         after_s=file.after * time,
         # A last idle that is too short to be a release is none that is measured.
-        last_idle_s=min(1.0, idle.maximum) if scale < TRY_SCALE else idle.maximum,
+        last_idle_s=min(1.0, idle.maximum) if scale < SMOKE_SCALE else idle.maximum,
     )
     return _last(scaled, file, scale, time)
 
@@ -181,8 +181,8 @@ def _last(group: Group, file: GroupFile, scale: float, time: float) -> Group:
     duration_s = max((file.duration or 0.0) * time * root, period_s)
     if group.kind == "churn" and scale < 1:
         duration_s = max(min(file.duration or 0.0, SHORTEST_CHURN_S), duration_s)
-    if scale < TRY_SCALE:
-        duration_s = min(duration_s, TRY_DURATION_S)
+    if scale < SMOKE_SCALE:
+        duration_s = min(duration_s, SMOKE_DURATION_S)
     tail_s = min(release_time_bound_s(round(group.size.maximum)), duration_s / 3)
     return replace(group, duration_s=duration_s, tail_s=tail_s)
 
@@ -198,12 +198,12 @@ def _scale_io(group: Group, file: GroupFile, scale: float, conditions: Condition
     file_bytes = (
         0 if isinstance(file.file, str) else _in_bytes(file.file, scale, conditions.node_memory_bytes)
     )
-    tried = scale < TRY_SCALE
-    shortest_s = TRY_RUNTIME_S if tried else SHORTEST_RUNTIME_S
+    smoke = scale < SMOKE_SCALE
+    shortest_s = SMOKE_RUNTIME_S if smoke else SHORTEST_RUNTIME_S
     job = IoJob(
         file_bytes=file_bytes,
-        streams=(min(file.streams),) if tried else file.streams,
-        operations=file.operations[::2] if tried else file.operations,
+        streams=(min(file.streams),) if smoke else file.streams,
+        operations=file.operations[::2] if smoke else file.operations,
         runtime_s=min(file.runtime, max(shortest_s, file.runtime * scale)),
         prepare_s=_prepare_s(file_bytes, conditions),
         margin_s=PLANNED_FIO_MARGIN_S[conditions.accelerator],
@@ -280,8 +280,8 @@ def _join_groups(
 def _lead_s(io: Group, memory: tuple[Group, ...], scale: float) -> float:
     """Give how long the memory groups run before fio starts: scaled as the article's wait, at least three periods."""
     period_s = max(g.hold.mean + g.idle.mean for g in memory)
-    if scale < TRY_SCALE:
-        return min(io.after_s, TRY_LEAD_S)
+    if scale < SMOKE_SCALE:
+        return min(io.after_s, SMOKE_LEAD_S)
     return min(io.after_s, max(io.after_s * scale, 3 * period_s))
 
 
@@ -322,8 +322,8 @@ def _fit_io(
     if not file_bytes:
         overhead = sum(g.instances for g in memory) * PLANNED_VM_BYTES
         left = node_bytes - overhead - sum(levels) / 2
-        # Who only tries it does not fill a node that could not be made smaller.
-        most = TRY_BLOCK_BYTES if scale < TRY_SCALE and conditions.node_is_given else left
+        # A smoke run does not fill a node that could not be made smaller.
+        most = SMOKE_BLOCK_BYTES if scale < SMOKE_SCALE and conditions.node_is_given else left
         file_bytes = max(64 * MIB, math.floor(min(left, most) / MIB) * MIB)
     prepare_s = _prepare_s(file_bytes, replace(conditions, accelerator="kvm"))
     job = replace(group.io, file_bytes=file_bytes, prepare_s=prepare_s, margin_s=PLANNED_FIO_MARGIN_S["kvm"])
@@ -409,7 +409,7 @@ def _slot_s(file: GroupFile, size: Range, touching: int, conditions: Conditions)
         return file.slot
     rate = PLANNED_TOUCH_RATE[conditions.accelerator] * min(touching, conditions.cores)
     needed_s = size.maximum * touching / rate
-    return max(1.0, math.ceil(needed_s) if needed_s > TRY_SLOT_S else math.ceil(needed_s * 4) / 4)
+    return max(1.0, math.ceil(needed_s) if needed_s > SMOKE_SLOT_S else math.ceil(needed_s * 4) / 4)
 
 
 def _vm_memory_bytes(file: GroupFile, scale: float, peak_bytes: float, conditions: Conditions) -> int:

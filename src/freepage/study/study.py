@@ -11,7 +11,7 @@ from freepage.errors import StudyError
 from freepage.study.file import StudyFile, name_of, parse_study
 
 if TYPE_CHECKING:
-    from freepage.records import Arm
+    from freepage.records import Arm, VerdictRule
     from freepage.study.fio import IoJob
 
 
@@ -115,7 +115,7 @@ class Study:
     interval_s: float
     scale: float
     experiments: tuple[Experiment, ...]
-    verdict_rule: dict[str, float]
+    verdict_rule: VerdictRule
 
 
 @dataclass(frozen=True)

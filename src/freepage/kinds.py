@@ -1,0 +1,202 @@
+"""Every kind of experiment with its traits, and every workload it can consist of. Nobody else names a kind.
+
+A new kind is an entry here and a study in study/builtin; a new workload also a function in study/schedule.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Activity(StrEnum):
+    """What the processes of a workload do: use memory, run fio, or run a program of the user's."""
+
+    MEMORY = "memory"
+    FIO = "fio"
+    COMMAND = "command"
+
+
+class Subject(StrEnum):
+    """What an experiment's numbers are about: the doubts, claims, limits and titles that apply to it ask for these.
+
+    RELEASES: whole blocks are meant to come back before memory is used again. NODE_MEMORY: how much of the node's
+    memory is in use. SAVINGS: its mean is what one looks at first. ALLOCATION: what allocating costs, in time and CPU.
+    CPU: cores busy. GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a
+    program takes.
+    """
+
+    RELEASES = "releases"
+    NODE_MEMORY = "node-memory"
+    SAVINGS = "savings"
+    ALLOCATION = "allocation"
+    CPU = "cpu"
+    GUEST_IO = "guest-io"
+    HOST_IO = "host-io"
+    COMMAND = "command"
+
+
+class FigureName(StrEnum):
+    """The figures an experiment can have, by what they show."""
+
+    NODE_MEMORY = "node-memory"
+    RELEASE = "release"
+    CPU = "cpu"
+    THROUGHPUT = "throughput"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What the instances of one group do.
+
+    schedule: the name of its function in study/schedule.py. cyclic: all processes repeat one block of one size at the
+    same times, `iterations` times; otherwise they draw, for a `duration`. synchronised: what starts late has missed the
+    point. paced: its times are those of FPR's passes and scale with them; otherwise they are far shorter and stay.
+    """
+
+    name: str
+    activity: Activity
+    schedule: str
+    cyclic: bool = False
+    synchronised: bool = False
+    paced: bool = True
+
+    @property
+    def uses_memory(self) -> bool:
+        return self.activity is Activity.MEMORY
+
+
+CYCLE = Workload("cycle", Activity.MEMORY, "cycle", cyclic=True)
+BURST = Workload("burst", Activity.MEMORY, "cycle", cyclic=True, synchronised=True)
+RANDOM = Workload("random", Activity.MEMORY, "random")
+CHURN = Workload("churn", Activity.MEMORY, "random", paced=False)
+FIO = Workload("fio", Activity.FIO, "fio")
+COMMAND = Workload("command", Activity.COMMAND, "command")
+
+WORKLOADS = {w.name: w for w in (CYCLE, BURST, RANDOM, CHURN, FIO, COMMAND)}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of experiment.
+
+    workload: what its own group does; None where it consists of groups that say so themselves, fio on the node beside
+    instances that use memory. measures: what its numbers are about. figures: those drawn of it, in the order of the
+    page. columns: the estimates that a terminal shows first. claims: the ids of the article's claims it can decide.
+    """
+
+    name: str
+    workload: Workload | None
+    measures: frozenset[Subject]
+    figures: tuple[FigureName, ...] = (FigureName.NODE_MEMORY, FigureName.RELEASE)
+    columns: tuple[str, ...] = (
+        "given_back_fraction",
+        "release_t90_s",
+        "node_in_use_mean_bytes",
+        "node_in_use_max_bytes",
+        "alloc_first_s",
+        "alloc_rest_s",
+    )
+    claims: tuple[str, ...] = ()
+
+    @property
+    def synchronised(self) -> bool:
+        return self.workload is not None and self.workload.synchronised
+
+    @property
+    def shares_node(self) -> bool:
+        """Whether fio on the node runs beside instances that use memory, in a node of its own where one can be made."""
+        return Subject.HOST_IO in self.measures
+
+    @property
+    def measures_io(self) -> bool:
+        return not self.measures.isdisjoint({Subject.GUEST_IO, Subject.HOST_IO})
+
+
+_IO_COLUMNS = (
+    "cached_read_fraction",
+    "node_in_use_mean_bytes",
+    "node_in_use_max_bytes",
+    "working_set_mean_bytes",
+)
+_ALL = (
+    Kind(
+        "cycle",
+        CYCLE,
+        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.ALLOCATION}),
+        claims=(
+            "tracks-the-pod",
+            "only-grows",
+            "release-takes-time",
+            "pod-releases-at-once",
+            "reallocation-penalty",
+            "later-as-first",
+            "slower-than-a-pod",
+        ),
+    ),
+    Kind(
+        "random",
+        RANDOM,
+        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION}),
+        claims=("only-grows", "saves-memory", "saves-peak-memory", "overhead-per-vm"),
+    ),
+    Kind(
+        "churn",
+        CHURN,
+        frozenset({Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        figures=(FigureName.CPU, FigureName.NODE_MEMORY),
+        columns=(
+            "instance_cpu_cores",
+            "guest_cpu_cores",
+            "main_loop_cpu_s",
+            "node_cpu_cores",
+            "node_cpu_peak_cores",
+        ),
+        claims=("extra-cpu",),
+    ),
+    Kind(
+        "burst",
+        BURST,
+        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.RELEASE),
+        columns=(
+            "instance_cpu_cores",
+            "cpu_alloc_peak_cores",
+            "cpu_release_peak_cores",
+            "start_skew_max_s",
+            "start_skew_p99_s",
+        ),
+        claims=("no-cpu-at-release",),
+    ),
+    Kind(
+        "guest-io",
+        FIO,
+        frozenset({Subject.RELEASES, Subject.SAVINGS, Subject.GUEST_IO}),
+        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY),
+        columns=_IO_COLUMNS,
+        claims=("no-cached-case-lost", "same-guest-io", "guest-io-memory"),
+    ),
+    Kind(
+        "host-io",
+        None,
+        frozenset({Subject.NODE_MEMORY, Subject.SAVINGS, Subject.HOST_IO}),
+        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY),
+        columns=_IO_COLUMNS,
+        claims=("host-reads-cached", "host-reads-not-cached-without", "host-io-memory"),
+    ),
+    Kind(
+        "command",
+        COMMAND,
+        frozenset({Subject.RELEASES, Subject.SAVINGS, Subject.COMMAND}),
+        figures=(FigureName.NODE_MEMORY,),
+        columns=("command_s", "command_failures", "node_in_use_mean_bytes"),
+    ),
+)
+KINDS = {kind.name: kind for kind in _ALL}
+# A run of a version that had kinds unknown today is read as what most kinds are.
+_UNKNOWN = Kind("", None, frozenset(Subject) - {Subject.GUEST_IO, Subject.HOST_IO, Subject.COMMAND})
+
+
+def find_kind(name: str) -> Kind:
+    """Return the kind a stored trial names; one that is not known measures what most kinds do."""
+    return KINDS.get(name, _UNKNOWN)
