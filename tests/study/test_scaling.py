@@ -8,9 +8,9 @@ import pytest
 
 from freepage.errors import CapacityError, StudyError
 from freepage.records import Action, Arm
-from freepage.run.run import RunRequest, plan_run
 from freepage.study.file import parse_study
 from freepage.study.plan import check_disk, fit_scale, plan_trials, planned_duration_s
+from freepage.study.request import RunRequest, plan_run
 from freepage.study.scaling import SMOKE_SCALE, expected_levels, scale_study
 from freepage.study.schedule import build_schedule
 from freepage.study.study import Conditions, Group, Range, builtin_studies, read_study

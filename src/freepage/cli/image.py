@@ -92,7 +92,7 @@ def _build(layout: Path, studies: list[str], kernel_image: Path | None, *, force
 
 def _plan(study: str) -> list[InstancePlan]:
     """Plan a study's instances at the smallest scale: what they need does not depend on their size."""
-    from freepage.run.run import RunRequest, plan_run
+    from freepage.study.request import RunRequest, plan_run
     from freepage.targets.local.facts import read_host_facts
 
     run_plan = plan_run(RunRequest(study=study, scale=0.01), "tcg", read_host_facts(), nodes_are_given=True)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from freepage.kube.resources import Object
-    from freepage.run.run import RunPlan
+    from freepage.study.request import RunPlan
     from freepage.targets.cluster.survey import ClusterSurvey
 
 # What stands for a run that has no name yet.

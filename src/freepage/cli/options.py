@@ -10,7 +10,7 @@ from freepage.records import CARRIERS, Arm
 from freepage.units import parse_size
 
 if TYPE_CHECKING:
-    from freepage.run.run import RunRequest
+    from freepage.study.request import RunRequest
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_request(options: argparse.Namespace) -> RunRequest:
-    from freepage.run.run import RunRequest
+    from freepage.study.request import RunRequest
 
     return RunRequest(
         study=options.study,

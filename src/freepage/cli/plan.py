@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import argparse
 
     from freepage.records import ProcessSchedule
-    from freepage.run.run import RunPlan
     from freepage.study.plan import Trial
+    from freepage.study.request import RunPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.target == "cluster":
         return asyncio.run(_plan_for_cluster(options))
     from freepage.cli.targets import refuse_cluster_options
-    from freepage.run.run import plan_run
+    from freepage.study.request import plan_run
     from freepage.targets.local.accelerator import guess_accelerator
     from freepage.targets.local.facts import read_host_facts
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Sequence
 
-    from freepage.run.run import RunPlan
     from freepage.study.plan import Trial
+    from freepage.study.request import RunPlan
     from freepage.targets.base import Place
     from freepage.targets.cluster.survey import ClusterSurvey
 
@@ -58,7 +58,7 @@ async def open_cluster_run(options: argparse.Namespace) -> AsyncIterator[Place]:
 @asynccontextmanager
 async def open_planned_survey(options: argparse.Namespace) -> AsyncIterator[tuple[ClusterSurvey, RunPlan]]:
     """Log in and plan the study for the chosen nodes; creates nothing."""
-    from freepage.run.run import plan_run
+    from freepage.study.request import plan_run
     from freepage.targets.cluster.facts import read_facts
     from freepage.targets.cluster.survey import ClusterChoices, open_survey
 
@@ -83,7 +83,7 @@ async def open_planned_survey(options: argparse.Namespace) -> AsyncIterator[tupl
 def _with_vms(options: argparse.Namespace) -> bool:
     """Say whether any VM will run, from the study and the options alone."""
     from freepage.records import Arm
-    from freepage.run.run import read_request
+    from freepage.study.request import read_request
 
     file = read_request(build_request(options))
     always = any(g.carrier not in {"arm", Arm.POD} for e in file.experiment for g in e.groups)

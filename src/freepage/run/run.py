@@ -3,91 +3,25 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage import __version__
-from freepage.errors import CapacityError
-from freepage.records import RUN_SCHEMA, Arm, Manifest
+from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
-from freepage.study.file import name_of
 from freepage.study.plan import (
-    Trial,
-    check_capacity,
-    find_budget,
-    fit_scale,
     plan_as_json,
-    plan_trials,
-    planned_duration_s,
 )
-from freepage.study.scaling import SMOKE_SCALE, scale_study
-from freepage.study.study import Conditions, Study, read_study
-from freepage.units import format_bytes
+from freepage.study.request import RunPlan, RunRequest, plan_run
+from freepage.study.scaling import SMOKE_SCALE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.run.progress import Progress
-    from freepage.study.file import StudyFile
-    from freepage.study.plan import Budget
     from freepage.targets.base import Place
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What a person asked for; None is what the study says."""
-
-    study: str
-    arms: tuple[Arm, ...] | None = None
-    scale: float | None = None
-    repeats: int | None = None
-    seed: int | None = None
-    node_memory_bytes: int | None = None
-    overrides: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """A request that has been checked against the host: what will run, and what it needs.
-
-    budget: what the scale had to fit into; None where it was given. left_out: names of experiments that a smoke run leaves out.
-    """
-
-    study: Study
-    study_text: str
-    trials: list[Trial]
-    conditions: Conditions
-    available_bytes: int
-    budget: Budget | None = None
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def planned_duration_s(self) -> float:
-        return planned_duration_s(self.trials, self.conditions.accelerator)
-
-
-def plan_run(
-    request: RunRequest, accelerator: str, host: dict[str, object], *, nodes_are_given: bool = False
-) -> RunPlan:
-    """Read, scale and plan a study for a host, or for nodes that cannot be made smaller.
-
-    Raises StudyError for a wrong study and CapacityError for one that does not fit.
-    """
-    file, text = _read_file(request)
-    total, available_bytes = _find_memory(request, host)
-    is_given = nodes_are_given or request.node_memory_bytes is not None
-    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given)
-    budget = None if request.scale else find_budget(file, conditions, available_bytes)
-    scale = request.scale or fit_scale(file, conditions, available_bytes)
-    left_out: tuple[str, ...] = ()
-    if scale < SMOKE_SCALE:
-        file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
-    study = scale_study(file, scale, conditions)
-    check_capacity(file, study, conditions, available_bytes)
-    return RunPlan(study, text, plan_trials(study), conditions, available_bytes, budget, left_out)
 
 
 async def run_study(
@@ -135,49 +69,6 @@ async def _run_trials(place: Place, run_plan: RunPlan, folder: Path, progress: P
             progress=progress,
         )
         progress.trial_ended(trial, record)
-
-
-def read_request(request: RunRequest) -> StudyFile:
-    """Read the study a request is about, with its options applied; StudyError for a wrong one."""
-    return _read_file(request)[0]
-
-
-def _read_file(request: RunRequest) -> tuple[StudyFile, str]:
-    file, text = read_study(request.study, request.overrides)
-    changes: dict[str, object] = {}
-    if request.arms is not None:
-        changes["arms"] = request.arms
-    if request.seed is not None:
-        changes["seed"] = request.seed
-    if request.repeats is not None:
-        file = _repeat(file, request.repeats)
-    return file.model_copy(update=changes), text
-
-
-def _repeat(file: StudyFile, repeats: int) -> StudyFile:
-    experiments = tuple(e.model_copy(update={"repeats": repeats}) for e in file.experiment)
-    return file.model_copy(update={"experiment": experiments})
-
-
-def _first_of_each_kind(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
-    """Keep the first experiment of each kind, and name the others."""
-    firsts = {e.kind: e for e in reversed(file.experiment)}
-    kept = tuple(e for e in file.experiment if firsts[e.kind] is e)
-    left_out = tuple(name_of(e) for e in file.experiment if firsts[e.kind] is not e)
-    return file.model_copy(update={"experiment": kept}), left_out
-
-
-def _find_memory(request: RunRequest, host: dict[str, object]) -> tuple[int, int]:
-    """Give the node's memory and what of it is available, in bytes."""
-    total, available = int(str(host["memory_total_bytes"])), int(str(host["memory_available_bytes"]))
-    if request.node_memory_bytes is None:
-        return total, available
-    if request.node_memory_bytes > available:
-        raise CapacityError(
-            f"--node-memory {format_bytes(request.node_memory_bytes)} is more than the {format_bytes(available)} available",
-            hint="give less, or leave it out to take the host itself as the node",
-        )
-    return request.node_memory_bytes, request.node_memory_bytes
 
 
 def _build_manifest(
