@@ -28,28 +28,48 @@ def pairs(count, spacing_s):
     return tuple(Step(i * spacing_s, action, 65536, i) for i in range(count) for action in actions)
 
 
-async def test_no_event_is_lost_on_a_console_that_is_cut_off_and_on_which_the_kernel_speaks():
+def drives(**paths):
+    words = []
+    for serial, path in paths.items():
+        words += ["-drive", f"file={path},format=raw,if=none,id={serial}"]
+        words += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
+    return words
+
+
+@pytest.fixture(scope="module")
+def tools():
+    return build_tools(ToolsPlan(programs=("sh", "mke2fs", "mkfs.xfs"))).image
+
+
+async def test_no_event_is_lost_on_a_console_that_is_cut_off_and_on_which_the_kernel_speaks(tools):
     chance = random.Random(3)
+    shout = ("sh", "-c", "echo '<0>freepage-test: an emergency' > /dev/kmsg")
+    shouts = tuple(Step(n / 2, Action.RUN, 0, n, argv=shout, timeout_s=5) for n in range(6))
     events = []
-    async with open_console_vm(build_guest()) as console, open_client(console) as client:
+    guest = build_guest(None, disk_modules())
+    async with (
+        open_console_vm(guest, "freepage.tools=ext4", drives(tools=tools)) as console,
+        open_client(console) as client,
+    ):
         await client.ping(2)
-        await client.load([ProcessSchedule(p, pairs(150, 0.02)) for p in range(4)])
+        await client.load(
+            [*(ProcessSchedule(p, pairs(150, 0.02)) for p in range(4)), ProcessSchedule(4, shouts)]
+        )
         await client.start(time.monotonic() + 0.1)
 
-        async def disturb():
+        async def cut_off():
             while True:
-                await asyncio.sleep(chance.uniform(0.1, 0.4))
+                await asyncio.sleep(chance.uniform(0.4, 0.7))
                 console.streams[-1].cut()
-                await asyncio.sleep(0.3)
-                await client.write_text("/dev/kmsg", "<0>freepage-test: an emergency")
 
-        disturbing = asyncio.create_task(disturb())
+        cutting = asyncio.create_task(cut_off())
         await client.wait_done(events.append, 120)
-        disturbing.cancel()
-        await asyncio.gather(disturbing, return_exceptions=True)
+        cutting.cancel()
+        await asyncio.gather(cutting, return_exceptions=True)
         assert len(await client.read_whole("/worker")) > 500_000
     for process in range(4):
         assert [e.index for e in events if e.process == process] == list(range(300))
+    assert [e.ok for e in events if e.process == 4] == [True] * len(shouts)
     assert len(console.streams) > 3
     assert any(b"an emergency" in line for line in console.text)
 
@@ -65,19 +85,6 @@ async def test_a_worker_that_spoke_before_anyone_listened_is_heard():
 async def test_a_guest_powers_off_at_its_deadline():
     async with open_console_vm(build_guest(), "freepage.deadline=4") as console, open_client(console):
         assert await asyncio.wait_for(console.process.wait(), 30) == 0
-
-
-def drives(**paths):
-    words = []
-    for serial, path in paths.items():
-        words += ["-drive", f"file={path},format=raw,if=none,id={serial}"]
-        words += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
-    return words
-
-
-@pytest.fixture(scope="module")
-def tools():
-    return build_tools(ToolsPlan(programs=("mke2fs", "mkfs.xfs"))).image
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError
 from freepage.worker import build
-from freepage.worker.build import build_worker, compile_static, find_compiler
+from freepage.worker.build import build_worker, compile_static, find_compiler, list_worker_sources
 
 HELLO = "int main(void) { return 7; }\n"
 
@@ -53,6 +52,28 @@ def test_another_source_another_binary(cache, source):
     assert subprocess.run([first], check=False).returncode == 7
 
 
+def test_another_header_another_binary(cache, source):
+    source.write_text('#include "status.h"\nint main(void) { return STATUS; }\n')
+    binaries = []
+    for status in (3, 4):
+        source.with_name("status.h").write_text(f"#define STATUS {status}\n")
+        binaries.append(compile_static(source))
+    assert [subprocess.run([b], check=False).returncode for b in binaries] == [3, 4]
+
+
+def test_parts_are_compiled_together_each_counts_and_the_same_give_the_same_bytes(tmp_path, monkeypatch):
+    main, part = tmp_path / "main.c", tmp_path / "part.c"
+    main.write_text("int status(void);\nint main(void) { return status(); }\n")
+    binaries = []
+    for cache_name, status in (("one", 3), ("two", 3), ("two", 4)):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache_name))
+        part.write_text(f"int status(void);\nint status(void) {{ return {status}; }}\n")
+        binaries.append(compile_static(main, part))
+    assert [subprocess.run([b], check=False).returncode for b in binaries] == [3, 3, 4]
+    assert binaries[0].read_bytes() == binaries[1].read_bytes()
+    assert {binary.name for binary in binaries} == {"main"}
+
+
 def test_another_compiler_another_binary(cache, source, tmp_path, monkeypatch):
     first = compile_static(source)
     real = find_compiler()[0]
@@ -82,13 +103,12 @@ def test_the_worker_is_static():
     assert build_worker().read_bytes()[:4] == b"\x7fELF"
 
 
-@pytest.mark.parametrize("flag", ["-std=c11", "-funsigned-char", "-O3"])
+@pytest.mark.parametrize("flag", ["-std=c11", "-funsigned-char", "-O3", "-Wconversion"])
 def test_the_worker_compiles_without_warnings_elsewhere_too(flag, tmp_path):
-    """A strict standard, the plain char of arm64, another optimiser."""
-    source = Path(build.__file__).with_name("worker.c")
+    """A strict standard, the plain char of arm64, another optimiser, every conversion."""
     flags = [*build.FLAGS, "-pedantic", flag]
     outcome = subprocess.run(
-        [*find_compiler(), *flags, "-o", str(tmp_path / "worker"), str(source)],
+        [*find_compiler(), *flags, "-o", str(tmp_path / "worker"), *list_worker_sources()],
         capture_output=True,
         text=True,
         check=False,

@@ -153,27 +153,21 @@ async def test_files_are_read_while_the_schedule_runs(tmp_path):
         assert await client.read_text(str(tmp_path)) is None
 
 
-async def test_a_file_that_cannot_be_written_is_an_error_with_its_reason(tmp_path):
-    async with worker() as (client, _):
-        await client.wait_ready(30)
-        with pytest.raises(InstanceError, match="No such file"):
-            await client.write_text(str(tmp_path / "no" / "file"), "1")
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200))
-def test_any_text_survives_the_way_to_the_worker_and_back(tmp_path, text):
-    target = tmp_path / "target"
-    target.write_text("")
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=50)
+)
+def test_any_text_survives_the_way_to_the_worker_and_back(tmp_path, name):
+    """As a path there, which the worker opens, and as what the file holds back."""
+    target = tmp_path / f"file-{name}"
+    target.write_text(name)
 
-    async def round_trip():
+    async def read_back():
         async with worker() as (client, _):
             await client.wait_ready(30)
-            await client.write_text(str(target), text)
             return await client.read_text(str(target))
 
-    assert asyncio.run(round_trip()) == text
-    assert target.read_bytes().decode() == text
+    assert asyncio.run(read_back()) == name
 
 
 @pytest.mark.parametrize(

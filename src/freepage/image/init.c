@@ -2,12 +2,11 @@
  * PID 1 of a guest: mounts what is needed, loads the modules listed in /modules/order, and runs /worker on the virtio
  * port called "freepage", or on the console. When the worker ends, the guest powers off.
  *
- * Kernel arguments it knows: freepage.order=N writes page_reporting_order once the balloon driver has registered
- * (kernels 5.14 to 6.1 overwrite the boot parameter); freepage.worker=PATH runs another worker; freepage.console=1 lets
- * the worker have the kernel's console; freepage.deadline=SECONDS powers off then, whatever happens; freepage.tools=TYPE
- * mounts the disk with the serial "tools" at /tools, read-only, and makes it where programs are looked for;
- * freepage.data=TYPE mounts the disk with the serial "data" at /data, after making that file system on it if there is
- * nothing but zeros and freepage.format=1 allows it.
+ * Kernel arguments it knows: freepage.worker=PATH runs another worker; freepage.console=1 lets the worker have the
+ * kernel's console; freepage.deadline=SECONDS powers off then, whatever happens; freepage.tools=TYPE mounts the disk
+ * with the serial "tools" at /tools, read-only, and makes it where programs are looked for; freepage.data=TYPE mounts
+ * the disk with the serial "data" at /data, after making that file system on it if there is nothing but zeros and
+ * freepage.format=1 allows it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -116,18 +115,6 @@ static void set_deadline(void)
         return;
     signal(SIGALRM, give_up_at_deadline);
     alarm((unsigned)strtoul(seconds, NULL, 10));
-}
-
-static void set_reporting_order(void)
-{
-    const char *path = "/sys/module/page_reporting/parameters/page_reporting_order";
-    char order[16];
-    if (!find_argument("freepage.order", order, sizeof order))
-        return;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, order, strlen(order)) < 0)
-        fail("cannot write", path);
-    close(fd);
 }
 
 /* Finds the block device with this serial; the driver announces disks a little after it was loaded. */
@@ -335,7 +322,6 @@ int main(void)
     mount_at("tmpfs", "/tmp");
     set_deadline();
     load_modules();
-    set_reporting_order();
     mount_disks();
     int stream = is_asked_for("freepage.console") ? open_console() : wait_for_port();
     pid_t worker = fork();

@@ -14,32 +14,43 @@ from pathlib import Path
 from freepage.cache import cache_folder
 from freepage.errors import HostError
 
-FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Wshadow", "-Werror")
+# The worker in parts, the file with its main() first; each has a header of its name.
+WORKER_PARTS = ("worker", "commands", "process", "program", "step", "node", "file", "lines", "json")
 INSTALL_COMPILER = "apt-get install gcc libc6-dev   (Fedora, RHEL: dnf install gcc glibc-static)"
 
 
 def build_worker() -> Path:
-    """Give the path of the worker's static binary, built if the cache lacks it.
+    """Return the path of the worker's static binary, built if the cache lacks it.
 
     Raises HostError when there is no compiler or no static C library.
     """
-    return compile_static(Path(__file__).with_name("worker.c"))
+    return compile_static(*list_worker_sources())
 
 
-def compile_static(source: Path) -> Path:
-    """Compile one C file into a static binary, once per source, compiler and flags; HostError if that fails."""
+def list_worker_sources() -> list[Path]:
+    """Return the worker's C files."""
+    return [Path(__file__).with_name(f"{part}.c") for part in WORKER_PARTS]
+
+
+def compile_static(main: Path, *others: Path) -> Path:
+    """Compile C files into one static binary called after the first; HostError if that fails.
+
+    It is compiled once per compiler, flags, sources and headers beside the first of them.
+    """
     compiler = find_compiler()
+    sources = [main, *others]
     digest = hashlib.sha256()
     for part in (
-        source.read_text(encoding="utf-8"),
+        *(path.read_text(encoding="utf-8") for path in (*sources, *sorted(main.parent.glob("*.h")))),
         _describe_compiler(compiler),
         *FLAGS,
         platform.machine(),
     ):
         digest.update(part.encode() + b"\0")
-    binary = cache_folder() / f"{source.stem}-{digest.hexdigest()[:16]}" / source.stem
+    binary = cache_folder() / f"{main.stem}-{digest.hexdigest()[:16]}" / main.stem
     if not binary.exists():
-        _compile(compiler, source, binary)
+        _compile(compiler, sources, binary)
     return binary
 
 
@@ -56,12 +67,12 @@ def find_compiler() -> list[str]:
     raise HostError("there is no C compiler (looked for $CC, cc, gcc, clang)", hint=INSTALL_COMPILER)
 
 
-def _compile(compiler: list[str], source: Path, binary: Path) -> None:
+def _compile(compiler: list[str], sources: list[Path], binary: Path) -> None:
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         made = Path(scratch) / binary.name
         outcome = subprocess.run(
-            [*compiler, *FLAGS, "-o", str(made), str(source)],
+            [*compiler, *FLAGS, "-o", str(made), *map(str, sources)],
             capture_output=True,
             text=True,
             errors="replace",
@@ -69,7 +80,7 @@ def _compile(compiler: list[str], source: Path, binary: Path) -> None:
         )
         if outcome.returncode != 0:
             raise HostError(
-                f"{shlex.join(compiler)} cannot build {source.name}:\n{outcome.stderr[-2000:]}",
+                f"{shlex.join(compiler)} cannot build {sources[0].name}:\n{outcome.stderr[-2000:]}",
                 hint=INSTALL_COMPILER,
             )
         made.replace(binary)

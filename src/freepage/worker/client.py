@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import os
 import signal
 import time
 from dataclasses import dataclass
@@ -50,7 +49,6 @@ _REPLY_TO = {
     "start": "started",
     "go": "going",
     "read": "text",
-    "write": "written",
 }
 
 
@@ -170,12 +168,6 @@ class WorkerClient:
         offset_s = self._offset.offset_s if self._offset else 0.0
         await self._ask("go", process=process, index=index, at_ns=round((at_s + offset_s) * _NS))
 
-    async def write_text(self, path: str, text: str) -> None:
-        """Write to a file that exists where the worker runs; InstanceError says why it cannot."""
-        reply = await self._ask("write", path=path, text=text)
-        if reply["errno"] != 0:
-            raise self._error(f"cannot write {path}: {_describe_errno(reply['errno'])}")
-
     async def close(self) -> None:
         """Ask the worker to quit, close the channel and end every wait; raises nothing but a cancellation."""
         try:
@@ -270,7 +262,7 @@ class WorkerClient:
         if len(line) >= LONGEST_COMMAND_BYTES:
             raise self._error(
                 f"cannot be told {op!r}: as a line it has {len(line)} bytes",
-                hint="a program's arguments, or a text to be written, have to fit into 64 KiB",
+                hint="a program's arguments have to fit into 64 KiB",
             )
         try:
             async with asyncio.timeout(REPLY_DEADLINE_S):
@@ -498,10 +490,6 @@ def _set_error(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
         future.exception()
-
-
-def _describe_errno(number: int) -> str:
-    return os.strerror(number) if 0 <= number < 4096 else f"error {number}"
 
 
 def _shorten(line: bytes) -> str:

@@ -18,7 +18,6 @@ _INTEGERS = {
     "going": ("id",),
     "said": ("id",),
     "text": ("id",),
-    "written": ("id", "errno"),
     "step": (
         "process",
         "index",
