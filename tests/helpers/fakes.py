@@ -11,14 +11,12 @@ class FakeChannel:
     """A channel to a worker that the test plays: `say` is what it writes, `heard` what it was told.
 
     What is said as a dictionary gets the next number, unless it has one. `answers` by op are replies given at once with
-    the command's id; a list gives one after the other. `breakable`: others may speak on it, whose lines are `refused`.
+    the command's id; a list gives one after the other.
     """
 
-    def __init__(self, answers=None, breakable=False):
+    def __init__(self, answers=None):
         self.heard = []
         self.answers = answers or {}
-        self.breakable = breakable
-        self.refused = []
         self.closed = False
         self.broken = None
         self._said = itertools.count(1)
@@ -46,9 +44,16 @@ class FakeChannel:
         if answer is not None:
             self.say({**answer, "id": command["id"]})
 
-    def refuse(self, line):
-        self.refused.append(line)
-        return self.breakable
-
     async def close(self):
         self.closed = True
+
+
+class BreakableFakeChannel(FakeChannel):
+    """A channel whose connection may break, which the test says; lines of others are `passed_on`."""
+
+    def __init__(self, answers=None):
+        super().__init__(answers)
+        self.passed_on = []
+
+    def pass_on(self, line):
+        self.passed_on.append(line)

@@ -17,11 +17,12 @@ from freepage.errors import FreepageError, InstanceError
 from freepage.records import Action, ProcessSchedule, Step
 from freepage.units import MIB
 from freepage.worker import channel as channels
-from freepage.worker import client as clients
+from freepage.worker import recovery
+from freepage.worker import session as sessions
 from freepage.worker.build import build_worker
 from freepage.worker.channel import Reconnected, ReconnectingChannel
 from freepage.worker.client import WorkerClient
-from helpers.fakes import FakeChannel
+from helpers.fakes import BreakableFakeChannel, FakeChannel
 
 READY = {
     "type": "ready",
@@ -225,11 +226,11 @@ async def replay_start(client, *schedules):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(clients, "AGAIN_PAUSE_S", 0.02)
-    monkeypatch.setattr(clients, "KEEP_ALIVE_S", 0.5)
+    monkeypatch.setattr(recovery, "AGAIN_PAUSE_S", 0.02)
+    monkeypatch.setattr(recovery, "KEEP_ALIVE_S", 0.5)
     monkeypatch.setattr(channels, "SHORTEST_PAUSE_S", 0.005)
     monkeypatch.setattr(channels, "LONGEST_PAUSE_S", 0.01)
-    monkeypatch.setattr(clients, "REPLY_DEADLINE_S", 20.0)
+    monkeypatch.setattr(sessions, "REPLY_DEADLINE_S", 20.0)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -397,7 +398,7 @@ async def test_a_line_written_while_there_is_no_connection_is_lost_without_an_er
 
 @asynccontextmanager
 async def breakable(answers=None):
-    channel = FakeChannel(answers, breakable=True)
+    channel = BreakableFakeChannel(answers)
     client = WorkerClient(channel, "vm-0")
     channel.say(Reconnected())
     try:
@@ -430,7 +431,7 @@ async def test_before_the_first_line_only_what_was_broken_in_it_is_asked_for_aga
         await until(lambda: heard(channel, "again"))
         for line in (b"[    1.5] Linux\n", b"vm-0 login: \n", b"Password: \n"):
             channel.say(line)
-        await until(lambda: len(channel.refused) == 3)
+        await until(lambda: len(channel.passed_on) == 3)
         await asyncio.sleep(0.1)
         assert len(heard(channel, "again")) == 1
         channel.say(b'{"n":1,"type":"rea[    2.5] Linux\n')

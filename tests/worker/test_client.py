@@ -17,6 +17,7 @@ from freepage.errors import InstanceError
 from freepage.records import Action, ProcessSchedule, Step
 from freepage.worker import channel as channels
 from freepage.worker import client as clients
+from freepage.worker import session as sessions
 from freepage.worker.channel import open_socket_channel
 from freepage.worker.client import WorkerClient
 from freepage.worker.messages import parse_message
@@ -221,7 +222,7 @@ async def test_a_channel_that_cannot_be_written_to_is_an_error_of_the_instance()
 
 
 async def test_a_worker_that_takes_no_lines_is_given_up(monkeypatch):
-    monkeypatch.setattr(clients, "REPLY_DEADLINE_S", 0.01)
+    monkeypatch.setattr(sessions, "REPLY_DEADLINE_S", 0.01)
     monkeypatch.setattr(channels, "CLOSE_DEADLINE_S", 0.01)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -233,7 +234,7 @@ async def test_a_worker_that_takes_no_lines_is_given_up(monkeypatch):
 
 
 async def test_every_wait_has_a_deadline(monkeypatch):
-    monkeypatch.setattr(clients, "REPLY_DEADLINE_S", 0.01)
+    monkeypatch.setattr(sessions, "REPLY_DEADLINE_S", 0.01)
     async with talk({"start": STARTED}) as (client, _):
         with pytest.raises(InstanceError, match="vm-0 did not say that it is ready within"):
             await client.wait_ready(0.01)
@@ -253,7 +254,7 @@ async def test_an_answer_nobody_waits_for_any_more_is_no_garbage():
         channel.answers["read"] = {"type": "text", "text": "in time"}
         assert await client.read_text("/proc/buddyinfo") == "in time"
         channel.say({"type": "text", "id": 2, "text": "a second time"})
-        with pytest.raises(InstanceError, match="answers no question"):
+        with pytest.raises(InstanceError, match="answers no request"):
             await client.wait_done(ignore, 30)
 
 
@@ -261,7 +262,7 @@ async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgott
     async with talk() as (client, _):
         asking = asyncio.create_task(client.read_text("/a"))
         await asyncio.sleep(0.01)
-        next(iter(client._questions.values())).reply.set_result({"type": "text", "text": b"A"})
+        next(iter(client._session._requests.values())).reply.set_result({"type": "text", "text": b"A"})
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -269,7 +270,7 @@ async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgott
 
 async def test_an_answer_of_another_type_is_garbage():
     async with talk({"read": {"type": "going"}}) as (client, _):
-        with pytest.raises(InstanceError, match="answers no question"):
+        with pytest.raises(InstanceError, match="answers no request"):
             await client.read_text("/proc/buddyinfo")
 
 

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 
 from freepage.errors import InstanceError
 from freepage.records import Action, ProcessSchedule, Step
-from freepage.units import MIB
+from freepage.units import KIB, MIB
 from freepage.worker.build import build_worker
 from freepage.worker.channel import LONGEST_LINE_BYTES, open_process_channel
-from freepage.worker.client import PART_BYTES, WorkerClient
+from freepage.worker.client import WorkerClient
+
+LONGEST_FILE_BYTES = 256 * KIB
 
 
 @asynccontextmanager
@@ -348,14 +350,14 @@ async def test_there_may_be_more_processes_than_open_files():
 
 def test_nothing_is_read_behind_the_end_of_a_file_and_a_file_too_long_needs_an_offset(tmp_path):
     path = tmp_path / "long"
-    path.write_bytes(b"x" * (PART_BYTES + 1))
+    path.write_bytes(b"x" * (LONGEST_FILE_BYTES + 1))
     commands = [{"path": str(path)}, {"path": str(path), "offset": 2**40}, {"path": str(path), "offset": 1}]
     told = b"".join(json.dumps({"op": "read", "id": 1} | c).encode() + b"\n" for c in commands)
     outcome = subprocess.run([build_worker()], input=told, capture_output=True, timeout=30, check=True)
     too_long, behind, rest = (json.loads(line) for line in outcome.stdout.splitlines()[1:])
     assert too_long["errno"] == errno.EFBIG
     assert behind["text"] == ""
-    assert rest["text"] == "x" * PART_BYTES
+    assert rest["text"] == "x" * LONGEST_FILE_BYTES
 
 
 async def _start(client, *schedules):

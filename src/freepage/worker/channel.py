@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from freepage.errors import FreepageError
 
@@ -35,28 +35,33 @@ class Channel(Protocol):
     """Lines to and from a worker."""
 
     async def read_line(self) -> bytes:
-        """Read one line with its newline; b"" at the end. Raises ValueError for a line too long.
-
-        A channel whose connection can break raises Reconnected at first, and after each break.
-        """
+        """Read one line with its newline; b"" at the end. Raises ValueError for a line too long."""
         ...
 
     async def write_line(self, line: bytes) -> None:
         """Write one line, given without its newline; OSError when nobody can read it any more."""
         ...
 
-    def refuse(self, line: bytes) -> bool:
-        """Take back a line that is not the worker's; False where nobody but the worker can have said it."""
-        ...
-
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class BreakableChannel(Channel, Protocol):
+    """A channel whose connection can break, and on which others may speak too.
+
+    Its read_line() raises Reconnected at first, and after each break.
+    """
+
+    def pass_on(self, line: bytes) -> None:
+        """Take back a line that is not the worker's."""
+        ...
 
 
 class ByteStream(Protocol):
     """A two-way stream of bytes whose connection may break (a console, or a container's stdin and stdout)."""
 
     async def read(self) -> bytes:
-        """Give the next bytes; b"" at the end, OSError when the connection was lost."""
+        """Return the next bytes; b"" at the end, OSError when the connection was lost."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -80,10 +85,6 @@ class StreamChannel:
     async def write_line(self, line: bytes) -> None:
         self._writer.write(line + b"\n")
         await self._writer.drain()
-
-    def refuse(self, line: bytes) -> bool:
-        del line
-        return False
 
     async def close(self) -> None:
         """Send what is still to be sent, for at most a second, and close."""
@@ -140,10 +141,9 @@ class ReconnectingChannel:
             with suppress(OSError):
                 await self._stream.write(line + b"\n")
 
-    def refuse(self, line: bytes) -> bool:
+    def pass_on(self, line: bytes) -> None:
         if self._on_text is not None:
             self._on_text(line)
-        return True
 
     async def close(self) -> None:
         self._task.cancel()
@@ -167,7 +167,7 @@ class ReconnectingChannel:
         await self._end(OSError(f"there was no connection for {RECONNECT_DEADLINE_S:.0f} s: {reason}"))
 
     async def _connect(self) -> bool:
-        """Open a stream, hand over its lines until it breaks, and say whether it was of any use."""
+        """Open a stream, queue its lines until it breaks, and return whether it was of any use."""
         async with self._open_stream() as stream:
             opened_s = time.monotonic()
             # Whatever part of a line the worker has got of us ends here.
@@ -206,13 +206,13 @@ async def _read(stream: ByteStream) -> bytes:
 
 
 async def open_socket_channel(connected: socket.socket) -> StreamChannel:
-    """Speak over a connected stream socket, which the channel owns from now on."""
+    """Return a channel over a connected stream socket, which the channel owns from now on."""
     reader, writer = await asyncio.open_connection(sock=connected, limit=LONGEST_LINE_BYTES)
     return StreamChannel(reader, writer)
 
 
 def open_process_channel(process: asyncio.subprocess.Process) -> StreamChannel:
-    """Speak over a child's stdin and stdout, both pipes made with limit=LONGEST_LINE_BYTES."""
+    """Return a channel over a child's stdin and stdout, both pipes made with limit=LONGEST_LINE_BYTES."""
     if process.stdout is None or process.stdin is None:
         raise ValueError("the process has no pipes")
     return StreamChannel(process.stdout, process.stdin)

@@ -1,13 +1,25 @@
-"""What a worker may say: one line of docs/worker-protocol.md into a message whose every field has been checked."""
+"""Lines from a worker: messages of docs/worker-protocol.md, whose every field has been checked."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from freepage.records import Action
 
 Message = dict[str, Any]
+
+PROTOCOL_VERSION = 2
+# The type of the reply to each command that has one.
+REPLY_TO = {
+    "ping": "pong",
+    "loaded": "loaded",
+    "start": "started",
+    "go": "going",
+    "read": "text",
+    "again": "said",
+}
 
 # The integers each type of line must carry beside its number.
 _INTEGERS = {
@@ -39,8 +51,19 @@ _INTEGERS = {
 }
 
 
+@dataclass(frozen=True)
+class Ready:
+    """The first message of a worker; `memory_bytes` is what its kernel calls physical memory."""
+
+    version: int
+    pid: int
+    page_bytes: int
+    cpus: int
+    memory_bytes: int
+
+
 def parse_message(line: bytes) -> Message:
-    """Parse one line of a worker; ValueError says what is wrong with it. A file's `text` comes out as bytes."""
+    """Return the message of one line, the `text` of a file as bytes; ValueError with what is wrong with it."""
     try:
         message: Message = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
