@@ -1,82 +1,18 @@
-"""The client of a worker that errs: every wait ends, every error names the instance."""
+"""What is asked of a worker, and what it reports."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
-import time
-from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from freepage.errors import InstanceError
 from freepage.records import Action, ProcessSchedule, Step
-from freepage.worker import channel as channels
 from freepage.worker import client as clients
-from freepage.worker import session as sessions
-from freepage.worker.channel import open_socket_channel
 from freepage.worker.client import WorkerClient
-from freepage.worker.messages import parse_message
 from helpers.fakes import FakeChannel
-
-READY = {
-    "type": "ready",
-    "version": 2,
-    "pid": 7,
-    "clock_ns": 5,
-    "page_bytes": 4096,
-    "cpus": 2,
-    "memory_bytes": 2**30,
-}
-STEP = {
-    "type": "step",
-    "process": 0,
-    "index": 0,
-    "iteration": 0,
-    "action": "allocate",
-    "bytes": 4096,
-    "planned_ns": 1_000_000_000,
-    "start_ns": 1_500_000_000,
-    "end_ns": 1_750_000_000,
-    "user_ns": 20_000_000,
-    "system_ns": 30_000_000,
-    "minor_faults": 1,
-    "major_faults": 0,
-    "ok": True,
-}
-PONG = {"type": "pong", "clock_ns": 0}
-STARTED = {"type": "started"}
-WAITING = {"type": "waiting", "process": 2, "index": 4}
-
-
-def line(message):
-    return json.dumps({"n": 1, **message}).encode()
-
-
-@asynccontextmanager
-async def talk(answers=None, **options):
-    channel = FakeChannel(answers)
-    client = WorkerClient(channel, "vm-0", **options)
-    try:
-        yield client, channel
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
-async def started(**options):
-    async with talk({"ping": PONG, "start": STARTED}, **options) as (client, channel):
-        await client.ping(1)
-        await client.start(time.monotonic())
-        yield client, channel
-
-
-def ignore(event):
-    pass
+from helpers.played_worker import READY, STARTED, STEP, WAITING, ignore, started, talk
 
 
 async def test_what_a_worker_says_of_itself_is_given():
@@ -97,56 +33,6 @@ async def test_another_version_of_the_protocol_is_refused():
         channel.say(READY | {"version": 3})
         with pytest.raises(InstanceError, match="vm-0 speaks version 3 of the protocol, not 2"):
             await client.wait_ready(5)
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"Linux version 6.1\n",
-        b"\xff\xfe\x00\n",
-        b"[1, 2]\n",
-        b"3\n",
-        b"null\n",
-        b'"ready"\n',
-        b"{}\n",
-        b'{"type":["ready"]}\n',
-        b'{"type":"sing"}\n',
-        b'{"n":1,"type":"ready"}\n',
-        b'{"n":1,"type":"ready","version":2,"pid":7,"clock_n',
-        b"[" * 100_000 + b"\n",
-        b'{"n":1,"type":"pong","id":9,"clock_ns":1}\n',
-        b'{"n":1,"type":"pong","id":[1],"clock_ns":1}\n',
-        b'{"n":1,"type":"done","failed":0}\n',
-        b'{"n":2,"type":"done","failed":0}\n',
-        b'{"n":"1","type":"done","failed":0}\n',
-        json.dumps(READY).encode(),
-        line(READY | {"n": 0}),
-        line(READY | {"pid": "7"}),
-        line(READY | {"cpus": 2.5}),
-        line(READY | {"cpus": True}),
-        line(READY | {"memory_bytes": 10**400}),
-        line(READY).decode().encode("utf-16"),
-        line(STEP),
-        line(WAITING),
-        line(WAITING | {"index": "4"}),
-        b'{"n":1,"type":"waiting","process":2}\n',
-    ],
-)
-async def test_what_is_not_the_protocol_ends_every_wait_and_is_shown(garbage):
-    async with talk() as (client, channel):
-        waits = [
-            asyncio.create_task(w)
-            for w in (client.wait_ready(30), client.wait_done(ignore, 30), client.ping())
-        ]
-        await asyncio.sleep(0)
-        channel.say(garbage)
-        outcomes = await asyncio.gather(*waits, return_exceptions=True)
-    shown = repr(garbage.decode("utf-8", "backslashreplace").rstrip("\n")[:80])[:-1]
-    for outcome in outcomes:
-        assert isinstance(outcome, InstanceError)
-        assert outcome.message.startswith("the worker of vm-0 wrote what is not the protocol: ")
-        assert shown in outcome.message
-        assert len(outcome.message) < 600
 
 
 @pytest.mark.parametrize(
@@ -174,104 +60,6 @@ async def test_a_second_greeting_is_garbage():
         channel.say(READY)
         with pytest.raises(InstanceError, match="said before"):
             await client.wait_done(ignore, 30)
-
-
-async def test_a_complaint_of_the_worker_is_passed_on():
-    async with started() as (client, channel):
-        channel.say({"type": "error", "message": "step: no such action"})
-        with pytest.raises(InstanceError, match="it complains: step: no such action"):
-            await client.wait_done(ignore, 30)
-
-
-async def test_a_channel_that_closes_ends_every_wait_and_what_is_asked_later():
-    async with started() as (client, channel):
-        channel.say(b"")
-        with pytest.raises(InstanceError, match="the worker of vm-0 closed its channel"):
-            await client.wait_done(ignore, 30)
-        with pytest.raises(InstanceError, match="closed its channel"):
-            await client.read_text("/proc/buddyinfo")
-
-
-async def test_who_knows_why_the_channel_closed_is_heard_first():
-    async with started(closing_grace_s=30) as (client, channel):
-        channel.say(b"")
-        waiting = asyncio.create_task(client.wait_done(ignore, 30))
-        await asyncio.sleep(0)
-        channel.broken = BrokenPipeError("Broken pipe")
-        asking = asyncio.create_task(client.read_text("/proc/buddyinfo"))
-        await asyncio.sleep(0)
-        client.fail(InstanceError("vm-0: the guest's kernel panicked"))
-        for wait in (waiting, asking):
-            with pytest.raises(InstanceError, match="panicked"):
-                await wait
-
-
-@pytest.mark.parametrize("error", [ValueError("Separator is not found"), OSError(5, "Input/output error")])
-async def test_a_channel_that_cannot_be_read_ends_every_wait(error):
-    async with started() as (client, channel):
-        channel.say(error)
-        with pytest.raises(InstanceError, match=f"the worker of vm-0 .*{error}".replace("[", r"\[")):
-            await client.wait_done(ignore, 30)
-
-
-async def test_a_channel_that_cannot_be_written_to_is_an_error_of_the_instance():
-    async with talk() as (client, channel):
-        channel.broken = BrokenPipeError("Broken pipe")
-        with pytest.raises(InstanceError, match="vm-0 cannot be written to: Broken pipe"):
-            await client.ping()
-
-
-async def test_a_worker_that_takes_no_lines_is_given_up(monkeypatch):
-    monkeypatch.setattr(sessions, "REPLY_DEADLINE_S", 0.01)
-    monkeypatch.setattr(channels, "CLOSE_DEADLINE_S", 0.01)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        client = WorkerClient(await open_socket_channel(ours), "vm-0")
-        reads = [client.read_text("x" * 60_000) for _ in range(20)]
-        outcomes = await asyncio.gather(*reads, return_exceptions=True)
-        assert "did not take 'read' within" in str(outcomes[-1])
-        await client.close()
-
-
-async def test_every_wait_has_a_deadline(monkeypatch):
-    monkeypatch.setattr(sessions, "REPLY_DEADLINE_S", 0.01)
-    async with talk({"start": STARTED}) as (client, _):
-        with pytest.raises(InstanceError, match="vm-0 did not say that it is ready within"):
-            await client.wait_ready(0.01)
-        with pytest.raises(InstanceError, match="vm-0 did not answer 'ping' within"):
-            await client.ping()
-        with pytest.raises(InstanceError, match="vm-0 did not finish its schedule within"):
-            await client.wait_done(ignore, 0.01)
-
-
-async def test_an_answer_nobody_waits_for_any_more_is_no_garbage():
-    async with started() as (client, channel):
-        asking = asyncio.create_task(client.read_text("/proc/buddyinfo"))
-        await asyncio.sleep(0)
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-        channel.say({"type": "text", "id": channel.heard[-1]["id"], "text": "late"})
-        channel.answers["read"] = {"type": "text", "text": "in time"}
-        assert await client.read_text("/proc/buddyinfo") == "in time"
-        channel.say({"type": "text", "id": 2, "text": "a second time"})
-        with pytest.raises(InstanceError, match="answers no request"):
-            await client.wait_done(ignore, 30)
-
-
-async def test_a_cancellation_that_comes_together_with_the_answer_is_not_forgotten():
-    async with talk() as (client, _):
-        asking = asyncio.create_task(client.read_text("/a"))
-        await asyncio.sleep(0.01)
-        next(iter(client._session._requests.values())).reply.set_result({"type": "text", "text": b"A"})
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-
-
-async def test_an_answer_of_another_type_is_garbage():
-    async with talk({"read": {"type": "going"}}) as (client, _):
-        with pytest.raises(InstanceError, match="answers no request"):
-            await client.read_text("/proc/buddyinfo")
 
 
 @pytest.mark.parametrize("answer", [{}, {"text": 5}, {"text": "\u20ac"}, {"errno": "2"}])
@@ -494,70 +282,25 @@ async def test_a_start_without_a_clock_is_a_mistake_of_the_caller():
             await client.start(0.0)
 
 
-async def test_closing_asks_the_worker_to_quit_and_ends_every_wait():
-    async with started() as (client, channel):
-        waiting = asyncio.create_task(client.wait_done(ignore, 30))
-        await asyncio.sleep(0)
-        await client.close()
-        with pytest.raises(InstanceError, match="vm-0 was closed"):
-            await waiting
-    assert channel.heard[-1] == {"op": "quit"}
-    assert channel.closed
+async def test_never_more_than_two_kib_of_steps_are_under_way():
+    unanswered, most = 0, 0
 
+    class Counting(FakeChannel):
+        async def write_line(self, line):
+            nonlocal unanswered, most
+            unanswered += len(line) + 1
+            most = max(most, unanswered)
+            if b'"loaded"' in line:
+                unanswered = 0
+                self.answers["loaded"] = {
+                    "type": "loaded",
+                    "processes": 1,
+                    "steps": sum(c["op"] == "step" for c in self.heard),
+                }
+            await super().write_line(line)
 
-async def test_closing_never_raises_whatever_the_channel_does():
-    async with talk() as (client, channel):
-        channel.broken = RuntimeError("surprise")
-        await client.close()
-    assert channel.closed
-
-
-async def test_lines_cross_a_socket_and_a_line_too_long_is_an_error():
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    loop = asyncio.get_running_loop()
-    client = WorkerClient(await open_socket_channel(ours), "vm-0")
-    with theirs:
-        await loop.sock_sendall(theirs, line(READY) + b"\n")
-        assert (await client.wait_ready(30)).pid == 7
-        sending = asyncio.create_task(loop.sock_sendall(theirs, b"x" * (channels.LONGEST_LINE_BYTES * 2)))
-        with pytest.raises(InstanceError, match="vm-0 wrote what is not the protocol"):
-            await client.wait_done(ignore, 30)
-        await client.close()
-        await asyncio.gather(sending, return_exceptions=True)
-
-
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=5,
-)
-
-
-@given(st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()))
-def test_any_line_is_a_message_or_a_value_error(line):
-    refused_or_parsed(line)
-
-
-@given(st.sampled_from(sorted(STEP)), ANY_JSON)
-def test_an_event_with_any_value_in_any_field_is_a_message_or_a_value_error(key, value):
-    refused_or_parsed(json.dumps(STEP | {key: value}).encode())
-
-
-def refused_or_parsed(line):
-    try:
-        message = parse_message(line)
-    except ValueError:
-        return
-    assert message["type"] in {
-        "step",
-        "error",
-        "ready",
-        "pong",
-        "loaded",
-        "started",
-        "text",
-        "waiting",
-        "process-ended",
-        "done",
-    }
+    client = WorkerClient(Counting(), "vm-0")
+    steps = tuple(Step(float(n), Action.ALLOCATE, 4096, n) for n in range(200))
+    await client.load([ProcessSchedule(0, steps), ProcessSchedule(1, steps)])
+    await client.close()
+    assert 1500 < most < 2048 + 64
