@@ -7,14 +7,8 @@ import pytest
 
 from freepage.errors import HostError
 from freepage.image import cpio
-from freepage.image.kernel import (
-    Kernel,
-    find_kernel,
-    find_modules,
-    parse_dependencies,
-    parse_version,
-    read_module,
-)
+from freepage.image.kernel import Kernel, find_kernel, parse_version
+from freepage.image.modules import find_modules, parse_dependencies, read_module
 
 
 def read_archive(data):

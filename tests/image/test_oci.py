@@ -20,16 +20,13 @@ from freepage import __version__
 from freepage.cli import image as command
 from freepage.cli.main import main
 from freepage.errors import HostError, StudyError
-from freepage.image import guest as guests
-from freepage.image import kernel as kernels
-from freepage.image import needs, push
-from freepage.image import tools as all_tools
+from freepage.image import push, requirements
 from freepage.image.guest import Guest
 from freepage.image.kernel import Kernel
-from freepage.image.needs import find_needs
 from freepage.image.oci import read_image, write_image
 from freepage.image.push import PULLED, PUSHERS, build_commands, push_image
 from freepage.image.reference import parse_reference
+from freepage.image.requirements import find_requirements
 from freepage.image.tools import Tools, build_tools
 from freepage.records import Arm
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan
@@ -54,8 +51,8 @@ REFERENCE = parse_reference("q.example/me/x:1")
 @pytest.fixture(autouse=True)
 def all_installed(monkeypatch):
     """Every program is there, as far as it is only looked for."""
-    monkeypatch.setattr(needs, "find_program", Path)
-    monkeypatch.setattr(needs, "find_maker", lambda filesystem: [filesystem])
+    monkeypatch.setattr(requirements, "find_program", Path)
+    monkeypatch.setattr(requirements, "find_mkfs", lambda filesystem: [filesystem])
 
 
 @pytest.fixture
@@ -253,9 +250,9 @@ def instance(tools=None, filesystem=None, carrier=Arm.VM):
 
 
 def test_any_image_carries_fio_and_what_makes_file_systems(kernel):
-    found = find_needs([], kernel)
+    found = find_requirements([], kernel)
     assert found.tools == ToolsPlan(("fio", "mke2fs", "mkfs.xfs"))
-    assert (found.filesystems, found.lacks) == (("ext4", "xfs"), ())
+    assert (found.filesystems, found.missing) == (("ext4", "xfs"), ())
 
 
 def test_an_image_carries_what_all_instances_need(kernel):
@@ -265,32 +262,34 @@ def test_an_image_carries_what_all_instances_need(kernel):
         instance(ToolsPlan(("sh", "fio"), "/mine"), "ext4"),
         instance(ToolsPlan((), "/mine")),
     ]
-    assert find_needs(plans, kernel).tools == ToolsPlan(("awk", "sh", "fio", "mke2fs", "mkfs.xfs"), "/mine")
+    assert find_requirements(plans, kernel).tools == ToolsPlan(
+        ("awk", "sh", "fio", "mke2fs", "mkfs.xfs"), "/mine"
+    )
 
 
 def test_two_folders_of_programs_do_not_fit_into_one_image(kernel):
     with pytest.raises(StudyError, match="not /a and /b"):
-        find_needs([instance(ToolsPlan((), "/b")), instance(ToolsPlan((), "/a"))], kernel)
+        find_requirements([instance(ToolsPlan((), "/b")), instance(ToolsPlan((), "/a"))], kernel)
 
 
 def test_an_image_does_without_a_fio_that_is_not_installed(kernel, monkeypatch):
     def find(name):
         raise HostError(f"{name} is not installed")
 
-    monkeypatch.setattr(needs, "find_program", find)
-    found = find_needs([], kernel)
+    monkeypatch.setattr(requirements, "find_program", find)
+    found = find_requirements([], kernel)
     assert found.tools.programs == ("mke2fs", "mkfs.xfs")
-    assert found.lacks == ("fio is not installed",)
-    assert "fio" in find_needs([instance(ToolsPlan(("fio",)))], kernel).tools.programs
+    assert found.missing == ("fio is not installed",)
+    assert "fio" in find_requirements([instance(ToolsPlan(("fio",)))], kernel).tools.programs
 
 
 def test_a_file_system_the_kernel_lacks_is_left_out_unless_it_is_needed(tmp_path):
     (tmp_path / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
     poor = Kernel(tmp_path / "vmlinuz", "6.1.0-poor", tmp_path)
-    found = find_needs([], poor)
+    found = find_requirements([], poor)
     assert (found.filesystems, found.tools.programs) == (("ext4",), ("fio", "mke2fs"))
-    assert "6.1.0-poor has no module xfs" in found.lacks[0]
-    assert find_needs([instance(ToolsPlan(), "xfs")], poor).filesystems == ("ext4", "xfs")
+    assert "6.1.0-poor has no module xfs" in found.missing[0]
+    assert find_requirements([instance(ToolsPlan(), "xfs")], poor).filesystems == ("ext4", "xfs")
 
 
 # ---- where it goes
@@ -409,9 +408,9 @@ def test_every_program_is_told_of_a_registry_without_a_certificate(tmp_path, nam
 def asked(guest, kernel, tools, monkeypatch):
     """Nothing is built but the layout; what was asked for."""
     told = []
-    monkeypatch.setattr(kernels, "find_kernel", lambda path: told.append(path) or kernel)
-    monkeypatch.setattr(guests, "build_guest", lambda path, modules: told.append(modules) or guest)
-    monkeypatch.setattr(all_tools, "build_tools", lambda plan: told.append(plan) or tools)
+    monkeypatch.setattr(command, "find_kernel", lambda path: told.append(path) or kernel)
+    monkeypatch.setattr(command, "build_guest", lambda path, modules: told.append(modules) or guest)
+    monkeypatch.setattr(command, "build_tools", lambda plan: told.append(plan) or tools)
     return told
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from freepage.errors import CapacityError, HostError, StudyError
-from freepage.image import disk, tools
-from freepage.image.disk import find_maker, open_disk, run_on_disk
-from freepage.image.tools import build_tools, parse_ldd, parse_shebang
+from freepage.image import disk, programs, tools
+from freepage.image.disk import find_mkfs, open_disk, run_on_disk
+from freepage.image.programs import find_program, parse_ldd, parse_shebang
+from freepage.image.tools import build_tools
 from freepage.study.plan import DataPlan, ToolsPlan
 from freepage.units import GIB, MIB
 
@@ -30,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def listed(image, folder):
     said = subprocess.run(
-        [tools.find_program("debugfs"), "-R", f"ls -p {folder}", image],
+        [find_program("debugfs"), "-R", f"ls -p {folder}", image],
         capture_output=True,
         text=True,
         check=True,
@@ -209,7 +210,7 @@ def test_a_program_that_fails_on_a_disk_is_named_with_what_it_said(tmp_path):
 
 def test_a_file_system_nobody_can_make_names_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(tools, "_SYSTEM_FOLDERS", "")
+    monkeypatch.setattr(programs, "_SYSTEM_FOLDERS", "")
     with pytest.raises(HostError, match=r"mkfs.xfs is not installed, so there is no xfs") as caught:
-        find_maker("xfs")
+        find_mkfs("xfs")
     assert caught.value.hint == "apt-get install xfsprogs"

@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freepage.cache import cache_folder
+from freepage.image.guest import build_guest, disk_modules
+from freepage.image.kernel import find_kernel
+from freepage.image.oci import read_image, write_image
+from freepage.image.push import push_image
+from freepage.image.reference import parse_reference
+from freepage.image.tools import build_tools
+from freepage.units import format_bytes
+
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.image.needs import Needs
     from freepage.image.oci import Image
+    from freepage.image.requirements import Requirements
     from freepage.study.plan import InstancePlan
 
 DEFAULT_LAYOUT = "freepage-image"
@@ -52,9 +61,6 @@ def _execute_build(options: argparse.Namespace) -> int:
 
 
 def _execute_push(options: argparse.Namespace) -> int:
-    from freepage.image.push import push_image
-    from freepage.image.reference import parse_reference
-
     reference = parse_reference(options.reference)
     pushed = push_image(_find_layout(options.layout), reference, insecure=options.insecure)
     print(f"pushed by {pushed.program}: {reference.pin(pushed.digest)}")
@@ -63,10 +69,7 @@ def _execute_push(options: argparse.Namespace) -> int:
 
 
 def _find_layout(chosen: str | None) -> Path:
-    """Give the layout to push: the one chosen, the one in this folder, or else a new one in the cache."""
-    from freepage.cache import cache_folder
-    from freepage.image.oci import read_image
-
+    """Return the layout to push: the one chosen, the one in this folder, or else a new one in the cache."""
     layout = Path(chosen or DEFAULT_LAYOUT)
     if chosen is None and not layout.exists():
         layout = cache_folder() / DEFAULT_LAYOUT
@@ -76,22 +79,20 @@ def _find_layout(chosen: str | None) -> Path:
 
 
 def _build(layout: Path, studies: list[str], kernel_image: Path | None, *, force: bool) -> None:
-    """Write the image and say what it holds."""
-    from freepage.image.guest import build_guest, disk_modules
-    from freepage.image.kernel import find_kernel
-    from freepage.image.needs import find_needs
-    from freepage.image.oci import write_image
-    from freepage.image.tools import build_tools
+    """Write the image and print what it holds."""
+    # This loads pydantic, which pushing does without.
+    from freepage.image.requirements import find_requirements
 
     kernel = find_kernel(kernel_image)
-    needs = find_needs([instance for study in studies for instance in _plan(study)], kernel)
-    guest = build_guest(kernel.image, disk_modules(*needs.filesystems))
-    image = write_image(layout, guest, build_tools(needs.tools), force=force)
-    _print_image(layout, image, f"Linux {guest.kernel_version}", needs)
+    required = find_requirements([instance for study in studies for instance in _plan(study)], kernel)
+    guest = build_guest(kernel.image, disk_modules(*required.filesystems))
+    image = write_image(layout, guest, build_tools(required.tools), force=force)
+    _print_image(layout, image, f"Linux {guest.kernel_version}", required)
 
 
 def _plan(study: str) -> list[InstancePlan]:
     """Plan a study's instances at the smallest scale: what they need does not depend on their size."""
+    # This loads pydantic, which pushing does without.
     from freepage.study.request import RunRequest, plan_run
     from freepage.targets.local.facts import read_host_facts
 
@@ -99,13 +100,11 @@ def _plan(study: str) -> list[InstancePlan]:
     return [instance for trial in run_plan.trials for instance in trial.instances]
 
 
-def _print_image(layout: Path, image: Image, system: str, needs: Needs) -> None:
-    from freepage.units import format_bytes
-
-    folder = [] if needs.tools.folder is None else [f"the folder {needs.tools.folder}"]
+def _print_image(layout: Path, image: Image, system: str, required: Requirements) -> None:
+    folder = [] if required.tools.folder is None else [f"the folder {required.tools.folder}"]
     sizes = " + ".join(format_bytes(size) for size in image.layers_bytes)
     print(f"{layout}: {image.digest}")
-    print(f"{system}, {', '.join([*needs.tools.programs, *folder])}")
-    for lack in needs.lacks:
-        print(f"left out: {lack}")
+    print(f"{system}, {', '.join([*required.tools.programs, *folder])}")
+    for reason in required.missing:
+        print(f"left out: {reason}")
     print(f"layers: {sizes} = {format_bytes(sum(image.layers_bytes))}")

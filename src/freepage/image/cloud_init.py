@@ -1,4 +1,4 @@
-"""User data that gives the serial console of any Linux VM with cloud-init to a worker."""
+"""User data that gives the serial console of any Linux VM with cloud-init to a worker (docs/decisions/010-image-for-clusters.md)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ poweroff -f
 
 
 def build_user_data(worker: bytes, deadline_s: int) -> bytes:
-    """Give the user data; it is too large for anything but a Secret. HostError when it is too large for that.
+    """Return the user data; it is too large for anything but a Secret. HostError when it is too large for that.
 
     The VM powers off when its worker ends, or `deadline_s` seconds after it could have started.
     """
@@ -49,7 +49,7 @@ def build_user_data(worker: bytes, deadline_s: int) -> bytes:
 
 
 def build_server(deadline_s: int) -> str:
-    """Give the script that runs the worker on the serial console."""
+    """Return the script that runs the worker on the serial console."""
     return _SERVER.format(deadline_s=deadline_s, worker=WORKER_PATH)
 
 

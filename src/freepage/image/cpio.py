@@ -37,7 +37,7 @@ def character_device(path: str, major: int, minor: int) -> Entry:
 
 
 def build_archive(entries: Iterable[Entry]) -> bytes:
-    """Give the archive of these entries, ordered by path, with every folder above them and all times 0.
+    """Return the archive of these entries, ordered by path, with every folder above them and all times 0.
 
     Raises ValueError for two entries of one path.
     """

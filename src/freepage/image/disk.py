@@ -1,4 +1,4 @@
-"""File systems in files: what instances have at /data."""
+"""File systems in files: what instances have at /data (docs/decisions/005-programs-and-disks.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError, HostError
-from freepage.image.tools import find_program
+from freepage.image.programs import find_program
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from freepage.study.plan import DataPlan
 
-# By file system: the program that makes one, and its options. A guest's init reads them too.
-MAKERS = {
+# By file system: the program that makes one, and its options. A guest's init has them too, for blank disks
+# (docs/decisions/009-connections-that-break.md).
+MKFS_COMMANDS = {
     "ext4": ("mke2fs", ["-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),
     "xfs": ("mkfs.xfs", ["-q", "-f"]),
 }
@@ -38,7 +39,7 @@ def open_disk(folder: Path, plan: DataPlan) -> BinaryIO:
             f"a disk of {format_bytes(plan.bytes)} does not fit: {folder} has {format_bytes(free)} free",
             hint="choose an --out on a larger disk, or a smaller --scale",
         )
-    command = find_maker(plan.filesystem)
+    command = find_mkfs(plan.filesystem)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0))
         file.truncate(plan.bytes)
@@ -48,7 +49,7 @@ def open_disk(folder: Path, plan: DataPlan) -> BinaryIO:
 
 
 def run_on_disk(command: list[str], file: BinaryIO) -> str:
-    """Run a program on an open disk, given to it as a path, and give what it says; HostError when it fails."""
+    """Run a program on an open disk, given to it as a path, and return what it prints; HostError when it fails."""
     fd = file.fileno()
     outcome = subprocess.run(
         [*command, f"/proc/self/fd/{fd}"], pass_fds=(fd,), capture_output=True, text=True, check=False
@@ -58,9 +59,9 @@ def run_on_disk(command: list[str], file: BinaryIO) -> str:
     return outcome.stdout.strip()
 
 
-def find_maker(filesystem: str) -> list[str]:
-    """Give the command that makes a file system; HostError names the package it comes in."""
-    program, options = MAKERS[filesystem]
+def find_mkfs(filesystem: str) -> list[str]:
+    """Return the command that makes a file system; HostError names the package it comes in."""
+    program, options = MKFS_COMMANDS[filesystem]
     try:
         return [str(find_program(program)), *options]
     except HostError as error:
@@ -71,7 +72,7 @@ def find_maker(filesystem: str) -> list[str]:
 
 
 def takes_direct_io(file: BinaryIO) -> bool:
-    """Say whether an open disk can be used past the host's page cache (tmpfs, for one, may refuse)."""
+    """Return whether an open disk can be used past the host's page cache (tmpfs, for one, may refuse)."""
     try:
         os.close(os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDWR | os.O_DIRECT))
     except OSError:

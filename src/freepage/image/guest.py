@@ -9,9 +9,13 @@ from pathlib import Path
 
 from freepage.cache import cache_folder
 from freepage.image import cpio
-from freepage.image.disk import MAKERS
-from freepage.image.kernel import NEEDED_MODULES, Kernel, find_kernel, find_modules, read_module
+from freepage.image.disk import MKFS_COMMANDS
+from freepage.image.kernel import Kernel, find_kernel
+from freepage.image.modules import NEEDED_MODULES, find_modules, read_module
 from freepage.worker.build import build_worker, compile_static
+
+# A guest's init, the file with its main() first; each of the others has a header of its name.
+INIT_PARTS = ("init", "disks", "streams")
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,14 @@ def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ())
 
 
 def disk_modules(*filesystems: str | None) -> tuple[str, ...]:
-    """Give the modules a guest needs for its disks: the driver, and the file systems of tools and of any others."""
+    """Return the modules a guest needs for its disks: the driver, and the file systems of tools and of any others."""
     return tuple(dict.fromkeys(("virtio_blk", "ext4", *(name for name in filesystems if name is not None))))
 
 
 def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
-    """Give the archive: init, the worker, a console, how file systems are made, the modules in the order to load them."""
+    """Return the archive: init, the worker, a console, commands that make file systems, the modules and their order."""
     modules = find_modules(kernel, (*NEEDED_MODULES, *extra))
-    init = compile_static(Path(__file__).with_name("init.c"))
+    init = compile_static(*(Path(__file__).with_name(f"{part}.c") for part in INIT_PARTS))
     names = [path.name.split(".ko")[0] + ".ko" for path in modules]
     return cpio.build_archive(
         [
@@ -54,8 +58,8 @@ def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
             cpio.file("init", init.read_bytes(), executable=True),
             cpio.file("worker", build_worker().read_bytes(), executable=True),
             *(
-                cpio.file(f"makers/{name}", "\n".join((program, *options)).encode())
-                for name, (program, options) in MAKERS.items()
+                cpio.file(f"mkfs/{name}", "\n".join((program, *options)).encode())
+                for name, (program, options) in MKFS_COMMANDS.items()
             ),
             cpio.file("modules/order", "".join(f"/modules/{name}\n" for name in names).encode()),
             *(cpio.file(f"modules/{n}", read_module(path)) for n, path in zip(names, modules, strict=True)),

@@ -1,8 +1,7 @@
-"""Finds the guest's kernel and the modules it needs: installed, given, or fetched from the distribution."""
+"""The guest's kernel: installed, given, or fetched from the distribution."""
 
 from __future__ import annotations
 
-import lzma
 import os
 import platform
 import re
@@ -12,13 +11,14 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError
 
-# What the guest needs beyond what may be built in: a balloon, a serial port, and the bus they are on.
-NEEDED_MODULES = ("virtio_pci", "virtio_console", "virtio_balloon")
-_SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _CLOUD_PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
 INSTALL_KERNEL = "apt-get install linux-image-cloud-amd64, or give a kernel with --kernel PATH (its modules in /lib/modules/VERSION)"
 
@@ -53,7 +53,7 @@ def find_kernel(image: Path | None = None) -> Kernel:
 
 
 def fetch_cloud_kernel() -> Kernel | None:
-    """Unpack the newest cloud kernel package of the distribution into the cache; None where apt-get cannot give it."""
+    """Unpack the newest cloud kernel package of the distribution into the cache; None where apt-get cannot fetch it."""
     meta = _CLOUD_PACKAGES.get(platform.machine())
     if meta is None or shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return None
@@ -66,44 +66,8 @@ def fetch_cloud_kernel() -> Kernel | None:
     return _kernel_in(home)
 
 
-def find_modules(kernel: Kernel, names: tuple[str, ...] = NEEDED_MODULES) -> list[Path]:
-    """Give the module files for `names` and what they depend on, in the order to load them.
-
-    Modules that are built in are left out; HostError names one that is nowhere.
-    """
-    if kernel.modules is None:
-        return []
-    files = _module_files(kernel.modules)
-    builtin = _builtin_modules(kernel)
-    order: dict[str, Path] = {}
-    for name in names:
-        _add_module(name, files, builtin, order, kernel)
-    return list(order.values())
-
-
-def read_module(path: Path) -> bytes:
-    """Read a module as the plain ELF file that every kernel loads."""
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
-    if path.suffix in {".zst", ".gz"}:
-        program = "zstd" if path.suffix == ".zst" else "gzip"
-        if shutil.which(program) is None:
-            raise HostError(
-                f"{path.name} is compressed and there is no {program}", hint=f"apt-get install {program}"
-            )
-        return subprocess.run([program, "-dc"], input=data, capture_output=True, check=True).stdout
-    return data
-
-
-def parse_dependencies(module: bytes) -> list[str]:
-    """Read the names a module depends on from its own .modinfo ("depends=a,b")."""
-    match = re.search(rb"\0depends=([^\0]*)\0", module)
-    return [name for name in match[1].decode().split(",") if name] if match else []
-
-
 def parse_version(image: bytes) -> str | None:
-    """Read the version from an x86 bzImage header, or from the banner inside an arm64 Image; None if neither."""
+    """Return the version in an x86 bzImage header, or in the banner inside an arm64 Image; None if neither."""
     if image[0x202:0x206] == b"HdrS":
         (offset,) = struct.unpack_from("<H", image, 0x20E)
         return image[offset + 0x200 : offset + 0x300].split(b" ")[0].split(b"\0")[0].decode(errors="replace")
@@ -130,8 +94,8 @@ def _modules_roots(image: Path) -> list[Path]:
     return [tree / "lib/modules", tree / "usr/lib/modules", Path("/lib/modules")]
 
 
-def _newest(images: object) -> Path | None:
-    readable = [p for p in images if os.access(p, os.R_OK)]  # type: ignore[attr-defined]
+def _newest(images: Iterable[Path]) -> Path | None:
+    readable = [p for p in images if os.access(p, os.R_OK)]
     return max(readable, key=lambda p: _version_key(p.name), default=None)
 
 
@@ -175,39 +139,3 @@ def _kernel_in(home: Path) -> Kernel:
     if image is None:
         raise HostError(f"{home} holds no kernel", hint=f"remove {home}; it will be fetched again")
     return _kernel_at(image, [home / "lib/modules", home / "usr/lib/modules"])
-
-
-def _module_files(modules: Path) -> dict[str, Path]:
-    files = (p for p in (modules / "kernel").rglob("*.ko*") if p.name.endswith(_SUFFIXES))
-    return {p.name.split(".ko")[0].replace("-", "_"): p for p in files}
-
-
-def _builtin_modules(kernel: Kernel) -> set[str]:
-    """Read what is built in from modules.builtin; where a package lacks it, from the kernel's configuration."""
-    assert kernel.modules is not None  # noqa: S101 - the caller has looked
-    listing = kernel.modules / "modules.builtin"
-    if listing.exists():
-        names = listing.read_text(encoding="utf-8").split()
-        return {Path(name).name.split(".ko")[0].replace("-", "_") for name in names}
-    config = kernel.image.with_name(f"config-{kernel.version}")
-    options = (
-        re.findall(r"^CONFIG_(\w+)=y", config.read_text(encoding="utf-8"), re.MULTILINE)
-        if config.exists()
-        else []
-    )
-    return {option.lower() for option in options}
-
-
-def _add_module(
-    name: str, files: dict[str, Path], builtin: set[str], order: dict[str, Path], kernel: Kernel
-) -> None:
-    if name in order or (name in builtin and name not in files):
-        return
-    if name not in files:
-        raise HostError(
-            f"the guest kernel {kernel.version} has no module {name}, and it is not built in",
-            hint="choose a kernel that has it, such as the distribution's cloud kernel",
-        )
-    for dependency in parse_dependencies(read_module(files[name])):
-        _add_module(dependency, files, builtin, order, kernel)
-    order[name] = files[name]

@@ -1,17 +1,15 @@
-"""Writes the image that a cluster's VMs and pods start from, as an OCI layout: the same bytes for the same inputs.
+"""The image that a cluster's VMs and pods start from, as an OCI layout: the same bytes for the same inputs.
 
 VMs boot its kernel and initramfs (KubeVirt's kernelBoot) and have its tools as a disk (a containerDisk); pods find the
-same tools where VMs mount them.
+same tools where VMs mount them: docs/decisions/010-image-for-clusters.md.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import platform
 import shutil
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from freepage import __version__
 from freepage.errors import HostError
-from freepage.image.tools import MERGED
-from freepage.worker.build import build_worker
+from freepage.image.layers import list_base, list_disk, list_tools, write_layer
 
 if TYPE_CHECKING:
     from freepage.image.guest import Guest
     from freepage.image.tools import Tools
 
-# KubeVirt's QEMU runs as this user.
-QEMU_USER = 107
 TAG = "latest"
 TITLE = "freepage"
 _TITLE_KEY = "org.opencontainers.image.title"
@@ -37,8 +32,6 @@ _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-_COMPRESSION = 6
 _NOBODY = "65534:65534"
 _LONG_AGO = "1970-01-01T00:00:00Z"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -46,25 +39,14 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True)
 class Image:
-    """What a layout holds: the digest of its manifest, and how large each layer is to push and to pull."""
+    """The image of a layout: the digest of its manifest, and how large each layer is to push and to pull."""
 
     digest: str
     layers_bytes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _File:
-    """One entry of a layer: a folder, a link (`target`), or a file (`source`)."""
-
-    path: str
-    mode: int
-    source: Path | None = None
-    target: str | None = None
-    owner: int = 0
-
-
 def write_image(layout: Path, guest: Guest, tools: Tools, *, force: bool = False) -> Image:
-    """Write the image as an OCI layout, in place of an earlier one, or with `force` of anybody's.
+    """Write the image as an OCI layout, replacing an earlier one, or with `force` anybody's.
 
     Raises HostError for a folder that holds something else, or cannot be written.
     """
@@ -82,7 +64,7 @@ def write_image(layout: Path, guest: Guest, tools: Tools, *, force: bool = False
 
 
 def read_image(layout: Path) -> Image:
-    """Read what a layout holds; HostError where there is no image."""
+    """Return the image of a layout; HostError where there is none."""
     try:
         digest = _read_names(layout)[0]["digest"]
         manifest = json.loads((layout / "blobs" / digest.replace(":", "/")).read_text(encoding="utf-8"))
@@ -113,7 +95,7 @@ def _is_ours(layout: Path) -> bool:
 
 
 def _read_names(layout: Path) -> list[dict[str, Any]]:
-    """Read a layout's index: the descriptors of what is named in it."""
+    """Return the descriptors of what is named in a layout's index."""
     found: list[dict[str, Any]] = json.loads((layout / "index.json").read_text(encoding="utf-8"))["manifests"]
     return found
 
@@ -125,8 +107,8 @@ def _is_empty(folder: Path) -> bool:
 def _write_layout(layout: Path, guest: Guest, tools: Tools) -> None:
     blobs = layout / "blobs/sha256"
     blobs.mkdir(parents=True)
-    contents = (_list_base(guest), _list_tools(tools), _list_disk(tools))
-    layers, raw_digests = zip(*(_write_layer(blobs, files) for files in contents), strict=True)
+    contents = (list_base(guest), list_tools(tools), list_disk(tools))
+    layers, raw_digests = zip(*(write_layer(blobs, files) for files in contents), strict=True)
     config = _write_json(blobs, _CONFIG, _describe_config(guest, list(raw_digests)))
     content = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": list(layers)}
     manifest = _write_json(blobs, _MANIFEST, content)
@@ -154,71 +136,6 @@ def _describe_config(guest: Guest, raw_digests: list[str]) -> dict[str, Any]:
         },
         "rootfs": {"type": "layers", "diff_ids": raw_digests},
     }
-
-
-def _list_base(guest: Guest) -> list[_File]:
-    return [
-        _File("boot", 0o755),
-        _File("boot/initramfs", 0o644, guest.initramfs),
-        _File("boot/vmlinuz", 0o644, guest.kernel),
-        _File("worker", 0o755, build_worker()),
-    ]
-
-
-def _list_tools(tools: Tools) -> list[_File]:
-    """Give the tools as local pods and VMs have them: at /tools, and where programs look for programs."""
-    found = [_describe(path, tools.folder) for path in sorted(tools.folder.rglob("*"))]
-    links = [_File(name, 0o777, target=f"tools/{name}") for name in sorted((*MERGED, "usr"))]
-    return [_File("tools", 0o755), *found, *links]
-
-
-def _describe(path: Path, top: Path) -> _File:
-    name = str("tools" / path.relative_to(top))
-    if path.is_symlink():
-        return _File(name, 0o777, target=str(path.readlink()))
-    mode = 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
-    return _File(name, mode, source=None if path.is_dir() else path)
-
-
-def _list_disk(tools: Tools) -> list[_File]:
-    """Give the tools as a disk for KubeVirt's containerDisk."""
-    return [
-        _File("disk", 0o755, owner=QEMU_USER),
-        _File("disk/tools.img", 0o644, tools.image, owner=QEMU_USER),
-    ]
-
-
-def _write_layer(blobs: Path, files: list[_File]) -> tuple[dict[str, Any], str]:
-    """Write a layer; give its descriptor, and the digest of its bytes before compression."""
-    path = blobs / "layer"
-    with (
-        path.open("wb") as file,
-        gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        for entry in files:
-            _add(archive, entry)
-    with path.open("rb") as made, gzip.open(path) as unpacked:
-        digest = hashlib.file_digest(made, "sha256").hexdigest()
-        raw_digest = hashlib.file_digest(unpacked, "sha256").hexdigest()
-    descriptor = {"mediaType": _LAYER, "digest": f"sha256:{digest}", "size": path.stat().st_size}
-    path.rename(blobs / digest)
-    return descriptor, f"sha256:{raw_digest}"
-
-
-def _add(archive: tarfile.TarFile, entry: _File) -> None:
-    info = tarfile.TarInfo(entry.path)
-    info.mode, info.uid, info.gid = entry.mode, entry.owner, entry.owner
-    if entry.target is not None:
-        info.type, info.linkname = tarfile.SYMTYPE, entry.target
-    elif entry.source is None:
-        info.type = tarfile.DIRTYPE
-    else:
-        info.size = entry.source.stat().st_size
-        with entry.source.open("rb") as content:
-            archive.addfile(info, content)
-        return
-    archive.addfile(info)
 
 
 def _write_json(blobs: Path, kind: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -61,18 +61,18 @@ PUSHERS = {
 
 
 def push_image(layout: Path, reference: Reference, *, insecure: bool) -> Pushed:
-    """Push the image of a layout with the first program there is; HostError with what that says where it fails."""
+    """Push the image of a layout with the first program there is; HostError with its output where that fails."""
     name = next((name for name in PUSHERS if shutil.which(name)), None)
     if name is None:
         raise HostError("there is no program that pushes images", hint=_explain(layout, reference, insecure))
-    said = ""
+    printed = ""
     for command in build_commands(name, layout, reference, insecure=insecure):
-        said = _run([said if word == PULLED else word for word in command])
-    return Pushed(name, said if PUSHERS[name].repacks else read_image(layout).digest)
+        printed = _run([printed if word == PULLED else word for word in command])
+    return Pushed(name, printed if PUSHERS[name].repacks else read_image(layout).digest)
 
 
 def build_commands(name: str, layout: Path, reference: Reference, *, insecure: bool) -> list[list[str]]:
-    """Give the commands by which a program pushes a layout."""
+    """Return the commands by which a program pushes a layout."""
     pusher = PUSHERS[name]
     words = {"layout": layout, "tag": TAG, "reference": reference, "source": f"oci:{layout}:{TAG}"}
     commands = [[word.format(**words) for word in command] for command in pusher.commands]
@@ -90,9 +90,9 @@ def _explain(layout: Path, reference: Reference, insecure: bool) -> str:
 
 
 def _run(command: list[str]) -> str:
-    """Run a command and give the last line it prints; HostError with what it says when it fails."""
+    """Run a command and return the last line it prints; HostError with its output when it fails."""
     outcome = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if outcome.returncode != 0:
-        said = (outcome.stderr or outcome.stdout).strip()[-2000:]
-        raise HostError(f"{shlex.join(command)} failed:\n{said}", hint=_HINT.format(program=command[0]))
+        output = (outcome.stderr or outcome.stdout).strip()[-2000:]
+        raise HostError(f"{shlex.join(command)} failed:\n{output}", hint=_HINT.format(program=command[0]))
     return (outcome.stdout.strip().splitlines() or [""])[-1]

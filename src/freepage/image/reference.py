@@ -26,12 +26,12 @@ class Reference:
         return f"{self.repository}:{self.tag}"
 
     def pin(self, digest: str) -> str:
-        """Give the name that always means the image of this digest."""
+        """Return the name that always means the image of this digest."""
         return f"{self.repository}@{digest}"
 
 
 def parse_reference(text: str) -> Reference:
-    """Read REGISTRY/NAME:TAG, with docker:// before it or not; StudyError says which part is wrong."""
+    """Return the reference in REGISTRY/NAME:TAG, with docker:// before it or not; StudyError says which part is wrong."""
     registry, slash, rest = text.removeprefix("docker://").partition("/")
     name, colon, tag = rest.partition(":")
     if not slash or not _REGISTRY.fullmatch(registry):

@@ -1,11 +1,9 @@
-"""What instances find at /tools: programs of this host with all their libraries, and a user's folder."""
+"""What instances find at /tools: programs of this host and a user's folder (docs/decisions/005-programs-and-disks.md)."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,20 +13,20 @@ from typing import TYPE_CHECKING
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError, StudyError
+from freepage.image.programs import find_program, gather_folder, gather_programs
 from freepage.units import MIB
 
 if TYPE_CHECKING:
     from freepage.study.plan import ToolsPlan
 
-# Where they are for an ordinary user too.
-_SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 # Folders of a root file system that are links into usr, as on every distribution of these years.
-MERGED = ("bin", "sbin", "lib", "lib64")
+USR_MERGED_FOLDERS = ("bin", "sbin", "lib", "lib64")
 USER_FOLDER = "opt"
 _SLACK_BYTES = 16 * MIB
 _BLOCK_BYTES = 4096
 _SPARE_INODES = 100
-# The same files give the same image: mke2fs would draw these, and take times from the clock and from the files.
+# The same files make the same image (docs/decisions/010-image-for-clusters.md): mke2fs would draw these at random, and
+# take times from the clock and from the files.
 _IDENTITY = "66726565-7061-6765-8000-000000000001"
 _FIRST_INODE = 11
 _FIXED_CLOCK = {"E2FSPROGS_FAKE_TIME": "1"}
@@ -49,9 +47,9 @@ def build_tools(plan: ToolsPlan) -> Tools:
     """
     folder = None if plan.folder is None else _check_folder(Path(plan.folder))
     programs = (*plan.programs, "sh") if folder is not None else plan.programs
-    files = _gather([find_program(name) for name in dict.fromkeys(programs)])
+    files = gather_programs([find_program(name) for name in dict.fromkeys(programs)])
     if folder is not None:
-        files = _gather_for_folder(folder) | files
+        files = gather_folder(folder) | files
     home = cache_folder() / f"tools-{_digest(files, folder)}"
     if not home.exists():
         with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
@@ -60,66 +58,6 @@ def build_tools(plan: ToolsPlan) -> Tools:
             _make_image(made / "root", made / "image")
             _keep(made, home)
     return Tools(home / "root", home / "image")
-
-
-def find_program(name: str) -> Path:
-    """Find a program of this host; HostError names what installs it."""
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{_SYSTEM_FOLDERS}")
-    if found is None:
-        raise HostError(f"{name} is not installed", hint=f"apt-get install {name}")
-    return Path(found)
-
-
-def parse_ldd(text: str) -> list[Path]:
-    """Read the paths of libraries and of the loader from what ldd prints; HostError names a library that is missing."""
-    lost = re.search(r"^\s*(\S+) => not found", text, re.MULTILINE)
-    if lost:
-        raise HostError(f"a program needs {lost[1]}, which is not installed")
-    return [Path(path) for path in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", text, re.MULTILINE)]
-
-
-def parse_shebang(head: bytes) -> list[str]:
-    """Give the programs that a script's first bytes name: its interpreter, and what /usr/bin/env runs; [] if it is none."""
-    words = head[2:].split(b"\n")[0].decode(errors="replace").split() if head.startswith(b"#!") else []
-    if words and Path(words[0]).name == "env":
-        run = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-        return [words[0], *run[:1]]
-    return words[:1]
-
-
-def _gather(programs: list[Path]) -> dict[str, Path]:
-    """Give the files programs need, by their place in the root file system: themselves, libraries, interpreters."""
-    files: dict[str, Path] = {}
-    for program in programs:
-        files[f"usr/bin/{program.name}"] = program
-        files |= _find_needs(program)
-    return files
-
-
-def _gather_for_folder(folder: Path) -> dict[str, Path]:
-    """Give what the programs in a user's folder need of this host; a need that cannot be met shows when they run."""
-    files: dict[str, Path] = {}
-    inside = folder.resolve()
-    for program in sorted(p for p in folder.rglob("*") if p.is_file() and os.access(p, os.X_OK)):
-        with contextlib.suppress(HostError):
-            files |= _find_needs(program)
-    return {place: path for place, path in files.items() if not path.resolve().is_relative_to(inside)}
-
-
-def _find_needs(program: Path) -> dict[str, Path]:
-    with program.open("rb") as stream:
-        head = stream.read(256)
-    if head.startswith(b"\x7fELF"):
-        said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
-        return {_place(path): path for path in parse_ldd(said.stdout)}
-    interpreters = [find_program(word) for word in parse_shebang(head)]
-    return {_place(path): path for path in interpreters} | _gather(interpreters)
-
-
-def _place(path: Path) -> str:
-    """Give a file's place below usr, where the folders of a merged root lead."""
-    parts = path.parts[1:]
-    return str(Path(*parts)) if parts[0] == "usr" else str(Path("usr", *parts))
 
 
 def _check_folder(folder: Path) -> Path:
@@ -141,7 +79,7 @@ def _digest(files: dict[str, Path], folder: Path | None) -> str:
 
 
 def _copy(files: dict[str, Path], folder: Path | None, root: Path) -> None:
-    for name in MERGED:
+    for name in USR_MERGED_FOLDERS:
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
     for name, path in files.items():
@@ -185,11 +123,11 @@ def _make_image(root: Path, image: Path) -> None:
     _run_on_image(["debugfs", "-w", "-f", "/dev/stdin", str(image)], "\n".join(fields))
 
 
-def _run_on_image(command: list[str], told: str = "") -> None:
+def _run_on_image(command: list[str], script: str = "") -> None:
     program = str(find_program(command[0]))
     outcome = subprocess.run(
         [program, *command[1:]],
-        input=told,
+        input=script,
         capture_output=True,
         text=True,
         check=False,
@@ -200,7 +138,7 @@ def _run_on_image(command: list[str], told: str = "") -> None:
 
 
 def _keep(made: Path, home: Path) -> None:
-    """Move what was made to its place in the cache, where another freepage may have put the same meanwhile."""
+    """Move what was made into the cache, where another freepage may have put the same meanwhile."""
     try:
         made.rename(home)
     except OSError:

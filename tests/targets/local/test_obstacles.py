@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from freepage.errors import HostError
-from freepage.image import disk, tools
+from freepage.image import disk, programs, tools
 from freepage.image.guest import Guest
 from freepage.records import Arm
 from freepage.run.run import check_runnable
@@ -46,14 +46,14 @@ def trial(*instances, node_memory_bytes=None):
 
 
 def forget_program(monkeypatch, name):
-    real = tools.find_program
+    real = programs.find_program
 
     def find(wanted):
         if wanted == name:
             raise HostError(f"{name} is not installed", hint=f"apt-get install {name}")
         return real(wanted)
 
-    for module in (tools, disk, disks):
+    for module in (programs, tools, disk, disks):
         monkeypatch.setattr(module, "find_program", find)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import InstanceError
-from freepage.image.tools import MERGED
+from freepage.image.tools import USR_MERGED_FOLDERS
 from freepage.records import Evidence
 from freepage.sampling.cgroupfs import read_instance_cgroup
 from freepage.sampling.procfs import parse_family_cpu_s, read_process_memory, read_text
@@ -137,7 +137,7 @@ def write_bundle(bundle: Path, name: str, cgroup: Cgroup | None, mounts: PodMoun
     for path in ("proc", "dev", "sys", "tmp", *(m["destination"].strip("/") for m in _mounts_of(mounts))):
         (root / path).mkdir(parents=True, exist_ok=True)
     if mounts is not None and mounts.has_tools:
-        for folder in (*MERGED, "usr"):
+        for folder in (*USR_MERGED_FOLDERS, "usr"):
             (root / folder).symlink_to(f"tools/{folder}")
     shutil.copy(build_worker(), root / "worker")
     config = build_config(name, cgroup, mounts)

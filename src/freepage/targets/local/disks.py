@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import HostError, InstanceError
-from freepage.image.disk import find_maker, open_disk, run_on_disk, takes_direct_io
+from freepage.image.disk import find_mkfs, open_disk, run_on_disk, takes_direct_io
 from freepage.image.guest import disk_modules
-from freepage.image.kernel import find_kernel, find_modules
-from freepage.image.tools import build_tools, find_program
+from freepage.image.kernel import find_kernel
+from freepage.image.modules import find_modules
+from freepage.image.programs import find_program
+from freepage.image.tools import build_tools
 from freepage.records import Arm
 from freepage.sampling.procfs import read_text
 from freepage.targets.local.qemu_command import VmDisk
@@ -123,7 +125,7 @@ def check_instance(plan: InstancePlan, kernel: Path | None) -> None:
         find_program("mke2fs")
         build_tools(plan.tools)
     if plan.data is not None and plan.data.filesystem != HOST_FOLDER:
-        find_maker(plan.data.filesystem)
+        find_mkfs(plan.data.filesystem)
         if plan.carrier is Arm.POD:
             _check_host_file_system(plan.data.filesystem)
     if plan.carrier is not Arm.POD and (plan.tools or plan.data):
