@@ -1,4 +1,4 @@
-"""Programs and file systems for instances, made without root."""
+"""Programs for instances, made without root."""
 
 from __future__ import annotations
 
@@ -9,19 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from freepage.errors import CapacityError, HostError, StudyError
-from freepage.image import disk, programs, tools
-from freepage.image.disk import find_mkfs, open_disk, run_on_disk
-from freepage.image.programs import find_program, parse_ldd, parse_shebang
+from freepage.errors import HostError, StudyError
+from freepage.image import tools
+from freepage.image.programs import find_program
 from freepage.image.tools import build_tools
-from freepage.study.plan import DataPlan, ToolsPlan
-from freepage.units import GIB, MIB
-
-LDD = """\tlinux-vdso.so.1 (0x00007ffd)
-\tlibaio.so.1 => /lib/x86_64-linux-gnu/libaio.so.1 (0x00007f10)
-\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f00)
-\t/lib64/ld-linux-x86-64.so.2 (0x00007f20)
-"""
+from freepage.study.plan import ToolsPlan
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +29,6 @@ def listed(image, folder):
         check=True,
     )
     return {line.split("/")[5] for line in said.stdout.splitlines() if line.startswith("/")}
-
-
-def test_libraries_and_the_loader_are_read_from_what_ldd_prints():
-    assert parse_ldd(LDD) == [
-        Path("/lib/x86_64-linux-gnu/libaio.so.1"),
-        Path("/lib/x86_64-linux-gnu/libc.so.6"),
-        Path("/lib64/ld-linux-x86-64.so.2"),
-    ]
-    assert parse_ldd("\tnot a dynamic executable\n") == []
-
-
-def test_a_library_that_is_missing_is_named():
-    with pytest.raises(HostError, match=r"libodd.so.3, which is not installed"):
-        parse_ldd("\tlibodd.so.3 => not found\n")
 
 
 def run_inside(made, *argv):
@@ -100,22 +78,6 @@ def test_a_program_that_is_not_installed_is_named_with_what_installs_it():
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StudyError, match="nowhere is not there"):
         build_tools(ToolsPlan(folder=str(tmp_path / "nowhere")))
-
-
-@pytest.mark.parametrize(
-    ("head", "programs"),
-    [
-        (b"#!/bin/sh\n", ["/bin/sh"]),
-        (b"#! /bin/sh -e\necho", ["/bin/sh"]),
-        (b"#!/usr/bin/env python3\n", ["/usr/bin/env", "python3"]),
-        (b"#!/usr/bin/env -S LANG=C sh -e\n", ["/usr/bin/env", "sh"]),
-        (b"#!\n", []),
-        (b"plain text", []),
-        (b"", []),
-    ],
-)
-def test_a_scripts_programs_are_read_from_its_first_line(head, programs):
-    assert parse_shebang(head) == programs
 
 
 def test_a_script_runs_with_all_that_its_first_line_names(tmp_path, monkeypatch):
@@ -179,38 +141,3 @@ def test_tools_that_another_run_made_meanwhile_are_taken(tmp_path):
     assert (home / "root").is_dir()
     with pytest.raises(OSError, match="nowhere"):
         tools._keep(tmp_path / "made", tmp_path / "nowhere/home")
-
-
-@pytest.mark.parametrize(("filesystem", "magic", "at"), [("ext4", b"\x53\xef", 1080), ("xfs", b"XFSB", 0)])
-def test_a_disk_has_its_file_system_no_name_and_takes_no_room_yet(tmp_path, filesystem, magic, at):
-    folder = tmp_path / "trial"
-    folder.mkdir()
-    with open_disk(folder, DataPlan(filesystem, 320 * MIB)) as file:
-        status = os.fstat(file.fileno())
-        assert os.pread(file.fileno(), len(magic), at) == magic
-        assert list(folder.iterdir()) == []
-    assert (status.st_size, status.st_nlink) == (320 * MIB, 0)
-    assert status.st_blocks * 512 < 80 * MIB
-
-
-def test_a_disk_that_does_not_fit_is_refused_with_what_is_free(tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=GIB))
-    with pytest.raises(CapacityError, match=r"a disk of 2\.00 GiB does not fit: .* has 1\.00 GiB free"):
-        open_disk(tmp_path, DataPlan("ext4", 2 * GIB))
-
-
-def test_a_program_that_fails_on_a_disk_is_named_with_what_it_said(tmp_path):
-    with (
-        (tmp_path / "disk").open("w+b") as file,
-        pytest.raises(HostError, match=r"ls failed: .*unrecognized"),
-    ):
-        run_on_disk(["ls", "--nonesuch"], file)
-
-
-def test_a_file_system_nobody_can_make_names_its_package(monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(programs, "_SYSTEM_FOLDERS", "")
-    with pytest.raises(HostError, match=r"mkfs.xfs is not installed, so there is no xfs") as caught:
-        find_mkfs("xfs")
-    assert caught.value.hint == "apt-get install xfsprogs"
