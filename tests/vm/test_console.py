@@ -59,8 +59,10 @@ async def test_no_event_is_lost_on_a_console_that_is_cut_off_and_on_which_the_ke
 
         async def cut_off():
             while True:
-                await asyncio.sleep(chance.uniform(0.4, 0.7))
+                await asyncio.sleep(chance.uniform(0.1, 0.4))
                 console.streams[-1].cut()
+                await asyncio.sleep(0.3)
+                assert await client.read_text("/proc/uptime")
 
         cutting = asyncio.create_task(cut_off())
         await client.wait_done(events.append, 120)
