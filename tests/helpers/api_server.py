@@ -43,7 +43,7 @@ class Asked:
 
 @dataclass
 class ApiServer:
-    """Answers each path from its script, the last answer for ever; an answer is JSON, bytes or a handler."""
+    """Answers each path from its script, the last answer from then on; an answer is JSON, bytes or a handler."""
 
     tokens: set = field(default_factory=lambda: {TOKEN})
     asked: list = field(default_factory=list)
@@ -108,14 +108,15 @@ class ApiServer:
             await runner.cleanup()
 
     @asynccontextmanager
-    async def log_in(self, folder, **login):
+    async def log_in(self, folder, *, hint_denial=None, **login):
         (folder / "token").write_text(TOKEN + "\n")
-        async with open_cluster(Login(server=self.url, token_file=str(folder / "token"), **login)) as api:
+        login = Login(server=self.url, token_file=str(folder / "token"), **login)
+        async with open_cluster(login, hint_denial=hint_denial) as api:
             yield api
 
 
 def streaming(*pieces, drop=False, hold=False):
-    """A handler that sends some pieces, then ends, cuts the connection off, or waits for ever."""
+    """A handler that sends some pieces, then ends, cuts the connection off, or waits until cancelled."""
 
     async def handler(request):
         response = web.StreamResponse()

@@ -16,26 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freepage.cli.main import main
-from freepage.kube.api import Login
 from freepage.kube.errors import ForbiddenError, NotFoundError
+from freepage.kube.login import Login
 from freepage.metrics import COUNTER, GAUGE, METRICS
 from freepage.prometheus import client as prometheus
 from freepage.prometheus import openshift
-from freepage.prometheus.client import (
-    PrometheusError,
-    QueryError,
-    Settings,
-    Span,
-    TimeSeries,
-    check_prometheus,
-    clean_url,
-    join_chunks,
-    open_prometheus,
-    read_vm_memory,
-    split_range,
-    split_span,
-)
-from freepage.prometheus.collection import Answer, collect, describe_answer, find_span, group_points
+from freepage.prometheus.address import clean_url
+from freepage.prometheus.answers import MetricAnswer, describe_answer, group_points
+from freepage.prometheus.client import Settings, check_prometheus, open_prometheus
+from freepage.prometheus.collection import collect
+from freepage.prometheus.errors import PrometheusError, QueryError
 from freepage.prometheus.profile import (
     Scope,
     fill_query,
@@ -44,6 +34,9 @@ from freepage.prometheus.profile import (
     parse_profile,
     read_profile,
 )
+from freepage.prometheus.scope import find_span
+from freepage.prometheus.series import Span, TimeSeries, join_chunks, split_range, split_span
+from freepage.prometheus.vm_memory import read_vm_memory
 from freepage.store import load_run
 from helpers.fake_prometheus import MOST_STEPS, FakePrometheus, Held, serve
 from helpers.modelled_run import Truth, write_run
@@ -249,7 +242,8 @@ async def test_a_file_that_holds_no_token_is_refused_without_showing_it(tmp_path
 
 async def test_a_ca_that_is_none_is_refused(tmp_path):
     (tmp_path / "ca.pem").write_text("no certificate")
-    for name in ("ca.pem", "not-there.pem"):
+    (tmp_path / "empty.pem").write_text("")
+    for name in ("ca.pem", "empty.pem", "not-there.pem"):
         with pytest.raises(PrometheusError, match=r"cannot use the CA"):
             await check_prometheus(Settings("https://127.0.0.1:9", ca_file=tmp_path / name))
 
@@ -348,16 +342,16 @@ def test_a_vm_that_moved_is_one_series_and_a_node_scraped_twice_is_no_finer():
 def test_a_value_that_repeats_is_not_taken_for_news():
     metric = PROFILE["kubevirt_vmi_memory_resident_bytes"]
     points = [(float(t), float(t // 10)) for t in range(0, 100, 2)]
-    found = describe_answer(Answer(metric, "q", {"vm-1": points}))
+    found = describe_answer(MetricAnswer(metric, "q", {"vm-1": points}))
     assert (found["points"], found["sampled_s"], found["changed_s"]) == (50, 2.0, 10.0)
-    steps = describe_answer(Answer(PROFILE["node_in_use_bytes"], "q", {"n": points}))
+    steps = describe_answer(MetricAnswer(PROFILE["node_in_use_bytes"], "q", {"n": points}))
     assert (steps["sampled_s"], steps["changed_s"], steps["raw"]) == (None, 10.0, False)
 
 
 def test_a_gap_is_no_change_and_what_never_changes_has_no_period():
     metric = PROFILE["kubevirt_vmi_memory_resident_bytes"]
     points = [(0.0, 1.0), (10.0, None), (20.0, 1.0), (30.0, 1.0)]
-    found = describe_answer(Answer(metric, "q", {"vm-1": points}))
+    found = describe_answer(MetricAnswer(metric, "q", {"vm-1": points}))
     assert (found["sampled_s"], found["changed_s"]) == (10.0, None)
 
 
@@ -496,12 +490,13 @@ async def test_the_memory_of_500_vms_is_one_question():
         return Held(labels, [(time.time() - 5, value)])
 
     fake = FakePrometheus([held(name, n, str(n)) for n in range(500) for name in ("resident", "unused")])
-    fake.series.append(held("usable", 3, "NaN"))
+    fake.series.append(held("available", 3, "NaN"))
+    fake.series.append(held("usable", 3, "1"))
     async with serve(fake) as url:
         memory = await read_vm_memory(Settings(url))
     assert len(fake.asked) == 1
     assert len(memory) == 500
-    assert memory["ns-3", "vm-3"] == {"resident": 3.0, "unused": 3.0, "usable": None}
+    assert memory["ns-3", "vm-3"] == {"resident": 3.0, "unused": 3.0, "available": None}
 
 
 # OpenShift's own
@@ -530,8 +525,8 @@ ROUTE = {("routes", "openshift-monitoring", "thanos-querier"): {"spec": {"host":
 
 
 async def find_monitoring(monkeypatch, objects, token=SECRET):
-    access = type("Access", (), {"token": token, "source": "a kubeconfig"})
-    monkeypatch.setattr(openshift, "find_access", lambda _: access)
+    resolved = type("ResolvedLogin", (), {"token": token, "source": "a kubeconfig"})
+    monkeypatch.setattr(openshift, "resolve_login", lambda _: resolved)
     monkeypatch.setattr(openshift, "open_cluster", lambda _: FakeApi(objects))
     return await openshift.find_monitoring(Login())
 
