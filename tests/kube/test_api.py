@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, aclosing
 import pytest
 from aiohttp import web
 
-from freepage.kube import connection, login
+from freepage.kube import connection, login, retries
 from freepage.kube.api import Login, open_cluster
 from freepage.kube.call import Call
 from freepage.kube.errors import (
@@ -36,7 +36,7 @@ POD = f"{PODS_PATH}/p"
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
-    monkeypatch.setattr(connection, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "https_proxy", "HTTPS_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -280,7 +280,7 @@ async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(server, a
 
 async def test_a_server_that_is_away_for_a_moment_is_met_again(tmp_path, monkeypatch):
     """For writing too: nothing was sent to a server that takes no connection."""
-    monkeypatch.setattr(connection, "FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.2)
     first, second = ApiServer(), ApiServer()
     second.script(PODS_PATH, pod("p"), method="POST")
     async with AsyncExitStack() as stack:
@@ -733,7 +733,6 @@ async def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(serve
 
 
 async def test_a_proxy_that_is_not_there_is_named_without_its_password(tmp_path, monkeypatch):
-    monkeypatch.setattr("freepage.kube.connection.ATTEMPTS", 1)
     cluster = {"server": "http://127.0.0.1:1", "proxy-url": "http://ann:hidden@127.0.0.1:9"}
     path = write_kubeconfig(tmp_path / "config", cluster, {"token": TOKEN})
     with pytest.raises(

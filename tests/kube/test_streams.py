@@ -10,7 +10,7 @@ import time
 import pytest
 from aiohttp import WSMsgType
 
-from freepage.kube import connection, logs
+from freepage.kube import logs, retries
 from freepage.kube import websocket as websocket_module
 from freepage.kube.errors import ClusterError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from freepage.kube.resources import PODS
@@ -35,7 +35,7 @@ def failure(code):
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(connection, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from freepage.cli.cluster_options import add_cluster_arguments, add_vm_argument, build_login, run_in_cluster
 from freepage.cli.steps import print_step
 from freepage.cli.terminal import open_console
-from freepage.kubevirt.changing import Restoration, restore
+from freepage.kubevirt.restoring import Restoration, restore
 from freepage.kubevirt.steps import Restoring
 
 if TYPE_CHECKING:

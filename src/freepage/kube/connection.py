@@ -1,24 +1,32 @@
-"""Sending calls to one API server: as whom, with which limits and reattempts, and what a failure means."""
+"""Sending calls to one API server: as whom, with which limits and retries, and what a failure means."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import random
 import re
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
+from freepage.kube.errors import (
+    CertificateError,
+    ClusterError,
+    ForbiddenError,
+    LoginError,
+    NotConnectedError,
+    SilentError,
+    UnreachableError,
+)
 from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
+from freepage.kube.retries import ATTEMPTS, retry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
     import httpx
 
@@ -27,12 +35,8 @@ if TYPE_CHECKING:
     from freepage.kube.login import Login, ResolvedLogin
     from freepage.kube.resources import Object
 
-    T = TypeVar("T")
     HintDenial = Callable[[Denial], str]
 
-ATTEMPTS = 5
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 CONNECT_LIMIT_S = 10.0
 # A peer that vanished is noticed by the kernel after about 30 s, on streams that have no pings too.
 KEEPALIVE = (
@@ -43,18 +47,6 @@ KEEPALIVE = (
         if hasattr(socket, name)
     ),
 )
-
-
-class NotConnectedError(UnreachableError):
-    """No connection came about, so nothing was asked of the server."""
-
-
-class SilentError(UnreachableError):
-    """No answer, or no next piece of one, in the time that is allowed for it."""
-
-
-class CertificateError(UnreachableError):
-    """The two sides do not trust each other; a retry changes nothing."""
 
 
 class Connection:
@@ -104,7 +96,7 @@ class Connection:
                         await response.aclose()
 
         # What is gone already is no less gone.
-        return await repeat(attempt, safe=call.method in {"GET", "DELETE"}, attempts=attempts)
+        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, attempts=attempts)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:
@@ -117,7 +109,7 @@ class Connection:
 
     async def upgrade(self, call: Call, headers: Mapping[str, str], *, safe: bool) -> httpx.Response:
         """Upgrade a call to another protocol; the caller closes the response."""
-        response = await repeat(lambda: self._open(call, headers), safe=safe)
+        response = await retry(lambda: self._open(call, headers), safe=safe)
         if response.status_code == 101:
             return response
         await response.aclose()
@@ -249,33 +241,6 @@ def _build_client(login: ResolvedLogin) -> httpx.AsyncClient:
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise LoginError(f"{login.source}: the proxy for {login.server} cannot be used: {error}") from error
     return httpx.AsyncClient(transport=transport, headers={"User-Agent": "freepage"})
-
-
-async def repeat(attempt: Callable[[], Awaitable[T]], *, safe: bool, attempts: int = ATTEMPTS) -> T:
-    """Attempt until it succeeds, with growing pauses, as long as a retry can help and do no harm."""
-    for failures in range(1, attempts):
-        try:
-            return await attempt()
-        except ClusterError as error:
-            if not may_repeat(error, safe=safe):
-                raise
-            await asyncio.sleep(find_pause(failures, error))
-    return await attempt()
-
-
-def may_repeat(error: ClusterError, *, safe: bool) -> bool:
-    """Return whether a call may be retried; `safe`: even if the server did what was asked."""
-    if error.status == 429 or isinstance(error, NotConnectedError):
-        return True
-    lost = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
-    return safe and (lost or (error.status or 0) >= 500)
-
-
-def find_pause(failures: int, error: ClusterError | None = None) -> float:
-    """Return the pause (s) after so many failures in a row: the server's wish, else doubling, spread by a half."""
-    if error is not None and error.retry_after_s is not None:
-        return min(error.retry_after_s, LONGEST_PAUSE_S) + random.uniform(0, 0.1 * FIRST_PAUSE_S)
-    return min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S) * random.uniform(0.5, 1.5)
 
 
 def _read_retry_after(response: httpx.Response) -> float | None:

@@ -25,6 +25,18 @@ class UnreachableError(ClusterError):
     """No connection, no answer in time, or a certificate that does not fit."""
 
 
+class NotConnectedError(UnreachableError):
+    """No connection came about, so nothing was asked of the server."""
+
+
+class SilentError(UnreachableError):
+    """No answer, or no next piece of one, in the time that is allowed for it."""
+
+
+class CertificateError(UnreachableError):
+    """The two sides do not trust each other; a retry changes nothing."""
+
+
 class LoginError(ClusterError):
     """No usable kubeconfig, token or service account; or the server does not know who is asking."""
 

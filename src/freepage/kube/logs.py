@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage.kube.call import LIST_LIMIT_S, build_call
-from freepage.kube.connection import SilentError, find_pause, may_repeat
-from freepage.kube.errors import ClusterError, NotFoundError
+from freepage.kube.errors import ClusterError, NotFoundError, SilentError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import PODS, dig
+from freepage.kube.retries import find_pause, may_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -126,7 +126,7 @@ class _Follower:
                 if self._begun and isinstance(lost, NotFoundError):
                     break
                 self._failures += 1
-                if self._failures >= ATTEMPTS or not may_repeat(lost, safe=True):
+                if self._failures >= ATTEMPTS or not may_retry(lost, safe=True):
                     raise
                 error = lost
             await asyncio.sleep(find_pause(max(self._failures, 1), error))

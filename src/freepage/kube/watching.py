@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.kube.call import LIST_LIMIT_S, build_call
-from freepage.kube.connection import find_pause, may_repeat
 from freepage.kube.errors import ClusterError, UnreachableError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import Object, Resource, dig, name_of, namespace_of
+from freepage.kube.retries import find_pause, may_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -143,7 +143,7 @@ async def _follow(
             error = lost
             if lost.status == EXPIRED:
                 return
-            if not may_repeat(lost, safe=True):
+            if not may_retry(lost, safe=True):
                 raise
         # The server ends a watch in order now and then.
         failures = failures + 1 if error else 0

@@ -1,4 +1,4 @@
-"""Changing the setting of FPR in a cluster, or for single VMs, and putting it back: each yields its steps as they happen."""
+"""Changing the setting of FPR in a cluster, or for single VMs: both yield their steps as they happen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import find_exclusions
 from freepage.kube.errors import ClusterError
-from freepage.kube.resources import VMS
 from freepage.kubevirt.audit import audit_vms
 from freepage.kubevirt.installation import find_installation, full_name
 from freepage.kubevirt.proof import find_witness, prove
@@ -18,10 +17,7 @@ from freepage.kubevirt.setting import (
     SettingChange,
     describe_object,
     find_setting,
-    has_saved,
     plan_change,
-    plan_restoration,
-    read_saved,
     refuse_override,
 )
 from freepage.kubevirt.steps import (
@@ -29,12 +25,9 @@ from freepage.kubevirt.steps import (
     Planned,
     Proved,
     Restarting,
-    Restoring,
     Unneeded,
     Unproved,
     VmChanged,
-    VmsLeft,
-    VmsRestored,
     Written,
 )
 from freepage.kubevirt.vms import find_vm, is_ours, list_names, list_running
@@ -70,15 +63,6 @@ class VmChange:
     restart: bool = False
 
 
-@dataclass(frozen=True)
-class Restoration:
-    """What to restore: the VMs that are named, else the cluster's setting, and with `all_vms` every VM's too."""
-
-    vms: tuple[VmName, ...] = ()
-    all_vms: bool = False
-    dry_run: bool = False
-
-
 async def change_cluster(api: ClusterApi, wanted: ClusterChange) -> AsyncGenerator[Step, None]:
     """Change the setting for all VMs, wait until KubeVirt has it, and prove it where a VM was named for that."""
     found = await find_installation(api)
@@ -95,7 +79,7 @@ async def change_cluster(api: ClusterApi, wanted: ClusterChange) -> AsyncGenerat
         yield Written(change, wanted.dry_run)
     if wanted.dry_run:
         return
-    yield await _wait_until_effective(api, found, enabled=wanted.enabled)
+    yield await wait_until_effective(api, found, enabled=wanted.enabled)
     if witness is None:
         yield Unproved()
         return
@@ -114,7 +98,7 @@ async def _refuse_others(api: ClusterApi) -> None:
         )
 
 
-async def _wait_until_effective(api: ClusterApi, found: Installation, *, enabled: bool) -> Effective:
+async def wait_until_effective(api: ClusterApi, found: Installation, *, enabled: bool) -> Effective:
     """Wait until KubeVirt has the setting, and find the VMs that still run with another."""
     now = await wait_for_effect(api, found, enabled=enabled)
     audit = await audit_vms(api, now)
@@ -181,51 +165,3 @@ async def _plan_vm(api: ClusterApi, name: VmName, *, enabled: bool) -> _VmPlan:
     vm, instance = await find_vm(api, *name)
     change = plan_change(Setting(VM_PATH, vm), enabled=enabled, by=api.user)
     return _VmPlan(vm, instance, change, find_exclusions(instance or vm["spec"]["template"], annotated=False))
-
-
-async def restore(api: ClusterApi, wanted: Restoration) -> AsyncGenerator[Step, None]:
-    """Put back what was there before freepage changed it; yields no Restoring step where there is nothing of its own."""
-    if not wanted.vms:
-        async for step in _restore_cluster(api, wanted):
-            yield step
-    async for step in _restore_vms(api, wanted):
-        yield step
-
-
-async def _restore_cluster(api: ClusterApi, wanted: Restoration) -> AsyncGenerator[Step, None]:
-    found = await find_installation(api)
-    setting = find_setting(found)
-    saved, change = read_saved(setting.object), plan_restoration(setting)
-    if saved is None or change is None:
-        return
-    yield Restoring(change, saved)
-    written = await apply_change(api, change, dry_run=wanted.dry_run)
-    yield Written(change, wanted.dry_run)
-    if written.enabled is not None and not found.overridden and not wanted.dry_run:
-        yield await _wait_until_effective(api, found, enabled=written.enabled)
-
-
-async def _restore_vms(api: ClusterApi, wanted: Restoration) -> AsyncGenerator[Step, None]:
-    vms = await _find_saved_vms(api, wanted)
-    if vms and not (wanted.vms or wanted.all_vms):
-        yield VmsLeft(tuple(full_name(vm) for vm in vms))
-        return
-    changed = []
-    for vm in vms:
-        setting = Setting(VM_PATH, vm)
-        saved, change = read_saved(vm), plan_restoration(setting)
-        if saved is None or change is None:
-            continue
-        yield Restoring(change, saved)
-        written = await apply_change(api, change, dry_run=wanted.dry_run)
-        yield Written(change, wanted.dry_run)
-        if written.enabled is not setting.enabled:
-            changed.append(full_name(vm))
-    if changed and not wanted.dry_run:
-        yield VmsRestored(tuple(changed))
-
-
-async def _find_saved_vms(api: ClusterApi, wanted: Restoration) -> list[Object]:
-    if wanted.vms:
-        return [(await find_vm(api, *name))[0] for name in wanted.vms]
-    return [vm for vm in await api.list(VMS) if has_saved(vm)]
