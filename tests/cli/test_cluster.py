@@ -20,7 +20,7 @@ HUGE = {"memory": {"hugepages": {"pageSize": "2Mi"}}}
 
 @pytest.fixture
 def use(monkeypatch, capsys):
-    """Run a command against a cluster; gives exit status, output and errors."""
+    """Run a command against a cluster; returns exit status, output and errors."""
 
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -34,8 +34,8 @@ def use(monkeypatch, capsys):
 
 
 def template_annotations(cluster, namespace="shop", name="db"):
-    machine = cluster.peek(VMS, namespace, name)
-    return dig(machine, "spec", "template", "metadata", "annotations")
+    vm = cluster.peek(VMS, namespace, name)
+    return dig(vm, "spec", "template", "metadata", "annotations")
 
 
 def patches(cluster):

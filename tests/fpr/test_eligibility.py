@@ -152,8 +152,8 @@ def test_what_cannot_be_seen_is_not_taken_for_granted():
 
 
 def test_an_annotation_on_the_template_waits_for_a_restart():
-    machine = vm_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
-    found = assess(KUBEVIRT, VMI, machine)
+    vm = vm_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
+    found = assess(KUBEVIRT, VMI, vm)
     assert found.expected is True
     assert found.restart == "its template disables FPR: restart it"
     assert assess(KUBEVIRT, VMI, vm_of(VMI)).restart is None

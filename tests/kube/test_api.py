@@ -581,8 +581,8 @@ async def test_no_login_at_all_says_where_one_was_looked_for(tmp_path, monkeypat
     monkeypatch.setattr(login, "SERVICE_ACCOUNT", tmp_path / "account")
     with pytest.raises(LoginError) as caught:
         await version_through(Login())
-    for place in ("KUBECONFIG is not set", f"{tmp_path}/home/.kube/config", f"{tmp_path}/account"):
-        assert place in str(caught.value)
+    for looked_at in ("KUBECONFIG is not set", f"{tmp_path}/home/.kube/config", f"{tmp_path}/account"):
+        assert looked_at in str(caught.value)
     assert "--kubeconfig" in caught.value.hint
 
 

@@ -93,10 +93,10 @@ async def test_no_restart_is_asked_for_that_would_change_nothing():
 async def test_an_instance_type_keeps_fpr_off_though_the_template_does_not_show_it():
     cluster = FakeCluster()
     cluster.add_vm("shop", "db", domain=HUGE)
-    machine = cluster.peek(VMS, "shop", "db")
-    machine["spec"]["template"]["spec"] = {"domain": {"devices": {}}}
+    vm = cluster.peek(VMS, "shop", "db")
+    vm["spec"]["template"]["spec"] = {"domain": {"devices": {}}}
     assert (await audit_one(cluster)).restart == "its template no longer disables FPR: restart it"
-    machine["spec"]["instancetype"] = {"name": "cx1.medium"}
+    vm["spec"]["instancetype"] = {"name": "cx1.medium"}
     assert (await audit_one(cluster)).restart is None
 
 

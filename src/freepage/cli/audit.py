@@ -34,7 +34,7 @@ STATE_STYLES = {"on": "green", "off": "red", "no effect": "yellow", "unknown": "
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """What to audit: the objects of some files, else a cluster; and whom to ask beside its API."""
+    """The subject of an audit: the objects of some files, else a cluster; and what to ask beside its API."""
 
     files: tuple[str, ...]
     as_json: bool

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CleanOptions:
-    """What to remove: what the run of an id has left (None: every run's); `alive`: also of runs that are alive."""
+    """The leftovers to remove: of the run of an id (None: of every run); `alive`: also of runs that are alive."""
 
     run: str | None
     alive: bool

@@ -1,4 +1,4 @@
-"""What commands print on: the console, and a table on it."""
+"""The console of commands, and their tables."""
 
 from __future__ import annotations
 

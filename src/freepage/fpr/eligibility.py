@@ -1,4 +1,4 @@
-"""Whether FPR may be on for a VM of KubeVirt: the cluster's setting, and KubeVirt's rule on the VM.
+"""The eligibility of a KubeVirt VM for FPR: the cluster's setting, and KubeVirt's rule on the VM.
 
 Objects are the API's own, as dictionaries (kubectl get -o json). The rule is the same from KubeVirt 1.0 to 1.9
 (isFreePageReportingEnabled in virt-launcher). It is applied when a VM starts; nothing changes it while the VM runs.
@@ -36,7 +36,7 @@ class ReportingSetting:
 
 @dataclass(frozen=True)
 class Eligibility:
-    """What KubeVirt's rule makes of one VM: FPR on or off when it starts (None: not known), and why.
+    """KubeVirt's rule applied to one VM: FPR on or off when it starts (None: not known), and why.
 
     because: what keeps it off. ineffective: why it may have no effect although on. unknown: what could not be seen.
     restart: what has been changed since the VM started and waits for a restart.

@@ -1,4 +1,4 @@
-"""FPR in every running VM of a cluster: what the rule lets expect, what the domain XML shows, and where the two differ."""
+"""FPR in every running VM of a cluster: expected by the rule, real in the domain XML, and where the two differ."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AuditedVm:
     """One running VM: what is expected of it, what is real, and what follows.
 
     real: FPR in its domain XML (None: not seen, for the reason in `source`). disagreement: why the two differ.
-    restart: what its next start would change. stranded: what FPR would give back of it, where metrics tell.
+    restart: what its next start would change. stranded: the memory FPR would give back of it, where metrics know it.
     """
 
     eligibility: Eligibility
@@ -68,7 +68,7 @@ class Audit:
 
     @property
     def stranded(self) -> Stranded | None:
-        """What FPR would give back of all VMs that have it off; None where metrics tell of none."""
+        """The memory FPR would give back of all VMs that have it off; None where metrics know of none."""
         known = [vm.stranded for vm in self.vms if vm.state == "off" and vm.stranded is not None]
         if not known:
             return None

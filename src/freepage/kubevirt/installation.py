@@ -46,7 +46,7 @@ class Installation:
 
     @property
     def version(self) -> str | None:
-        """KubeVirt's own version; None where its operator has not said."""
+        """KubeVirt's own version; None where its operator has not reported one."""
         status = dig(self.kubevirt, "status") or {}
         version = status.get("observedKubeVirtVersion") or status.get("operatorVersion")
         return None if version is None else str(version)
@@ -57,7 +57,7 @@ class Installation:
 
     @property
     def overridden(self) -> bool:
-        """Whether the HyperConverged object overrides its own setting by a JSON patch of KubeVirt's."""
+        """True where the HyperConverged object overrides its own setting by a JSON patch of KubeVirt's."""
         patch = dig(self.hyperconverged, "metadata", "annotations", JSON_PATCH)
         return "virtualMachineOptions" in str(patch or "")
 

@@ -38,7 +38,7 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Observation:
-    """Whether FPR is on in a VM's domain XML (None: not seen); source: where it was read, or why it was not."""
+    """One look at a VM's domain XML: FPR on or off (None: not seen), and where it was read, or why it was not."""
 
     reporting: bool | None
     source: str
@@ -122,7 +122,7 @@ async def _read_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Obse
 async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) -> Observation:
     namespace = namespace_of(instance)
     domain = f"{namespace}_{name_of(instance)}"
-    said = ""
+    complaint = ""
     for virsh in VIRSH:
         answer = await api.run(
             launcher.name, [*virsh, "dumpxml", domain], namespace=namespace, container=COMPUTE
@@ -130,9 +130,9 @@ async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) ->
         seen = _parse_observation(answer.stdout.decode(errors="replace"), f"virsh in {launcher.name}")
         if seen is not None:
             return seen
-        said = said or answer.stderr.decode(errors="replace").strip()
+        complaint = complaint or answer.stderr.decode(errors="replace").strip()
     return Observation(
-        None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {said}"
+        None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {complaint}"
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restoration:
-    """What to restore: the VMs that are named, else the cluster's setting, and with `all_vms` every VM's too."""
+    """The settings to restore: those of the VMs that are named, else the cluster's setting, and with `all_vms` every VM's too."""
 
     vms: tuple[VmName, ...] = ()
     all_vms: bool = False

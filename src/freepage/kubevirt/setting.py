@@ -89,7 +89,7 @@ class Setting:
 
     @property
     def enabled(self) -> bool | None:
-        """Whether the object enables FPR; None where it says nothing."""
+        """True where the object enables FPR; None where it says nothing."""
         return self.path.read(self.value)
 
 

@@ -27,7 +27,7 @@ SCHEMA = 1
 
 
 async def collect(folder: Path, settings: Settings) -> PrometheusSamples:
-    """Ask a Prometheus for everything its profile has about a stored run, and keep it in the run's folder.
+    """Ask a Prometheus for everything its profile has about a stored run, and store it in the run's folder.
 
     A query that is refused leaves its metric empty, with the reason; PrometheusError when nothing can be asked.
     """

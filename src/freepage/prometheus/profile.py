@@ -36,7 +36,7 @@ class ProfileMetric:
 
     @property
     def raw(self) -> bool:
-        """Whether the samples come as they are stored."""
+        """True where the samples come as they are stored."""
         return self.step_s is None
 
 
@@ -49,7 +49,7 @@ class Scope:
     names: str = ""
 
     def covers(self, about: str) -> bool:
-        """Whether there is anything of this kind to ask about."""
+        """Return whether there is anything of this kind to ask about."""
         return bool(self.nodes) if about == "node" else self.namespace is not None
 
 
