@@ -25,6 +25,7 @@ class Command:
     summary: str
 
 
+# Modules by name, so that help and one command do not load the libraries of all (docs/decisions/001-dependencies.md).
 COMMANDS = {
     "run": Command("freepage.cli.run", MEASURE, "run a study and report on it"),
     "plan": Command("freepage.cli.plan", MEASURE, "show what a study would run; starts nothing"),

@@ -2,7 +2,7 @@
 
 Every call raises the errors of kube/errors.py and nothing else. Calls that met 429, 5xx or a lost connection and
 can be repeated safely are repeated with growing pauses, honouring Retry-After; an expired token is renewed once.
-Objects are the API's own, as dictionaries.
+Objects are the API's own, as dictionaries. Decided in docs/decisions/007-cluster-client.md.
 """
 
 from __future__ import annotations
