@@ -15,6 +15,9 @@ from aiohttp import WSMsgType, web
 from freepage.kube.api import Login, open_cluster
 
 TOKEN = "first-secret-token"
+PODS_PATH = "/api/v1/namespaces/ns/pods"
+POD = f"{PODS_PATH}/p"
+DENIED = 'pods is forbidden: User "ann" cannot list resource "pods" in API group "" in the namespace "ns"'
 
 
 def status(code, reason, message="", details=None, headers=None):
@@ -160,3 +163,15 @@ def make_certificate(folder, name):
     )
     subprocess.run(command.split(), check=True, capture_output=True)
     return certificate, key
+
+
+def pod(name, version="1", **metadata):
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": version, **metadata}}
+
+
+def page(*objects, version="10", more=""):
+    return {"items": list(objects), "metadata": {"resourceVersion": version, "continue": more}}
+
+
+def event(kind, obj):
+    return {"type": kind, "object": obj}

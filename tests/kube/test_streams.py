@@ -10,13 +10,12 @@ import time
 import pytest
 from aiohttp import WSMsgType
 
-from freepage.kube import logs, retries
+from freepage.kube import logs
 from freepage.kube import websocket as websocket_module
 from freepage.kube.errors import ClusterError, ConflictError, ForbiddenError, InvalidError, NotFoundError
 from freepage.kube.resources import PODS
-from helpers.api_server import ApiServer, echo, streaming, websocket
+from helpers.api_server import POD, echo, streaming, websocket
 
-POD = "/api/v1/namespaces/ns/pods/p"
 CONSOLE = "/apis/subresources.kubevirt.io/v1/namespaces/ns/virtualmachineinstances/vm/console"
 AT = {"namespace": "ns", "container": "c"}
 LOST = r"lost|cut off"
@@ -31,23 +30,6 @@ def failure(code):
             {"status": "Failure", "reason": "NonZeroExitCode", "message": "ended", "details": causes}
         ).encode()
     )
-
-
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_PAUSE_S", 0.01)
-
-
-@pytest.fixture
-async def server():
-    async with ApiServer().serve() as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server, tmp_path):
-    async with server.log_in(tmp_path) as api:
-        yield api
 
 
 def saying(*messages):
@@ -315,13 +297,13 @@ async def test_leaving_and_cancelling_leave_no_task_and_no_connection(server, ap
         finally:
             open_now.discard(socket)
 
-    async def wait_for_ever():
+    async def wait_until_cancelled():
         async with api.open_attach("p", **AT) as stream:
             await stream.read()
 
     server.script(f"{POD}/attach", websocket(talk))
     own = asyncio.current_task()
-    task = asyncio.create_task(wait_for_ever())
+    task = asyncio.create_task(wait_until_cancelled())
     await until(lambda: open_now)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
