@@ -9,8 +9,8 @@ import yaml
 
 from freepage.cli.main import main
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
-from freepage.kube.refusals import find_manifest
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
+from freepage.kubevirt.permissions import find_manifest
 from freepage.kubevirt.setting import SAVED
 from helpers.crashed_run import add_crashed_run, names_left
 from helpers.fake_cluster import FakeCluster, serve
@@ -20,7 +20,7 @@ HUGE = {"memory": {"hugepages": {"pageSize": "2Mi"}}}
 
 @pytest.fixture
 def use(monkeypatch, capsys):
-    """Run a command against a cluster; gives exit status, output and errors."""
+    """Run a command against a cluster; returns exit status, output and errors."""
 
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -34,8 +34,8 @@ def use(monkeypatch, capsys):
 
 
 def template_annotations(cluster, namespace="shop", name="db"):
-    machine = cluster.peek(VMS, namespace, name)
-    return dig(machine, "spec", "template", "metadata", "annotations")
+    vm = cluster.peek(VMS, namespace, name)
+    return dig(vm, "spec", "template", "metadata", "annotations")
 
 
 def patches(cluster):
@@ -294,7 +294,7 @@ def test_metrics_are_asked_once_for_all_vms(use, monkeypatch):
         assert settings.url == "http://prometheus.example:9090"
         return {("shop", "out"): {"resident": 8 * gib, "available": 8 * gib, "unused": 6 * gib}}
 
-    monkeypatch.setattr("freepage.prometheus.client.read_vm_memory", read_vm_memory)
+    monkeypatch.setattr("freepage.cli.audit.read_vm_memory", read_vm_memory)
     _, out, _ = use(cluster, "audit", "--prometheus", "http://prometheus.example:9090")
     assert "2.49 GiB to 6.00 GiB" in out
     assert "FPR would give back between 2.49 GiB and 6.00 GiB of the VMs that have it off" in out

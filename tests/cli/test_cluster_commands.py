@@ -105,8 +105,8 @@ class Person:
 def replace(cluster, obj):
     """Do what kubectl apply does with an object that may be there."""
     group, kind = "/apis/rbac.authorization.k8s.io/v1", f"{obj['kind'].lower()}s"
-    place = obj["metadata"].get("namespace")
-    path = f"{group}/namespaces/{place}/{kind}" if place else f"{group}/{kind}"
+    namespace = obj["metadata"].get("namespace")
+    path = f"{group}/namespaces/{namespace}/{kind}" if namespace else f"{group}/{kind}"
     cluster.client.delete(f"{path}/{obj['metadata']['name']}")
     cluster.ask("POST", path, obj)
 
@@ -121,8 +121,8 @@ def test_every_sort_of_vm_is_found_to_be_what_it_is(cluster, person):
     status, out, err = auditor.run("audit", "--format", "json")
     assert status == 0, err
     content = json.loads(out)
-    machines = cluster.ask("GET", "/apis/kubevirt.io/v1/virtualmachines")["items"]
-    variants = {m["metadata"]["name"]: m["metadata"]["labels"][VARIANT_LABEL] for m in machines}
+    vms = cluster.ask("GET", "/apis/kubevirt.io/v1/virtualmachines")["items"]
+    variants = {m["metadata"]["name"]: m["metadata"]["labels"][VARIANT_LABEL] for m in vms}
     found = {vm["name"]: vm["state"] for vm in content["vms"]}
     assert found == {name: STATES[variant] for name, variant in variants.items()}
     assert content["counts"] == {**dict.fromkeys(content["counts"], 0), **Counter(found.values())}

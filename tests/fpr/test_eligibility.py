@@ -8,7 +8,7 @@ import json
 import pytest
 
 from freepage.cli.main import main
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, judge_all, read_switch
+from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, assess_all, read_setting
 
 KUBEVIRT = {
     "kind": "KubeVirt",
@@ -45,8 +45,8 @@ def vm_of(vmi, **template):
     }
 
 
-def judge(*objects):
-    return judge_all(objects)[1][0]
+def assess(*objects):
+    return assess_all(objects)[1][0]
 
 
 def hyperconverged(version, disabled, annotations=None):
@@ -62,7 +62,7 @@ def hyperconverged(version, disabled, annotations=None):
 
 
 def test_an_ordinary_vm_has_fpr_by_default():
-    found = judge(KUBEVIRT, VMI)
+    found = assess(KUBEVIRT, VMI)
     assert (found.expected, found.because, found.ineffective, found.unknown) == (True, (), (), ())
     assert (found.node, found.running) == ("worker-0", True)
 
@@ -78,7 +78,7 @@ def test_an_ordinary_vm_has_fpr_by_default():
     ],
 )
 def test_each_of_kubevirts_conditions_keeps_fpr_off(path, value, words):
-    found = judge(KUBEVIRT, changed(VMI, path, value))
+    found = assess(KUBEVIRT, changed(VMI, path, value))
     assert found.expected is False
     assert len(found.because) == 1
     assert words in found.because[0]
@@ -94,36 +94,36 @@ def test_each_of_kubevirts_conditions_keeps_fpr_off(path, value, words):
     ],
 )
 def test_what_only_looks_like_a_condition_keeps_nothing_off(path, value):
-    assert judge(KUBEVIRT, changed(VMI, path, value)).expected is True
+    assert assess(KUBEVIRT, changed(VMI, path, value)).expected is True
 
 
 def test_the_clusters_switch_is_a_struct_that_is_there_or_not():
     off = changed(KUBEVIRT, "spec.configuration.virtualMachineOptions", {"disableFreePageReporting": {}})
     other = changed(KUBEVIRT, "spec.configuration.virtualMachineOptions", {"disableSerialConsoleLog": {}})
-    assert read_switch([off]).disabled is True
-    assert read_switch([other]).disabled is False
-    found = judge(off, VMI)
+    assert read_setting([off]).enabled is False
+    assert read_setting([other]).enabled is True
+    found = assess(off, VMI)
     assert found.expected is False
     assert "whole cluster" in found.because[0]
 
 
 @pytest.mark.parametrize("version", ["v1beta1", "v1"])
 def test_hyperconverged_has_a_boolean_at_another_place_in_each_version(version):
-    assert read_switch([hyperconverged(version, disabled=True)]).disabled is True
-    assert read_switch([hyperconverged(version, disabled=False)]).disabled is False
-    assert read_switch([hyperconverged(version, disabled=False), KUBEVIRT]).source.startswith("KubeVirt")
+    assert read_setting([hyperconverged(version, disabled=True)]).enabled is False
+    assert read_setting([hyperconverged(version, disabled=False)]).enabled is True
+    assert read_setting([hyperconverged(version, disabled=False), KUBEVIRT]).source.startswith("KubeVirt")
 
 
 def test_a_hyperconverged_that_is_overridden_decides_nothing():
     patch = '[{"op":"add","path":"/spec/configuration/virtualMachineOptions","value":{"disableFreePageReporting":{}}}]'
-    switch = read_switch([hyperconverged("v1", disabled=False, annotations={JSON_PATCH: patch})])
-    assert switch.disabled is None
-    assert JSON_PATCH in switch.source
+    setting = read_setting([hyperconverged("v1", disabled=False, annotations={JSON_PATCH: patch})])
+    assert setting.enabled is None
+    assert JSON_PATCH in setting.source
 
 
 def test_without_the_clusters_setting_only_what_is_off_is_known():
-    assert judge(VMI).expected is None
-    assert judge(changed(VMI, "metadata.annotations", {ANNOTATION: "true"})).expected is False
+    assert assess(VMI).expected is None
+    assert assess(changed(VMI, "metadata.annotations", {ANNOTATION: "true"})).expected is False
 
 
 @pytest.mark.parametrize(
@@ -138,13 +138,13 @@ def test_without_the_clusters_setting_only_what_is_off_is_known():
     ],
 )
 def test_fpr_that_is_on_may_have_no_effect(path, value, words):
-    found = judge(KUBEVIRT, changed(VMI, path, value))
+    found = assess(KUBEVIRT, changed(VMI, path, value))
     assert found.expected is True
     assert words in found.ineffective[0]
 
 
 def test_what_cannot_be_seen_is_not_taken_for_granted():
-    found = judge(
+    found = assess(
         KUBEVIRT, changed(changed(VMI, "status.guestOSInfo", {}), "spec.domain.launchSecurity", {"tdx": {}})
     )
     assert found.expected is True
@@ -152,20 +152,20 @@ def test_what_cannot_be_seen_is_not_taken_for_granted():
 
 
 def test_an_annotation_on_the_template_waits_for_a_restart():
-    machine = vm_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
-    found = judge(KUBEVIRT, VMI, machine)
+    vm = vm_of(VMI, metadata={"annotations": {ANNOTATION: "true"}})
+    found = assess(KUBEVIRT, VMI, vm)
     assert found.expected is True
     assert found.restart == "its template disables FPR: restart it"
-    assert judge(KUBEVIRT, VMI, vm_of(VMI)).restart is None
+    assert assess(KUBEVIRT, VMI, vm_of(VMI)).restart is None
 
 
 def test_a_stopped_vm_is_judged_by_its_template_as_far_as_that_goes():
-    assert judge(KUBEVIRT, vm_of(VMI)).expected is True
-    typed = changed(vm_of(VMI), "spec.instancetype", {"name": "u1.medium"})
-    found = judge(KUBEVIRT, typed)
-    assert found.expected is None
-    assert "instance type" in found.unknown[0]
-    assert found.running is False
+    assert assess(KUBEVIRT, vm_of(VMI)).expected is True
+    for key in ("instancetype", "preference"):
+        found = assess(KUBEVIRT, changed(vm_of(VMI), f"spec.{key}", {"name": "u1.medium"}))
+        assert found.expected is None
+        assert "instance type or preference" in found.unknown[0]
+        assert found.running is False
 
 
 def test_the_command_reads_what_kubectl_prints_and_counts(tmp_path, capsys):
@@ -179,7 +179,7 @@ def test_the_command_reads_what_kubectl_prints_and_counts(tmp_path, capsys):
     assert main(["audit", str(path), "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert [vm["name"] for vm in content["vms"]] == ["db", "fast", "win"]
-    assert content["cluster"]["disabled"] is False
+    assert content["cluster"]["enabled"] is True
 
 
 @pytest.mark.parametrize("text", ["not json", "[1, 2]", '{"a": 1}', '{"items": [{"name": "x"}]}'])

@@ -15,6 +15,9 @@ from aiohttp import WSMsgType, web
 from freepage.kube.api import Login, open_cluster
 
 TOKEN = "first-secret-token"
+PODS_PATH = "/api/v1/namespaces/ns/pods"
+POD = f"{PODS_PATH}/p"
+DENIED = 'pods is forbidden: User "ann" cannot list resource "pods" in API group "" in the namespace "ns"'
 
 
 def status(code, reason, message="", details=None, headers=None):
@@ -43,7 +46,7 @@ class Asked:
 
 @dataclass
 class ApiServer:
-    """Answers each path from its script, the last answer for ever; an answer is JSON, bytes or a handler."""
+    """Answers each path from its script, the last answer from then on; an answer is JSON, bytes or a handler."""
 
     tokens: set = field(default_factory=lambda: {TOKEN})
     asked: list = field(default_factory=list)
@@ -108,14 +111,15 @@ class ApiServer:
             await runner.cleanup()
 
     @asynccontextmanager
-    async def log_in(self, folder, **login):
+    async def log_in(self, folder, *, hint_denial=None, **login):
         (folder / "token").write_text(TOKEN + "\n")
-        async with open_cluster(Login(server=self.url, token_file=str(folder / "token"), **login)) as api:
+        login = Login(server=self.url, token_file=str(folder / "token"), **login)
+        async with open_cluster(login, hint_denial=hint_denial) as api:
             yield api
 
 
 def streaming(*pieces, drop=False, hold=False):
-    """A handler that sends some pieces, then ends, cuts the connection off, or waits for ever."""
+    """A handler that sends some pieces, then ends, cuts the connection off, or waits until cancelled."""
 
     async def handler(request):
         response = web.StreamResponse()
@@ -159,3 +163,15 @@ def make_certificate(folder, name):
     )
     subprocess.run(command.split(), check=True, capture_output=True)
     return certificate, key
+
+
+def pod(name, version="1", **metadata):
+    return {"metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": version, **metadata}}
+
+
+def page(*objects, version="10", more=""):
+    return {"items": list(objects), "metadata": {"resourceVersion": version, "continue": more}}
+
+
+def event(kind, obj):
+    return {"type": kind, "object": obj}

@@ -10,7 +10,14 @@ from itertools import count
 
 from freepage.fpr.eligibility import ANNOTATION
 from freepage.kube.api import ExecResult, WatchEvent
-from freepage.kube.errors import ConflictError, ExistsError, ForbiddenError, InvalidError, NotFoundError
+from freepage.kube.errors import (
+    ConflictError,
+    Denial,
+    ExistsError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
 from freepage.kube.resources import (
     CONFIG_MAPS,
     HYPERCONVERGED_V1,
@@ -155,7 +162,9 @@ class FakeCluster:
         vmi = self.add(VMIS, merge(vmi, changed))
         pod = self.add_launcher(vmi, "node-a")
         reporting = "on" if self._has_reporting(vmi) else "off"
-        xml = domain_xml(f"{namespace}_{name}", f'model="virtio" freePageReporting="{reporting}"')
+        has_balloon = dig(vmi, "spec", "domain", "devices", "autoattachMemBalloon") is not False
+        balloon = f'model="virtio" freePageReporting="{reporting}"' if has_balloon else 'model="none"'
+        xml = domain_xml(f"{namespace}_{name}", balloon)
         self.logs[namespace, name_of(pod)] = launcher_log(xml)
         return vmi
 
@@ -177,8 +186,14 @@ class FakeCluster:
 
     def _has_reporting(self, vmi):
         domain = vmi["spec"]["domain"]
-        opted_out = dig(vmi, "metadata", "annotations", ANNOTATION) == "true"
-        return not (self.disabled or opted_out or "hugepages" in (domain.get("memory") or {}))
+        return not (
+            self.disabled
+            or dig(domain, "devices", "autoattachMemBalloon") is False
+            or dig(domain, "cpu", "dedicatedCpuPlacement")
+            or dig(domain, "cpu", "realtime") is not None
+            or dig(domain, "memory", "hugepages") is not None
+            or dig(vmi, "metadata", "annotations", ANNOTATION) == "true"
+        )
 
     # What freepage asks of it.
 
@@ -186,9 +201,10 @@ class FakeCluster:
         plural = f"{resource.plural}/{subresource}" if subresource else resource.plural
         self.calls.append((verb, plural))
         if (verb, plural) in self.forbidden:
-            error = ForbiddenError(f"{self.user} may not {verb} {plural}", hint="ask", status=403)
-            error.user, error.namespace = self.user, self.namespace
-            raise error
+            denial = Denial(self.user, verb, plural, self.namespace)
+            raise ForbiddenError(
+                f"{self.user} may not {verb} {plural}", hint="ask", status=403, denial=denial
+            )
         return self.objects.setdefault(key_of(resource), {})
 
     async def get(self, resource, name, namespace=None):
@@ -201,8 +217,8 @@ class FakeCluster:
         wanted = dict(pair.split("=") for pair in labels.split(",")) if labels else {}
         return [
             _as_served(resource, o)
-            for (place, _), o in sorted(self._allow("list", resource).items())
-            if namespace in {None, place} and wanted.items() <= (dig(o, "metadata", "labels") or {}).items()
+            for (held_in, _), o in sorted(self._allow("list", resource).items())
+            if namespace in {None, held_in} and wanted.items() <= (dig(o, "metadata", "labels") or {}).items()
         ]
 
     async def watch(self, resource, namespace=None, *, labels=None, fields=None):
@@ -216,11 +232,11 @@ class FakeCluster:
 
     async def patch(self, resource, name, patch, *, namespace=None, dry_run=False):
         objects = self._allow("patch", resource)
-        place = namespace or self.namespace, name
-        if place not in objects:
+        key = namespace or self.namespace, name
+        if key not in objects:
             raise NotFoundError(f"{resource.plural} {name} not found", status=404)
-        self.before_patch(objects[place])
-        before = _as_served(resource, objects[place])
+        self.before_patch(objects[key])
+        before = _as_served(resource, objects[key])
         version = dig(patch, "metadata", "resourceVersion")
         if version not in {None, before["metadata"]["resourceVersion"]}:
             raise ConflictError(f"{name}: the object has been modified", status=409)
@@ -229,7 +245,7 @@ class FakeCluster:
         if dry_run:
             return after
         after["metadata"]["resourceVersion"] = str(next(self._numbers))
-        objects[place] = _as_stored(resource, after)
+        objects[key] = _as_stored(resource, after)
         self._follow(resource)
         return copy.deepcopy(after)
 
@@ -288,7 +304,7 @@ class FakeCluster:
 
 
 def _as_served(resource, obj):
-    """Give a copy in the version that was asked for: HyperConverged's two have the option at another place."""
+    """Return a copy in the version that was asked for: HyperConverged's two hold the option under different keys."""
     obj = copy.deepcopy(obj)
     if resource == HYPERCONVERGED_V1BETA1:
         obj["spec"] = obj["spec"].get("virtualization", {})
@@ -323,10 +339,10 @@ def serve(monkeypatch, cluster):
     """Have every command find this cluster, whatever it logs in with."""
 
     @asynccontextmanager
-    async def open_cluster(login):
+    async def open_cluster(login, **_):
         cluster.login = login
         if login.namespace:
             cluster.namespace = login.namespace
         yield cluster
 
-    monkeypatch.setattr("freepage.kube.api.open_cluster", open_cluster)
+    monkeypatch.setattr("freepage.cli.cluster_options.open_cluster", open_cluster)

@@ -28,7 +28,7 @@ HUGE = {"memory": {"hugepages": {"pageSize": "2Mi"}}}
 
 
 async def audit_one(cluster, **options):
-    (found,) = (await audit_cluster(cluster, **options)).findings
+    (found,) = (await audit_cluster(cluster, **options)).vms
     return found
 
 
@@ -50,7 +50,7 @@ async def test_each_vm_has_one_of_four_states():
     cluster.add_vm("shop", "quiet")
     cluster.logs["shop", launchers_of(cluster)[-1]] = "nothing of a domain\n"
     audit = await audit_cluster(cluster)
-    states = {f.vm.name: f.state for f in audit.findings}
+    states = {f.eligibility.name: f.state for f in audit.vms}
     assert states == {
         "on": "on",
         "out": "off",
@@ -59,7 +59,7 @@ async def test_each_vm_has_one_of_four_states():
         "quiet": "unknown",
     }
     assert [audit.count(s) for s in ("on", "off", "no effect", "unknown")] == [1, 2, 1, 1]
-    assert not any(f.disagreement or f.restart for f in audit.findings)
+    assert not any(f.disagreement or f.restart for f in audit.vms)
 
 
 async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart():
@@ -67,7 +67,7 @@ async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart
     cluster.add_vm("shop", "db")
     disable(cluster)
     found = await audit_one(cluster)
-    assert (found.vm.expected, found.real) == (False, True)
+    assert (found.eligibility.expected, found.real) == (False, True)
     assert "expected off, but on in its domain XML" in found.disagreement
     assert found.restart == "restart it to have FPR off"
 
@@ -93,10 +93,10 @@ async def test_no_restart_is_asked_for_that_would_change_nothing():
 async def test_an_instance_type_keeps_fpr_off_though_the_template_does_not_show_it():
     cluster = FakeCluster()
     cluster.add_vm("shop", "db", domain=HUGE)
-    machine = cluster.peek(VMS, "shop", "db")
-    machine["spec"]["template"]["spec"] = {"domain": {"devices": {}}}
+    vm = cluster.peek(VMS, "shop", "db")
+    vm["spec"]["template"]["spec"] = {"domain": {"devices": {}}}
     assert (await audit_one(cluster)).restart == "its template no longer disables FPR: restart it"
-    machine["spec"]["instancetype"] = {"name": "cx1.medium"}
+    vm["spec"]["instancetype"] = {"name": "cx1.medium"}
     assert (await audit_one(cluster)).restart is None
 
 
@@ -111,7 +111,7 @@ async def test_an_override_of_hyperconverged_does_not_matter_where_kubevirt_itse
     cluster = FakeCluster(hyperconverged=("v1",), disabled=True)
     cluster.add_vm("shop", "db")
     found = await audit_one(cluster)
-    assert (found.vm.expected, found.real) == (False, False)
+    assert (found.eligibility.expected, found.real) == (False, False)
 
 
 async def test_after_a_live_migration_the_log_of_the_first_launcher_still_tells():
@@ -198,7 +198,7 @@ async def test_a_vm_that_is_starting_has_no_launcher_yet_and_one_that_ended_is_l
     cluster._remove(PODS, "shop", launchers_of(cluster)[0])
     cluster.add_instance("shop", "old", status={"phase": "Succeeded"})
     found = await audit_one(cluster)
-    assert (found.vm.name, found.source) == (name_of(vmi), "it has no launcher (phase Scheduling)")
+    assert (found.eligibility.name, found.source) == (name_of(vmi), "it has no launcher (phase Scheduling)")
 
 
 async def test_a_namespace_limits_the_audit():
@@ -206,7 +206,7 @@ async def test_a_namespace_limits_the_audit():
     cluster.add_vm("shop", "db")
     cluster.add_vm("lab", "db")
     audit = await audit_cluster(cluster, "lab")
-    assert [f.vm.namespace for f in audit.findings] == ["lab"]
+    assert [f.eligibility.namespace for f in audit.vms] == ["lab"]
 
 
 async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch):
@@ -227,7 +227,7 @@ async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch)
     monkeypatch.setattr(cluster, "read_log", count)
     audit = await audit_cluster(cluster)
     assert audit.count("on") == 200
-    assert most == audit_module.MOST_AT_ONCE
+    assert most == audit_module.SLOTS
     lists = [call for call in cluster.calls if call[0] == "list"]
     assert len(lists) == len(set(lists)) == 4
 
@@ -243,7 +243,7 @@ async def test_metrics_tell_how_much_the_host_holds_for_nothing():
         ("shop", "silent"): {"resident": 8 * GIB, "available": None, "unused": None},
     }
     audit = add_stranded(await audit_cluster(cluster), memory)
-    by_name = {f.vm.name: f.stranded for f in audit.findings}
+    by_name = {f.eligibility.name: f.stranded for f in audit.vms}
     assert by_name["silent"] is None
     assert by_name["off"].upper_bytes == 6 * GIB
     assert by_name["on"].upper_bytes == pytest.approx(1 * GIB)

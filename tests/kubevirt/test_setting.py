@@ -1,4 +1,4 @@
-"""The switches of FPR: found, changed by one patch that keeps what was there, put back."""
+"""The setting of FPR: found, changed by one patch that keeps what was there, put back."""
 
 from __future__ import annotations
 
@@ -11,84 +11,80 @@ from freepage.kube.errors import ClusterError, ConflictError, InvalidError, NotF
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.installation import find_installation
 from freepage.kubevirt.setting import (
-    MACHINE_HANDLE,
     SAVED,
-    apply_change,
-    find_switch,
-    is_disabled,
+    VM_PATH,
+    Setting,
+    find_setting,
     plan_change,
     plan_restoration,
     read_saved,
     refuse_override,
-    wait_for_effect,
 )
+from freepage.kubevirt.writing import apply_change, wait_for_effect
 from helpers.fake_cluster import FakeCluster
 
-# A cluster by what it serves of HyperConverged, and where its setting then is.
-PLACES = {
+# A cluster by the versions of HyperConverged it serves, and the field of its setting.
+FIELDS = {
     (): "spec.configuration.virtualMachineOptions.disableFreePageReporting",
     ("v1beta1",): "spec.virtualMachineOptions.disableFreePageReporting",
     ("v1beta1", "v1"): "spec.virtualization.virtualMachineOptions.disableFreePageReporting",
 }
-every_place = pytest.mark.parametrize("served", PLACES, ids=["KubeVirt", "HCO v1beta1", "HCO v1"])
+every_field = pytest.mark.parametrize("served", FIELDS, ids=["KubeVirt", "HCO v1beta1", "HCO v1"])
 
 
-async def open_switch(cluster):
+async def read(cluster):
+    """Read a cluster's setting."""
+    return find_setting(await find_installation(cluster))
+
+
+async def change(cluster, *, enabled, dry_run=False):
     found = await find_installation(cluster)
-    return found, *find_switch(found)
-
-
-async def change(cluster, *, disable, dry_run=False):
-    found, handle, obj = await open_switch(cluster)
-    planned = plan_change(handle, obj, disable=disable, by="alice")
+    planned = plan_change(find_setting(found), enabled=enabled, by="alice")
     written = await apply_change(cluster, planned, dry_run=dry_run)
-    await wait_for_effect(cluster, found, disabled=disable, deadline_s=0.1)
+    await wait_for_effect(cluster, found, enabled=enabled, deadline_s=0.1)
     return written
 
 
-@every_place
+@every_field
 async def test_the_setting_is_where_the_cluster_serves_it(served):
     cluster = FakeCluster(hyperconverged=served)
-    _, handle, obj = await open_switch(cluster)
-    assert ".".join(handle.path) == PLACES[served]
-    assert obj["apiVersion"] == handle.resource.api_version
-    assert is_disabled(handle, obj) is False
+    setting = await read(cluster)
+    assert str(setting.path) == FIELDS[served]
+    assert setting.object["apiVersion"] == setting.path.resource.api_version
+    assert setting.enabled is True
 
 
-@every_place
+@every_field
 async def test_disabling_and_restoring_leaves_the_setting_as_it_was(served):
     cluster = FakeCluster(hyperconverged=served)
-    _, handle, before = await open_switch(cluster)
-    await change(cluster, disable=True)
+    before = await read(cluster)
+    await change(cluster, enabled=False)
     assert cluster.disabled
-    _, _, changed = await open_switch(cluster)
-    await apply_change(cluster, plan_restoration(handle, changed), dry_run=False)
+    restored = await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
     assert not cluster.disabled
-    _, _, after = await open_switch(cluster)
-    assert dig(after, *handle.path) == dig(before, *handle.path)
-    assert read_saved(after) is None
+    assert (await read(cluster)).value == restored.value == before.value
+    assert read_saved(restored.object) is None
 
 
-@every_place
+@every_field
 async def test_enabling_a_disabled_cluster_works_the_same_way(served):
     cluster = FakeCluster(hyperconverged=served, disabled=True)
-    await change(cluster, disable=False)
+    await change(cluster, enabled=True)
     assert not cluster.disabled
-    _, handle, obj = await open_switch(cluster)
-    await apply_change(cluster, plan_restoration(handle, obj), dry_run=False)
+    await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
     assert cluster.disabled
 
 
-@every_place
+@every_field
 async def test_what_is_as_wanted_already_needs_no_change(served):
-    _, handle, obj = await open_switch(FakeCluster(hyperconverged=served))
-    assert plan_change(handle, obj, disable=False, by="alice") is None
-    assert plan_restoration(handle, obj) is None
+    setting = await read(FakeCluster(hyperconverged=served))
+    assert plan_change(setting, enabled=True, by="alice") is None
+    assert plan_restoration(setting) is None
 
 
 async def test_the_value_and_what_it_replaced_are_written_at_once():
     cluster = FakeCluster(hyperconverged=("v1",))
-    await change(cluster, disable=True)
+    await change(cluster, enabled=False)
     assert [verb for verb, _ in cluster.calls].count("patch") == 1
     obj = cluster.peek(HYPERCONVERGED_V1, "kubevirt", "kubevirt-hyperconverged")
     kept = json.loads(obj["metadata"]["annotations"][SAVED])
@@ -98,7 +94,7 @@ async def test_the_value_and_what_it_replaced_are_written_at_once():
 
 async def test_nothing_is_kept_as_nothing():
     cluster = FakeCluster()
-    await change(cluster, disable=True)
+    await change(cluster, enabled=False)
     obj = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
     assert "value" not in json.loads(obj["metadata"]["annotations"][SAVED])
     assert read_saved(obj).value is None
@@ -106,29 +102,28 @@ async def test_nothing_is_kept_as_nothing():
 
 async def test_a_second_change_keeps_what_was_there_before_the_first():
     cluster = FakeCluster(hyperconverged=("v1",), disabled=True)
-    await change(cluster, disable=False)
-    first = read_saved((await open_switch(cluster))[2])
-    await change(cluster, disable=True)
-    assert read_saved((await open_switch(cluster))[2]) == first
+    await change(cluster, enabled=True)
+    first = read_saved((await read(cluster)).object)
+    await change(cluster, enabled=False)
+    assert read_saved((await read(cluster)).object) == first
     assert first.value is True
 
 
 async def test_a_setting_kept_by_the_older_api_is_restored_by_the_newer():
     cluster = FakeCluster(hyperconverged=("v1beta1",))
-    await change(cluster, disable=True)
+    await change(cluster, enabled=False)
     cluster.served["hco.kubevirt.io"] = ["v1", "v1beta1"]
-    _, handle, obj = await open_switch(cluster)
-    assert handle.resource == HYPERCONVERGED_V1
-    await apply_change(cluster, plan_restoration(handle, obj), dry_run=False)
+    setting = await read(cluster)
+    assert setting.path.resource == HYPERCONVERGED_V1
+    await apply_change(cluster, plan_restoration(setting), dry_run=False)
     assert not cluster.disabled
 
 
 async def test_a_dry_run_writes_nothing():
     cluster = FakeCluster()
-    _, handle, obj = await open_switch(cluster)
-    planned = plan_change(handle, obj, disable=True, by="alice")
+    planned = plan_change(await read(cluster), enabled=False, by="alice")
     written = await apply_change(cluster, planned, dry_run=True)
-    assert is_disabled(handle, written) is True
+    assert written.enabled is False
     assert not cluster.disabled
 
 
@@ -142,7 +137,7 @@ async def test_an_object_that_was_touched_elsewhere_in_between_is_read_again():
             obj["status"]["phase"] = "Deployed"
 
     cluster.before_patch = touch
-    await change(cluster, disable=True)
+    await change(cluster, enabled=False)
     assert cluster.disabled
     assert cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")["status"]["phase"] == "Deployed"
 
@@ -156,7 +151,7 @@ async def test_a_setting_that_was_changed_in_between_is_left_to_whoever_changed_
 
     cluster.before_patch = interfere
     with pytest.raises(ConflictError, match="somebody else has changed"):
-        await change(cluster, disable=True)
+        await change(cluster, enabled=False)
     assert read_saved(cluster.peek(HYPERCONVERGED_V1, "kubevirt", "kubevirt-hyperconverged")) is None
 
 
@@ -168,14 +163,14 @@ async def test_an_object_that_never_keeps_still_is_given_up():
 
     cluster.before_patch = touch
     with pytest.raises(ConflictError, match="changes faster"):
-        await change(cluster, disable=True)
+        await change(cluster, enabled=False)
 
 
 async def test_kubevirt_that_does_not_follow_is_an_error_with_a_way_back():
     cluster = FakeCluster(hyperconverged=("v1",))
     cluster.follows = False
     with pytest.raises(ClusterError, match="has not followed") as caught:
-        await change(cluster, disable=True)
+        await change(cluster, enabled=False)
     assert "freepage restore" in caught.value.hint
 
 
@@ -194,18 +189,18 @@ async def test_an_annotation_that_is_not_ours_any_more_is_not_believed():
     cluster = FakeCluster()
     cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")["metadata"]["annotations"] = {SAVED: "yes"}
     with pytest.raises(ClusterError, match="is not what freepage wrote: 'yes'"):
-        read_saved((await open_switch(cluster))[2])
+        read_saved((await read(cluster)).object)
 
 
 async def test_a_vm_is_switched_by_the_annotation_of_its_template():
     cluster = FakeCluster()
     cluster.add_vm("shop", "db", annotations={"other": "kept"})
-    machine = await cluster.get(VMS, "db", "shop")
-    planned = plan_change(MACHINE_HANDLE, machine, disable=True, by="alice")
+    vm = await cluster.get(VMS, "db", "shop")
+    planned = plan_change(Setting(VM_PATH, vm), enabled=False, by="alice")
     written = await apply_change(cluster, planned, dry_run=False)
-    template = written["spec"]["template"]["metadata"]
+    template = written.object["spec"]["template"]["metadata"]
     assert template["annotations"] == {"other": "kept", ANNOTATION: "true"}
-    restored = await apply_change(cluster, plan_restoration(MACHINE_HANDLE, written), dry_run=False)
+    restored = (await apply_change(cluster, plan_restoration(written), dry_run=False)).object
     assert restored["spec"]["template"]["metadata"]["annotations"] == {"other": "kept"}
     assert dig(restored, "metadata", "annotations") == {}
 
@@ -213,9 +208,9 @@ async def test_a_vm_is_switched_by_the_annotation_of_its_template():
 async def test_a_vms_annotation_counts_only_when_it_is_exactly_true():
     cluster = FakeCluster()
     cluster.add_vm("shop", "db", annotations={ANNOTATION: "True"})
-    machine = await cluster.get(VMS, "db", "shop")
-    assert plan_change(MACHINE_HANDLE, machine, disable=False, by="alice") is None
-    planned = plan_change(MACHINE_HANDLE, machine, disable=True, by="alice")
+    setting = Setting(VM_PATH, await cluster.get(VMS, "db", "shop"))
+    assert plan_change(setting, enabled=True, by="alice") is None
+    planned = plan_change(setting, enabled=False, by="alice")
     assert planned.saved.value == "True"
 
 

@@ -10,7 +10,7 @@ import pytest
 from freepage.kube.api import Login, open_cluster
 from freepage.kube.errors import ConflictError, InvalidError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, PODS, VMIS
-from freepage.kubevirt.launchers import list_launchers, see_reporting
+from freepage.kubevirt.launchers import list_launchers, observe_reporting
 from lab.fleet import VARIANT_LABEL, VARIANTS
 from lab.schemas import BESIDE_THE_CHECKOUT, Schemas, check
 from lab.starting import start_cluster, wait_for
@@ -278,15 +278,15 @@ async def test_a_fleet_is_of_all_variants_and_shows_what_each_is(api):
     launchers = await list_launchers(api)
     seen = {}
     for vmi in await api.list(VMIS):
-        sighting = await see_reporting(api, vmi, launchers, may_exec=True)
-        seen.setdefault(vmi["metadata"]["labels"][VARIANT_LABEL], sighting.reporting)
+        observation = await observe_reporting(api, vmi, launchers, may_exec=True)
+        seen.setdefault(vmi["metadata"]["labels"][VARIANT_LABEL], observation.reporting)
     assert seen == {variant.name: variant.reporting == "on" for variant in VARIANTS}
 
 
 async def test_without_exec_a_rotated_log_hides_what_a_vm_is(api):
     launchers = await list_launchers(api)
     (vmi,) = await api.list(VMIS, labels=f"{VARIANT_LABEL}=log-rotated")
-    assert (await see_reporting(api, vmi, launchers, may_exec=False)).reporting is None
+    assert (await observe_reporting(api, vmi, launchers, may_exec=False)).reporting is None
 
 
 async def test_a_command_that_is_not_there_says_so(api):

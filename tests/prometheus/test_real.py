@@ -14,10 +14,12 @@ import pytest
 from aiohttp import web
 
 from freepage.analysis.results import build_results
-from freepage.kube.api import Login
-from freepage.prometheus.client import Settings, Span, open_prometheus, read_vm_memory
+from freepage.kube.login import Login
+from freepage.prometheus.client import Settings, open_prometheus
 from freepage.prometheus.collection import collect
 from freepage.prometheus.openshift import find_monitoring
+from freepage.prometheus.series import Span
+from freepage.prometheus.vm_memory import read_vm_memory
 from freepage.records import NODE, SampleLine
 from freepage.report.page import render_report
 from freepage.sampling.procfs import read_host

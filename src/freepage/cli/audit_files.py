@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freepage.cli.terminal import build_table, open_console
+from freepage.errors import StudyError
+from freepage.fpr.eligibility import assess_all
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
 
-    from rich.table import Table
-
-    from freepage.fpr.eligibility import Judgement, Switch
+    from freepage.fpr.eligibility import Eligibility, ReportingSetting
+    from freepage.fpr.objects import Object
 
 HINT = (
     "kubectl get kubevirt,vm,vmi -A -o json > objects.json; with OpenShift Virtualization also hyperconverged"
@@ -20,32 +25,18 @@ WORDS = {True: "on", False: "off", None: "not known"}
 STYLES = {True: "green", False: "red", None: "yellow"}
 
 
-def audit_files(options: argparse.Namespace) -> int:
-    """Judge the VMs among the objects of some files."""
-    from freepage.errors import StudyError
-    from freepage.fpr.eligibility import judge_all
-
-    if options.exec or options.prometheus:
-        raise StudyError(
-            "--exec and --prometheus ask a cluster, and files were given", hint="leave out one or the other"
-        )
-    objects = [o for name in options.files for o in _read_objects(name)]
-    switch, judged = judge_all(objects)
-    if options.format == "json":
-        from dataclasses import asdict
-
-        print(json.dumps({"cluster": asdict(switch), "vms": [asdict(j) for j in judged]}, indent=1))
+def audit_files(files: Sequence[str], *, as_json: bool) -> None:
+    """Assess the VMs among the objects of some files, and print the result."""
+    objects = [o for name in files for o in _read_objects(name)]
+    setting, assessed = assess_all(objects)
+    if as_json:
+        print(json.dumps({"cluster": asdict(setting), "vms": [asdict(e) for e in assessed]}, indent=1))
     else:
-        _print_judgements(switch, judged)
-    return 0
+        _print_assessed(setting, assessed)
 
 
-def _read_objects(name: str) -> list[dict[str, Any]]:
+def _read_objects(name: str) -> list[Object]:
     """Read the objects of one file: a list as kubectl prints it, or one object."""
-    from pathlib import Path
-
-    from freepage.errors import StudyError
-
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
         content = json.loads(text)
@@ -59,17 +50,15 @@ def _read_objects(name: str) -> list[dict[str, Any]]:
     return list(items)
 
 
-def _print_judgements(switch: Switch, judged: list[Judgement]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    setting = {True: "disabled", False: "enabled", None: "not known"}[switch.disabled]
-    console.print(f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({switch.source})")
-    if not judged:
+def _print_assessed(setting: ReportingSetting, assessed: list[Eligibility]) -> None:
+    console = open_console(wrap=True)
+    state = {True: "enabled", False: "disabled", None: "not known"}[setting.enabled]
+    console.print(f"Free Page Reporting in the cluster: [bold]{state}[/bold] ({setting.source})")
+    if not assessed:
         console.print("there is no VirtualMachine or VirtualMachineInstance among the objects")
         return
-    table = open_table("VM", "expected", "why")
-    for vm in judged:
+    table = build_table("VM", "expected", "why")
+    for vm in assessed:
         state = "" if vm.running else " (stopped)"
         table.add_row(
             f"{vm.namespace}/{vm.name}{state}",
@@ -77,28 +66,18 @@ def _print_judgements(switch: Switch, judged: list[Judgement]) -> None:
             _explain(vm),
         )
     console.print(table)
-    counts = {words: sum(j.expected is value for j in judged) for value, words in WORDS.items()}
-    silent = sum(j.expected is True and bool(j.ineffective) for j in judged)
+    counts = {words: sum(e.expected is value for e in assessed) for value, words in WORDS.items()}
+    silent = sum(e.expected is True and bool(e.ineffective) for e in assessed)
     summary = ", ".join(f"{count} {words}" for words, count in counts.items())
-    console.print(f"{len(judged)} VMs: {summary}; {silent} on without effect")
+    console.print(f"{len(assessed)} VMs: {summary}; {silent} on without effect")
     console.print(
         "Expected is what KubeVirt's rule gives at a VM's start; without files, `freepage audit` reads what is real.",
         style="dim",
     )
 
 
-def open_table(*headings: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _explain(vm: Judgement) -> str:
-    """Give one line for each reason, the most telling first."""
+def _explain(vm: Eligibility) -> str:
+    """Return one line for each reason, the most important first."""
     lines = list(vm.because)
     if vm.expected is not False:
         lines += [f"no effect: {reason}" for reason in vm.ineffective]

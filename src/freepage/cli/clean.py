@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.cli.cluster_options import add_cluster_arguments, run_in_cluster
+from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
+from freepage.cli.terminal import open_console
+from freepage.targets.cluster.leftovers import find_remains, remove_remains
 
 if TYPE_CHECKING:
     import argparse
@@ -15,48 +18,56 @@ if TYPE_CHECKING:
     from freepage.targets.cluster.leftovers import Remains
 
 
+@dataclass(frozen=True)
+class CleanOptions:
+    """The leftovers to remove: of the run of an id (None: of every run); `alive`: also of runs that are alive."""
+
+    run: str | None
+    alive: bool
+    dry_run: bool
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--run", metavar="ID", help="what this run has left, be it alive or not")
+    chosen.add_argument("--run", metavar="ID", help="what this run has left, whether it is alive or not")
     chosen.add_argument("--all", action="store_true", help="runs that are alive as well")
     parser.add_argument("--dry-run", action="store_true", help="list it, remove nothing")
     add_cluster_arguments(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
-    async def work(api: ClusterApi) -> None:
-        await clean(api, options)
+    wanted = CleanOptions(options.run, alive=options.all or options.run is not None, dry_run=options.dry_run)
 
-    run_in_cluster(options, work, manifest="run")
+    async def work(api: ClusterApi) -> None:
+        await _clean(api, wanted)
+
+    run_in_cluster(build_login(options), work, manifest="run")
     return 0
 
 
-async def clean(api: ClusterApi, options: argparse.Namespace) -> None:
-    """List what runs have left, and remove it but for those that are alive."""
-    from freepage.cli.switching import open_console
-    from freepage.targets.cluster.leftovers import find_remains, remove_remains
-
+async def _clean(api: ClusterApi, wanted: CleanOptions) -> None:
+    """List what runs have left, and remove it."""
     console = open_console()
-    found = await find_remains(api, api.namespace, options.run)
+    found = await find_remains(api, api.namespace, wanted.run)
     if not found:
         console.print(f"namespace {api.namespace} holds nothing of freepage's; nothing was removed")
     for remains in found:
-        if remains.alive and not options.all and options.run is None:
+        if remains.alive and not wanted.alive:
             console.print(
                 f"run {remains.run} is alive (its last sign {remains.silent_s:.0f} s ago): left as it is; "
                 f"--run {remains.run} removes it all the same",
                 style="yellow",
             )
             continue
-        _list(console, remains, api.namespace)
-        if not options.dry_run:
+        _print_remains(console, remains, api.namespace)
+        if not wanted.dry_run:
             await remove_remains(api, api.namespace, remains)
             console.print(f"removed, and gone: {len(remains.objects)} objects of run {remains.run}")
-    if options.dry_run and found:
+    if wanted.dry_run and found:
         console.print("dry run: nothing was removed")
 
 
-def _list(console: Console, remains: Remains, namespace: str) -> None:
+def _print_remains(console: Console, remains: Remains, namespace: str) -> None:
     console.print(f"[bold]run {remains.run or 'without a name'}[/bold] in namespace {namespace}")
     for leftover in remains.objects:
         console.print(f"  {leftover.resource.kind} {leftover.name}")

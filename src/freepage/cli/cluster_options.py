@@ -1,4 +1,4 @@
-"""The options by which every command that speaks with a cluster gets in, and how its work is run."""
+"""The options by which every command logs in to a cluster, and the run of its work there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from freepage.kube.api import open_cluster
+from freepage.kube.errors import ForbiddenError
+from freepage.kube.login import Login
+from freepage.kubevirt.permissions import describe_grant
 
-    from freepage.kube.api import ClusterApi, Login
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from freepage.kube.api import ClusterApi
+    from freepage.kubevirt.vms import VmName
 
 T = TypeVar("T")
 
@@ -30,8 +36,6 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def build_login(options: argparse.Namespace) -> Login:
-    from freepage.kube.api import Login
-
     return Login(
         kubeconfig=options.kubeconfig,
         context=options.context,
@@ -42,30 +46,25 @@ def build_login(options: argparse.Namespace) -> Login:
     )
 
 
-def run_in_cluster(
-    options: argparse.Namespace, work: Callable[[ClusterApi], Awaitable[T]], *, manifest: str
-) -> T:
-    """Log in and do something; what is forbidden names the manifest that would permit it."""
-    return asyncio.run(_run(options, work, manifest))
+def run_in_cluster(login: Login, work: Callable[[ClusterApi], Awaitable[T]], *, manifest: str) -> T:
+    """Log in and await the work; what is forbidden names the manifest that permits it."""
 
+    async def run() -> T:
+        with naming_manifest(manifest):
+            async with open_cluster(login) as api:
+                return await work(api)
 
-async def _run(options: argparse.Namespace, work: Callable[[ClusterApi], Awaitable[T]], manifest: str) -> T:
-    from freepage.kube import api as cluster
-
-    with naming_manifest(manifest):
-        async with cluster.open_cluster(build_login(options)) as api:
-            return await work(api)
+    return asyncio.run(run())
 
 
 @contextmanager
 def naming_manifest(manifest: str) -> Iterator[None]:
-    """Let what is forbidden in here name the manifest of this use."""
-    from freepage.kube.errors import ForbiddenError
-
+    """Have what is forbidden within name the manifest of this use; none permits what admission refuses."""
     try:
         yield
     except ForbiddenError as error:
-        error.name_manifest(manifest)
+        if error.denial is not None:
+            error.hint = describe_grant(error.denial, manifest)
         raise
 
 
@@ -75,21 +74,9 @@ def add_vm_argument(parser: argparse._ActionsContainer, help_text: str) -> None:
     )
 
 
-def parse_vm(text: str) -> tuple[str, str]:
+def parse_vm(text: str) -> VmName:
     """Read NAMESPACE/NAME."""
     namespace, slash, name = text.partition("/")
     if not (namespace and slash and name) or "/" in name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME")
     return namespace, name
-
-
-def count_vms(names: Sequence[str]) -> str:
-    """Count VMs in words, and name the first few."""
-    return f"{len(names)} VM{'' if len(names) == 1 else 's'} ({list_some(names)})"
-
-
-def list_some(names: Iterable[str], most: int = 5) -> str:
-    """Name the first few of many."""
-    known = list(names)
-    more = f" and {len(known) - most} more" if len(known) > most else ""
-    return ", ".join(known[:most]) + more

@@ -1,27 +1,40 @@
-"""Print the least that a command needs to be permitted in a cluster, for kubectl apply -f -."""
+"""Print the least permissions that a command needs in a cluster, for kubectl apply -f -."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
+from dataclasses import dataclass
 from string import Template
 from typing import TYPE_CHECKING
+
+from freepage.kubevirt.permissions import read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMANDS = ("audit", "switch", "run")
+USES = ("audit", "switch", "run")
 _ACCOUNT = Template(
     "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: $name\n  namespace: $namespace\n"
 )
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
+@dataclass(frozen=True)
+class Grant:
+    """The manifests to print, and the user (None: the service account of the namespace) they permit it to."""
+
+    uses: tuple[str, ...]
+    user: str | None
+    service_account: str
+    namespace: str
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "use",
-        choices=COMMANDS,
+        choices=USES,
         metavar="audit|switch|run",
         help="audit: audit and status; switch: enable, disable, restore; run: run --target cluster, clean",
     )
@@ -48,30 +61,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    print("---\n".join(_build(options)), end="")
+    wanted = Grant(
+        uses=(options.use, *(["exec"] if options.exec and options.use != "run" else [])),
+        user=options.user,
+        service_account=options.service_account,
+        namespace=options.namespace,
+    )
+    print("---\n".join(_build(wanted)), end="")
     return 0
 
 
-def _build(options: argparse.Namespace) -> Iterator[str]:
-    """Give the manifests, filled in, as YAML; whatever is filled in is a JSON string, which no YAML takes for a number."""
-    name, namespace = json.dumps(options.service_account), json.dumps(options.namespace)
-    if options.user is None:
+def _build(wanted: Grant) -> Iterator[str]:
+    """Yield the manifests as YAML; every value in them is a JSON string, which no YAML takes for a number."""
+    name, namespace = json.dumps(wanted.service_account), json.dumps(wanted.namespace)
+    if wanted.user is None:
         subject = f"{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}"
-        who = f"{options.namespace}:{options.service_account}"
+        who = f"{wanted.namespace}:{wanted.service_account}"
         yield _ACCOUNT.substitute(name=name, namespace=namespace)
     else:
-        subject = f"{{kind: User, apiGroup: rbac.authorization.k8s.io, name: {json.dumps(options.user)}}}"
-        who = options.user
-    for use in (options.use, *(["exec"] if options.exec and options.use != "run" else [])):
-        # One binding for each of those it is permitted to, so that the next does not take it from the one before.
+        subject = f"{{kind: User, apiGroup: rbac.authorization.k8s.io, name: {json.dumps(wanted.user)}}}"
+        who = wanted.user
+    for use in wanted.uses:
+        # One binding for each subject, so that the next does not take it from the one before.
         binding = json.dumps(f"freepage-{use}:{re.sub('[/%]', '-', who)}")
-        yield Template(_read(use)).substitute(namespace=namespace, subject=subject, binding=binding)
-
-
-def _read(use: str) -> str:
-    from importlib.resources import files
-
-    return (files("freepage.kube") / "rbac" / f"{use}.yaml").read_text(encoding="utf-8")
+        yield Template(read_manifest(use)).substitute(namespace=namespace, subject=subject, binding=binding)
 
 
 def _name(text: str) -> str:

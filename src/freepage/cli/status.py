@@ -1,10 +1,16 @@
-"""Show where a cluster's switch of FPR is, what it says, and what freepage has changed."""
+"""Show where a cluster's setting of FPR is, what it says, and what freepage has changed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.cli.cluster_options import add_cluster_arguments, count_vms, run_in_cluster
+from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
+from freepage.cli.terminal import open_console
+from freepage.fpr.eligibility import JSON_PATCH, assess_instance
+from freepage.kube.resources import VMS
+from freepage.kubevirt.installation import find_installation, full_name
+from freepage.kubevirt.setting import describe_object, find_setting, has_saved, read_saved
+from freepage.kubevirt.vms import list_names, list_running
 
 if TYPE_CHECKING:
     import argparse
@@ -21,25 +27,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    run_in_cluster(options, show_status, manifest="audit")
+    run_in_cluster(build_login(options), _show_status, manifest="audit")
     return 0
 
 
-async def show_status(api: ClusterApi) -> None:
-    """Print the cluster, its switch, its VMs by the rule, and what waits to be put back."""
-    from rich.console import Console
-
-    from freepage.kube.resources import VMS
-    from freepage.kubevirt.installation import find_installation
-    from freepage.kubevirt.vms import list_running
-
-    console = Console(highlight=False, soft_wrap=True)
+async def _show_status(api: ClusterApi) -> None:
+    """Print the cluster, its setting, its VMs by the rule, and what waits to be restored."""
+    console = open_console()
     found = await find_installation(api)
     _print_installation(console, api.server, found)
-    _print_switch(console, found)
-    machines = await api.list(VMS)
-    _print_vms(console, found, await list_running(api), machines)
-    _print_saved(console, found, machines)
+    _print_setting(console, found)
+    vms = await api.list(VMS)
+    _print_vms(console, found, await list_running(api), vms)
+    _print_saved(console, found, vms)
 
 
 def _print_installation(console: Console, server: str, found: Installation) -> None:
@@ -50,58 +50,45 @@ def _print_installation(console: Console, server: str, found: Installation) -> N
         console.print(f"operator    HyperConverged, served in {served}")
 
 
-def _print_switch(console: Console, found: Installation) -> None:
-    from freepage.fpr.eligibility import JSON_PATCH
-    from freepage.kubevirt.setting import describe_object, find_switch, is_disabled
-
-    handle, obj = find_switch(found)
-    disabled = found.switch.disabled
-    state = "[red]disabled[/]" if disabled else "[green]enabled[/]"
-    console.print(f"FPR         [bold]{state}[/bold] for the cluster ({found.switch.source})")
+def _print_setting(console: Console, found: Installation) -> None:
+    setting, effective = find_setting(found), found.setting
+    state = "[green]enabled[/]" if effective.enabled else "[red]disabled[/]"
+    console.print(f"FPR         [bold]{state}[/bold] for the cluster ({effective.source})")
     console.print(
-        f"            changed in {describe_object(obj)} ({handle.resource.version}), {'.'.join(handle.path)}"
+        f"            changed in {describe_object(setting.object)} ({setting.path.resource.version}), {setting.path}"
     )
     if found.overridden:
         console.print(f"            the annotation {JSON_PATCH} overrides that", style="yellow")
-    elif is_disabled(handle, obj) not in {disabled, None}:
+    elif setting.enabled not in {effective.enabled, None}:
         console.print(
-            f"            which says {'enabled' if disabled else 'disabled'}: KubeVirt has not followed",
+            f"            which says {'enabled' if setting.enabled else 'disabled'}: KubeVirt has not followed",
             style="yellow",
         )
 
 
-def _print_vms(
-    console: Console, found: Installation, instances: list[Object], machines: list[Object]
-) -> None:
-    from freepage.fpr.eligibility import judge_instance
-    from freepage.kubevirt.installation import full_name
-
-    by_name = {full_name(m): m for m in machines}
-    judged = [judge_instance(i, found.switch, by_name.get(full_name(i))) for i in instances]
-    on = sum(j.expected is True for j in judged)
+def _print_vms(console: Console, found: Installation, instances: list[Object], vms: list[Object]) -> None:
+    by_name = {full_name(vm): vm for vm in vms}
+    assessed = [assess_instance(i, found.setting, by_name.get(full_name(i))) for i in instances]
+    on = sum(e.expected is True for e in assessed)
     console.print(
-        f"VMs         {len(judged)} running: FPR expected on in {on}, off in {len(judged) - on} "
+        f"VMs         {len(assessed)} running: FPR expected on in {on}, off in {len(assessed) - on} "
         "(`freepage audit` reads what is real)"
     )
-    waiting = [f"{j.namespace}/{j.name}" for j in judged if j.restart]
+    waiting = [f"{e.namespace}/{e.name}" for e in assessed if e.restart]
     if waiting:
         console.print(
-            f"            of another template than they run with: {count_vms(waiting)}; it counts at the next start"
+            f"            of another template than they run with: {list_names(waiting)}; it counts at the next start"
         )
 
 
-def _print_saved(console: Console, found: Installation, machines: list[Object]) -> None:
-    from freepage.kubevirt.installation import full_name
-    from freepage.kubevirt.setting import find_switch, has_saved, read_saved
-
-    _, obj = find_switch(found)
-    saved = read_saved(obj)
+def _print_saved(console: Console, found: Installation, vms: list[Object]) -> None:
+    saved = read_saved(find_setting(found).object)
     if saved is not None:
         console.print(
             f"to restore  the cluster's setting, changed {saved.when} by {saved.by}: freepage restore"
         )
-    changed = [full_name(m) for m in machines if has_saved(m)]
+    changed = [full_name(vm) for vm in vms if has_saved(vm)]
     if changed:
-        console.print(f"to restore  {count_vms(changed)}: freepage restore --all")
+        console.print(f"to restore  {list_names(changed)}: freepage restore --all")
     if saved is None and not changed:
         console.print("to restore  nothing: freepage has no change of its own here")

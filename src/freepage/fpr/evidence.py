@@ -1,4 +1,4 @@
-"""Is FPR really on? Parsers for what guest and host say of it, and what would contradict an arm."""
+"""Evidence of FPR in guest and host: parsers for it, and its contradiction of an arm."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import re
 
 from freepage.records import Arm, Evidence
 
-# Feature bits of the virtio balloon (include/uapi/linux/virtio_balloon.h).
-PAGE_POISON_BIT = 4
+# The feature bit of the virtio balloon for free page reporting (include/uapi/linux/virtio_balloon.h).
 REPORTING_BIT = 5
-# What page_reporting_order says when no driver has registered: -1 since 6.2, MAX_ORDER (11) in 5.14 to 6.1.
+# The values of page_reporting_order when no driver has registered: -1 since 6.2, MAX_ORDER (11) in 5.14 to 6.1.
 _UNREGISTERED = {-1, 11}
 
 
@@ -36,7 +35,7 @@ def parse_choice(text: str | None) -> str | None:
 
 
 def find_contradiction(carrier: Arm, evidence: Evidence) -> str | None:
-    """Say in what way the evidence contradicts what the arm stands for; None when it does not.
+    """Describe the contradiction between the evidence and the arm; None when there is none.
 
     A VM of the arm vm-fpr must be seen to have FPR configured and negotiated; one of vm must be seen not to. What is
     not known decides nothing, except that a level must be known at all.

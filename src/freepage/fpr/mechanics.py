@@ -1,4 +1,4 @@
-"""What FPR will do, from how the kernel does it (mm/page_reporting.c)."""
+"""A model of free page reporting after the kernel's code (mm/page_reporting.c)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE_BYTES = 4 * KIB
 
 
 def blocks_per_pass(free_blocks: int) -> int:
-    """Give how many blocks of one free list a pass reports: 32 x (ceil(free / 512) + 1).
+    """Return the number of blocks of one free list that a pass reports: 32 x (ceil(free / 512) + 1).
 
     `free_blocks` counts the whole list, blocks already reported included. Source: page_reporting_cycle(), whose
     budget is DIV_ROUND_UP(nr_free, 32 * 16), and which stops once the budget is below zero.
@@ -33,7 +33,7 @@ def blocks_per_pass(free_blocks: int) -> int:
 def passes_to_release(
     freed_bytes: int, free_bytes: int | None = None, block_bytes: int = LARGEST_BLOCK_BYTES
 ) -> int:
-    """Give the passes until `freed_bytes`, all in one list of blocks of `block_bytes`, have been reported.
+    """Return the number of passes until `freed_bytes`, all in one list of blocks of `block_bytes`, have been reported.
 
     `free_bytes` is what the list holds after the free (default: only what was freed, which is slowest).
     """
@@ -43,7 +43,7 @@ def passes_to_release(
 
 
 def release_time_bound_s(freed_bytes: int) -> float:
-    """Give the seconds an idle window must have for a freed block to come back whole: at most 34.
+    """Return the seconds an idle window must have for a freed block to come back whole: at most 34.
 
     The wait for the first pass, then one delay for each pass, for a block that lies in lists of 4 MiB blocks with
     nothing else in them, in the usual two zones of a guest one after the other at worst.
@@ -52,7 +52,7 @@ def release_time_bound_s(freed_bytes: int) -> float:
 
 
 def predicted_release(freed_bytes: int, free_bytes: int | None = None) -> list[tuple[float, float]]:
-    """Give the staircase of one release: (seconds after the free, share of the freed bytes back) at each pass."""
+    """Return the staircase of one release: (seconds after the free, share of the freed bytes back) at each pass."""
     freed = math.ceil(freed_bytes / LARGEST_BLOCK_BYTES)
     listed = max(freed, math.ceil((free_bytes or 0) / LARGEST_BLOCK_BYTES))
     per_pass = blocks_per_pass(listed)
@@ -61,7 +61,7 @@ def predicted_release(freed_bytes: int, free_bytes: int | None = None) -> list[t
 
 
 def reportable_bytes(free_blocks_by_order: Mapping[int, float], reporting_order: int) -> float:
-    """Give what FPR can return: bytes in free blocks of at least `reporting_order`."""
+    """Return the bytes that FPR can give back: those in free blocks of at least `reporting_order`."""
     blocks = ((order, count) for order, count in free_blocks_by_order.items() if order >= reporting_order)
     return sum((count * 2.0**order * PAGE_BYTES for order, count in blocks), 0.0)
 
@@ -69,7 +69,7 @@ def reportable_bytes(free_blocks_by_order: Mapping[int, float], reporting_order:
 def footprint_bytes(
     total_bytes: float, free_blocks_by_order: Mapping[int, float], reporting_order: int
 ) -> float:
-    """Give the guest memory that stays on the host once FPR has settled: total - reportable.
+    """Return the guest memory (bytes) that stays on the host once FPR has settled: total - reportable.
 
     Source: checked against 81 settled points of published traces of a 16 GiB guest, where QEMU's resident memory was
     this plus 0.098 +- 0.005 GiB.

@@ -1,4 +1,4 @@
-"""How much memory a host holds for a VM that the guest itself does not use, from outside and without FPR."""
+"""The memory that a host holds for a VM and the guest does not use, estimated from outside and without FPR."""
 
 from __future__ import annotations
 

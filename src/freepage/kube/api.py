@@ -1,8 +1,8 @@
-"""One cluster's API: what all the rest of freepage asks of a cluster goes through here.
+"""One cluster's API: everything freepage asks of a cluster goes through here.
 
-Every call raises the errors of cluster/errors.py and nothing else. Calls that met 429, 5xx or a lost connection and
+Every call raises the errors of kube/errors.py and nothing else. Calls that met 429, 5xx or a lost connection and
 can be repeated safely are repeated with growing pauses, honouring Retry-After; an expired token is renewed once.
-Objects are the API's own, as dictionaries.
+Objects are the API's own, as dictionaries. Decided in docs/decisions/007-cluster-client.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from freepage.kube.errors import ForbiddenError, NotFoundError
 from freepage.kube.login import Login
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import Resource, dig, namespace_of
-from freepage.kube.streams import ByteStream, ExecResult
+from freepage.kube.streams import ChannelStream, ConsoleStream, ExecResult
 from freepage.kube.watching import Collection, WatchEvent
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from freepage.kube.connection import Connection
-    from freepage.kube.login import Access
+    from freepage.kube.connection import Connection, HintDenial
+    from freepage.kube.login import ResolvedLogin
     from freepage.kube.resources import Object
 
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False
 )
 STRICT = {"fieldValidation": "Strict"}
-# Whoever mistyped an address should not have to wait for five tries.
-LOGIN_TRIES = 2
+# A mistyped address should not cost five attempts.
+LOGIN_ATTEMPTS = 2
 
 
 class ClusterApi:
@@ -45,10 +45,10 @@ class ClusterApi:
     is, where that can be known without asking.
     """
 
-    def __init__(self, access: Access, connection: Connection) -> None:
-        self.server: str = access.server
-        self.namespace: str = access.namespace
-        self.user: str | None = access.user
+    def __init__(self, login: ResolvedLogin, connection: Connection) -> None:
+        self.server: str = login.server
+        self.namespace: str = login.namespace
+        self.user: str | None = login.user
         self._connection = connection
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Object:
@@ -75,15 +75,15 @@ class ClusterApi:
         labels: str | None = None,
         fields: str | None = None,
     ) -> AsyncGenerator[WatchEvent, None]:
-        """List, then follow changes for ever: resumes where a connection was lost, lists again after 410."""
+        """List, then follow changes until cancelled: resumes where a connection was lost, lists again after 410."""
         return watching.watch_objects(self._connection, Collection(resource, namespace, labels, fields))
 
     async def create(
         self, resource: Resource, obj: Object, *, namespace: str | None = None, dry_run: bool = False
     ) -> Object:
         """Create with strict field validation; ExistsError for a name that is taken."""
-        place = namespace or namespace_of(obj) or self.namespace
-        call = build_call("create", resource, namespace=place, query=_writing(dry_run), body=obj)
+        namespace = namespace or namespace_of(obj) or self.namespace
+        call = build_call("create", resource, namespace=namespace, query=_write_query(dry_run), body=obj)
         return await self._connection.ask(call)
 
     async def patch(
@@ -101,7 +101,7 @@ class ClusterApi:
             resource,
             namespace=namespace or self.namespace,
             name=name,
-            query=_writing(dry_run),
+            query=_write_query(dry_run),
             body=patch,
         )
         return await self._connection.ask(call)
@@ -124,7 +124,7 @@ class ClusterApi:
             await self._connection.ask(call)
 
     async def served_versions(self, group: str) -> builtins.list[str]:
-        """Give the versions of an API group the server has, preferred first; [] where it does not know the group."""
+        """Return the versions of an API group that the server has, preferred first; [] where it does not know the group."""
         try:
             found = await self._connection.ask(Call("get", f"/apis/{group}"))
         except NotFoundError:
@@ -133,7 +133,7 @@ class ClusterApi:
         return sorted(versions, key=lambda v: v != dig(found, "preferredVersion", "version"))
 
     async def server_version(self) -> str:
-        """Give Kubernetes' own version ("v1.31.2")."""
+        """Return Kubernetes' own version ("v1.31.2")."""
         return str((await self._connection.ask(VERSION)).get("gitVersion", ""))
 
     async def put_subresource(
@@ -199,18 +199,18 @@ class ClusterApi:
 
     def open_exec(
         self, pod: str, command: Sequence[str], *, namespace: str, container: str
-    ) -> AbstractAsyncContextManager[ByteStream]:
+    ) -> AbstractAsyncContextManager[ChannelStream]:
         """Run a command whose stdin and stdout are the stream; stderr is dropped."""
         return streams.open_exec(self._connection, pod, command, namespace=namespace, container=container)
 
     def open_attach(
         self, pod: str, *, namespace: str, container: str
-    ) -> AbstractAsyncContextManager[ByteStream]:
+    ) -> AbstractAsyncContextManager[ChannelStream]:
         """Attach to a container's own stdin and stdout; leaving detaches and ends nothing."""
         return streams.open_attach(self._connection, pod, namespace=namespace, container=container)
 
-    def open_console(self, instance: str, *, namespace: str) -> AbstractAsyncContextManager[ByteStream]:
-        """Open a VM's serial console; whoever had it open before loses it."""
+    def open_console(self, instance: str, *, namespace: str) -> AbstractAsyncContextManager[ConsoleStream]:
+        """Open a VM's serial console, which closes any other connection to it."""
         return streams.open_console(self._connection, instance, namespace=namespace)
 
 
@@ -218,22 +218,26 @@ VERSION = Call("get", "/version")
 
 
 @asynccontextmanager
-async def open_cluster(login: Login) -> AsyncIterator[ClusterApi]:
-    """Log in and check that the server answers; LoginError or UnreachableError say what is wrong and where it was read."""
-    async with open_connection(login) as (access, connection):
+async def open_cluster(login: Login, *, hint_denial: HintDenial | None = None) -> AsyncIterator[ClusterApi]:
+    """Log in and check that the server answers; LoginError or UnreachableError say what is wrong and where it was read.
+
+    hint_denial: returns the hint for what RBAC denies.
+    """
+    async with open_connection(login, hint_denial) as (resolved, connection):
         # A user who may not even ask for the version is known all the same.
         with suppress(ForbiddenError):
-            await connection.ask(VERSION, tries=LOGIN_TRIES)
-        yield ClusterApi(access, connection)
+            await connection.ask(VERSION, attempts=LOGIN_ATTEMPTS)
+        yield ClusterApi(resolved, connection)
 
 
-def _writing(dry_run: bool) -> dict[str, str]:
+def _write_query(dry_run: bool) -> dict[str, str]:
     return STRICT | ({"dryRun": "All"} if dry_run else {})
 
 
 __all__ = [
-    "ByteStream",
+    "ChannelStream",
     "ClusterApi",
+    "ConsoleStream",
     "ExecResult",
     "LogLine",
     "Login",

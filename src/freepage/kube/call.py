@@ -1,4 +1,4 @@
-"""One call on the API, in the parts that a URL and an error's words are made of."""
+"""One call on the API: the parts of its URL, its limits, and its name in errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ if TYPE_CHECKING:
     from freepage.kube.resources import Object, Resource
 
 METHODS = {"create": "POST", "patch": "PATCH", "update": "PUT", "delete": "DELETE"}
-# How long until an answer is there, by what is asked.
+# The time limits for an answer.
 REQUEST_LIMIT_S = 30.0
 LIST_LIMIT_S = 90.0
-
-Query = "Mapping[str, str | Sequence[str] | None]"
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,8 @@ class Call:
 
     def __str__(self) -> str:
         name = f" {self.name}" if self.name else ""
-        place = f" in namespace {self.namespace}" if self.namespace else ""
-        return f"{self.verb} {self.resource or self.path}{name}{place}"
+        scope = f" in namespace {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {self.resource or self.path}{name}{scope}"
 
 
 def build_call(
@@ -63,10 +61,10 @@ def build_call(
     limit_s: float = REQUEST_LIMIT_S,
     quiet_s: float = REQUEST_LIMIT_S,
 ) -> Call:
-    """Make a call on a collection, an object or its subresource; what is None in the query is left out."""
+    """Build a call on a collection, an object or its subresource; what is None in the query is left out."""
     namespace = namespace if resource.namespaced else None
-    place = ["namespaces", namespace] if namespace else []
-    parts = [*place, resource.plural, *filter(None, (name, subresource))]
+    scope = ["namespaces", namespace] if namespace else []
+    parts = [*scope, resource.plural, *filter(None, (name, subresource))]
     root = f"/apis/{resource.group}" if resource.group else "/api"
     return Call(
         verb=verb,

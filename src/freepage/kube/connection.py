@@ -1,36 +1,42 @@
-"""Sending calls to one API server: who asks, for how long, how often, and what a failure means."""
+"""Sending calls to one API server: as whom, with which limits and retries, and what a failure means."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import random
 import re
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from freepage.kube.errors import ClusterError, LoginError, UnreachableError
-from freepage.kube.login import find_access
+from freepage.kube.errors import (
+    CertificateError,
+    ClusterError,
+    ForbiddenError,
+    LoginError,
+    NotConnectedError,
+    SilentError,
+    UnreachableError,
+)
+from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
+from freepage.kube.retries import ATTEMPTS, retry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 
     import httpx
 
     from freepage.kube.call import Call
-    from freepage.kube.login import Access, Login
+    from freepage.kube.errors import Denial
+    from freepage.kube.login import Login, ResolvedLogin
     from freepage.kube.resources import Object
 
-    T = TypeVar("T")
+    HintDenial = Callable[[Denial], str]
 
-TRIES = 5
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
 CONNECT_LIMIT_S = 10.0
 # A peer that vanished is noticed by the kernel after about 30 s, on streams that have no pings too.
 KEEPALIVE = (
@@ -43,31 +49,29 @@ KEEPALIVE = (
 )
 
 
-class NotConnectedError(UnreachableError):
-    """No connection came about, so nothing was asked of the server."""
-
-
-class SilentError(UnreachableError):
-    """No answer, or no next piece of one, in the time that is allowed for it."""
-
-
-class CertificateError(UnreachableError):
-    """The two sides do not trust each other; trying again changes nothing."""
-
-
 class Connection:
-    """One login's way to one server; as many calls and streams at once as are wanted."""
+    """The connection of one login to one server, for any number of calls and streams at once.
 
-    def __init__(self, login: Login, access: Access, client: httpx.AsyncClient) -> None:
-        self.server = access.server
+    hint_denial: returns the hint for what RBAC denies.
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        resolved: ResolvedLogin,
+        client: httpx.AsyncClient,
+        hint_denial: HintDenial | None = None,
+    ) -> None:
+        self.server = resolved.server
         self._login = login
-        self._access = access
+        self._resolved = resolved
         self._client = client
+        self._hint_denial = hint_denial
         self._renewing = asyncio.Lock()
 
-    async def ask(self, call: Call, *, tries: int = TRIES) -> Object:
-        """Send a call, repeated where that is safe, and give the JSON object that answers it."""
-        body = await self.fetch(call, tries=tries)
+    async def ask(self, call: Call, *, attempts: int = ATTEMPTS) -> Object:
+        """Send a call, repeated where that is safe, and return the JSON object that answers it."""
+        body = await self.fetch(call, attempts=attempts)
         try:
             answer = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -79,11 +83,11 @@ class Connection:
             )
         return answer
 
-    async def fetch(self, call: Call, *, tries: int = TRIES) -> bytes:
-        """Send a call, repeated where that is safe, and give the body of the answer."""
+    async def fetch(self, call: Call, *, attempts: int = ATTEMPTS) -> bytes:
+        """Send a call, repeated where that is safe, and return the body of the answer."""
 
         async def attempt() -> bytes:
-            with self._saying(call):
+            with self._translated(call):
                 async with asyncio.timeout(call.limit_s):
                     response = await self._send(call)
                     try:
@@ -92,11 +96,11 @@ class Connection:
                         await response.aclose()
 
         # What is gone already is no less gone.
-        return await repeat(attempt, safe=call.method in {"GET", "DELETE"}, tries=tries)
+        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, attempts=attempts)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-        """Send a call once and give its answer piece by piece."""
+        """Send a call once and yield its answer piece by piece."""
         response = await self._open(call, {"Accept-Encoding": "identity"})
         try:
             yield self._read_pieces(call, response)
@@ -104,8 +108,8 @@ class Connection:
             await response.aclose()
 
     async def upgrade(self, call: Call, headers: Mapping[str, str], *, safe: bool) -> httpx.Response:
-        """Turn a call into a connection of another protocol; who asked closes the response."""
-        response = await repeat(lambda: self._open(call, headers), safe=safe)
+        """Upgrade a call to another protocol; the caller closes the response."""
+        response = await retry(lambda: self._open(call, headers), safe=safe)
         if response.status_code == 101:
             return response
         await response.aclose()
@@ -114,22 +118,22 @@ class Connection:
         )
 
     async def _open(self, call: Call, headers: Mapping[str, str]) -> httpx.Response:
-        with self._saying(call):
+        with self._translated(call):
             async with asyncio.timeout(call.limit_s):
                 return await self._send(call, headers)
 
     async def _read_pieces(self, call: Call, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        with self._saying(call):
+        with self._translated(call):
             async for piece in response.aiter_bytes():
                 yield piece
 
     async def _send(self, call: Call, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Send a call as whom we are, renewed once; the body of what is given is still to be read."""
-        token = self._access.token
+        """Send a call with the login, renewed once after 401; the body of the response is still to be read."""
+        token = self._resolved.token
         response = await self._send_as(token, call, headers or {})
         if response.status_code == 401 and await self._renew(token):
             await response.aclose()
-            response = await self._send_as(self._access.token, call, headers or {})
+            response = await self._send_as(self._resolved.token, call, headers or {})
         if response.status_code < 300:
             return response
         try:
@@ -137,23 +141,25 @@ class Connection:
                 call,
                 response.status_code,
                 await response.aread(),
-                source=self._access.source,
-                namespace=self._access.namespace,
+                source=self._resolved.source,
+                namespace=self._resolved.namespace,
             )
         finally:
             await response.aclose()
         refusal.retry_after_s = _read_retry_after(response)
+        if isinstance(refusal, ForbiddenError) and refusal.denial and self._hint_denial:
+            refusal.hint = self._hint_denial(refusal.denial)
         raise refusal
 
     async def _send_as(self, token: str | None, call: Call, headers: Mapping[str, str]) -> httpx.Response:
         import httpx
 
-        own = [("Accept", "application/json, */*"), *self._access.impersonation, *headers.items()]
+        own = [("Accept", "application/json, */*"), *self._resolved.impersonation, *headers.items()]
         if token:
             own.append(("Authorization", f"Bearer {token}"))
         if call.body is not None:
             own.append(("Content-Type", call.content_type))
-        name = self._access.tls_server_name
+        name = self._resolved.tls_server_name
         request = self._client.build_request(
             call.method,
             self.server + call.path,
@@ -166,17 +172,17 @@ class Connection:
         return await self._client.send(request, stream=True)
 
     async def _renew(self, token: str | None) -> bool:
-        """Read the login anew, unless another call did since; say whether it brought another token."""
+        """Resolve the login anew, unless another call has since; return whether its token is another."""
         async with self._renewing:
-            if self._access.token == token:
-                access = await asyncio.to_thread(find_access, self._login)
+            if self._resolved.token == token:
+                resolved = await asyncio.to_thread(resolve_login, self._login)
                 # A login that means another server by now is not for this one to see.
-                self._access = access if access.server == self.server else self._access
-            return self._access.token != token
+                self._resolved = resolved if resolved.server == self.server else self._resolved
+            return self._resolved.token != token
 
     @contextmanager
-    def _saying(self, call: Call) -> Iterator[None]:
-        """Tell the library's errors in our words."""
+    def _translated(self, call: Call) -> Iterator[None]:
+        """Raise the errors of httpx as UnreachableError."""
         import httpx
 
         try:
@@ -190,76 +196,51 @@ class Connection:
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "verify_message", None) or cause.reason or cause
-            return CertificateError(f"{self.server}: {reason} (TLS)", hint=self._ask_for_ca())
+            return CertificateError(f"{self.server}: {reason} (TLS)", hint=self._hint_ca())
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-            proxy = re.sub("//.*@", "//", self._access.proxy or "")
+            proxy = re.sub("//.*@", "//", self._resolved.proxy or "")
             way = f" through the proxy {proxy}" if proxy else ""
             also = (
                 ", the proxy from its proxy-url or the environment (HTTPS_PROXY, NO_PROXY)" if proxy else ""
             )
             return NotConnectedError(
-                f"{self.server} cannot be reached{way}: {_tell(cause) or 'no answer'}",
-                hint=f"the address is from {self._access.source}{also}",
+                f"{self.server} cannot be reached{way}: {_describe_cause(cause) or 'no answer'}",
+                hint=f"the address is from {self._resolved.source}{also}",
             )
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return SilentError(f"{self.server} does not answer: {call}")
-        return UnreachableError(f"{self.server} broke off: {call}: {_tell(cause)}")
+        return UnreachableError(f"{self.server} broke off: {call}: {_describe_cause(cause)}")
 
-    def _ask_for_ca(self) -> str:
+    def _hint_ca(self) -> str:
         if self._login.token_file and not self._login.ca_file:
             return "name the file of its CA with --ca-file"
-        return f"is its CA the one in {self._login.ca_file or self._access.source}?"
+        return f"is its CA the one in {self._login.ca_file or self._resolved.source}?"
 
 
 @asynccontextmanager
-async def open_connection(login: Login) -> AsyncIterator[tuple[Access, Connection]]:
-    """Find the login's way in and hold it open: whoever changes the current context later does not change ours."""
-    access = await asyncio.to_thread(find_access, login)
-    async with _build_client(access) as client:
-        yield access, Connection(replace(login, context=access.context), access, client)
+async def open_connection(
+    login: Login, hint_denial: HintDenial | None = None
+) -> AsyncIterator[tuple[ResolvedLogin, Connection]]:
+    """Resolve a login and open its connection, which keeps the context the login has now."""
+    resolved = await asyncio.to_thread(resolve_login, login)
+    async with _build_client(resolved) as client:
+        yield resolved, Connection(replace(login, context=resolved.context), resolved, client, hint_denial)
 
 
-def _build_client(access: Access) -> httpx.AsyncClient:
+def _build_client(login: ResolvedLogin) -> httpx.AsyncClient:
     import httpx
 
     try:
         transport = httpx.AsyncHTTPTransport(
-            verify=access.tls,
-            proxy=access.proxy,
+            verify=login.tls,
+            proxy=login.proxy,
             # Every console, attach and log is a connection of its own: there is no number of them to wait at.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
             socket_options=KEEPALIVE,
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise LoginError(f"{access.source}: the proxy for {access.server} cannot be used: {error}") from error
+        raise LoginError(f"{login.source}: the proxy for {login.server} cannot be used: {error}") from error
     return httpx.AsyncClient(transport=transport, headers={"User-Agent": "freepage"})
-
-
-async def repeat(attempt: Callable[[], Awaitable[T]], *, safe: bool, tries: int = TRIES) -> T:
-    """Try until it works, with growing pauses, as long as trying again can help and do no harm."""
-    for failures in range(1, tries):
-        try:
-            return await attempt()
-        except ClusterError as error:
-            if not may_repeat(error, safe=safe):
-                raise
-            await asyncio.sleep(find_pause(failures, error))
-    return await attempt()
-
-
-def may_repeat(error: ClusterError, *, safe: bool) -> bool:
-    """Say whether a call may be tried again; `safe`: even if the server did what was asked."""
-    if error.status == 429 or isinstance(error, NotConnectedError):
-        return True
-    lost = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
-    return safe and (lost or (error.status or 0) >= 500)
-
-
-def find_pause(failures: int, error: ClusterError | None = None) -> float:
-    """Give how long to wait (s) after so many failures in a row: the server's wish, else doubling, spread by a half."""
-    if error is not None and error.retry_after_s is not None:
-        return min(error.retry_after_s, LONGEST_PAUSE_S) + random.uniform(0, 0.1 * FIRST_PAUSE_S)
-    return min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S) * random.uniform(0.5, 1.5)
 
 
 def _read_retry_after(response: httpx.Response) -> float | None:
@@ -268,15 +249,15 @@ def _read_retry_after(response: httpx.Response) -> float | None:
 
 
 def _find_cause(error: BaseException) -> BaseException:
-    """Give the innermost error: the library wraps what the system said three times, and each address' in a group."""
+    """Return the innermost error: httpx wraps the system's three times, and each address' in a group."""
     if isinstance(error, BaseExceptionGroup):
         return _find_cause(error.exceptions[0])
     inner = error.__cause__ or error.__context__
     return error if inner is None else _find_cause(inner)
 
 
-def _tell(error: BaseException) -> str:
-    """Give the system's own word for an error: asyncio replaces it by another."""
+def _describe_cause(error: BaseException) -> str:
+    """Return the system's own message for an error: asyncio replaces it by another."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return str(getattr(error, "strerror", None) or error)

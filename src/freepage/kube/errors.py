@@ -1,17 +1,16 @@
-"""What a cluster may say no with, each with what to do about it."""
+"""The errors of a cluster's API, each with what to do about it."""
 
 from __future__ import annotations
 
-import re
-import shlex
+from dataclasses import dataclass
 
 from freepage.errors import FreepageError
 
 
 class ClusterError(FreepageError):
-    """The cluster said no, or said nothing; `status` is HTTP's, None where there was no answer.
+    """The cluster refused a call or did not answer it; `status` is HTTP's, None where there was no answer.
 
-    retry_after_s: how long the cluster asks us to wait before we try again.
+    retry_after_s: the pause that the cluster asks for before a retry (s).
     """
 
     exit_status = 7
@@ -26,29 +25,45 @@ class UnreachableError(ClusterError):
     """No connection, no answer in time, or a certificate that does not fit."""
 
 
+class NotConnectedError(UnreachableError):
+    """No connection came about, so nothing was asked of the server."""
+
+
+class SilentError(UnreachableError):
+    """No answer, or no next piece of one, in the time that is allowed for it."""
+
+
+class CertificateError(UnreachableError):
+    """The two sides do not trust each other; a retry changes nothing."""
+
+
 class LoginError(ClusterError):
     """No usable kubeconfig, token or service account; or the server does not know who is asking."""
 
 
+@dataclass(frozen=True)
+class Denial:
+    """The right that RBAC denied: a verb on a resource ("pods/log") to a user; namespace: the one they work in."""
+
+    user: str
+    verb: str
+    resource: str
+    namespace: str
+
+
 class ForbiddenError(ClusterError):
-    """A verb on a resource that this user may not do; the hint names the RBAC manifest that grants it.
+    """A call that this user may not make; `denial` is None where admission refuses it (a quota, a webhook)."""
 
-    user, namespace: who asked, and where they work; without a user it is admission that refuses.
-    """
-
-    user: str | None = None
-    namespace: str = "default"
-
-    def name_manifest(self, manifest: str) -> None:
-        """Say which manifest permits it, for whom; none permits what admission refuses (a quota, a webhook)."""
-        if self.user is None:
-            return
-        if account := re.fullmatch(r"system:serviceaccount:([^:]+):([^:]+)", self.user):
-            who = f"--namespace {account[1]} --service-account {account[2]}"
-        else:
-            who = f"--user {shlex.quote(self.user)}"
-            who += f" --namespace {self.namespace}" if manifest == "run" else ""
-        self.hint = f"freepage rbac {manifest} {who} | kubectl apply -f -"
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        denial: Denial | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, status=status)
+        self.denial = denial
 
 
 class NotFoundError(ClusterError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.kube.errors import LoginError
+from freepage.kube.login_files import read_file
 from freepage.kube.resources import Object, dig
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ConfigEntry:
     """A context, cluster or user of a kubeconfig, and the file it stands in."""
 
     value: Object = field(repr=False)
     file: Path
 
     def find_path(self, text: str) -> Path:
-        """Give a path as this entry means it: relative ones start at its file."""
+        """Return a path as this entry means it: relative ones start at its file."""
         return self.file.parent / Path(text).expanduser()
 
     def read_data(self, key: str) -> bytes | None:
@@ -35,30 +36,30 @@ class Entry:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """What some kubeconfig files say together; the first to name something wins."""
+    """Some kubeconfig files merged; the first to name something wins."""
 
     files: tuple[Path, ...]
-    contexts: dict[str, Entry]
-    clusters: dict[str, Entry]
-    users: dict[str, Entry]
+    contexts: dict[str, ConfigEntry]
+    clusters: dict[str, ConfigEntry]
+    users: dict[str, ConfigEntry]
     current: str | None
 
-    def find_context(self, name: str | None) -> tuple[str, Entry] | None:
-        """Give the context of a name, else the current one; None where the files have no current one."""
+    def find_context(self, name: str | None) -> tuple[str, ConfigEntry] | None:
+        """Return the context of a name, else the current one; None where the files have no current one."""
         if name := name or self.current:
             return name, self._find("context", self.contexts, name)
         return None
 
-    def find_cluster(self, context: Entry) -> Entry:
+    def find_cluster(self, context: ConfigEntry) -> ConfigEntry:
         return self._find("cluster", self.clusters, str(context.value.get("cluster")))
 
-    def find_user(self, context: Entry) -> Entry:
-        """Give a context's user; an empty one where it names none."""
+    def find_user(self, context: ConfigEntry) -> ConfigEntry:
+        """Return a context's user; an empty one where it names none."""
         if name := context.value.get("user"):
             return self._find("user", self.users, str(name))
-        return Entry({}, context.file)
+        return ConfigEntry({}, context.file)
 
-    def _find(self, what: str, entries: dict[str, Entry], name: str) -> Entry:
+    def _find(self, what: str, entries: dict[str, ConfigEntry], name: str) -> ConfigEntry:
         if name in entries:
             return entries[name]
         files = ", ".join(map(str, self.files))
@@ -80,15 +81,8 @@ def read_kubeconfig(files: Sequence[Path]) -> Kubeconfig:
             ("user", merged.users),
         ):
             for item in content.get(f"{what}s") or []:
-                entries.setdefault(str(dig(item, "name")), Entry(dig(item, what) or {}, file))
+                entries.setdefault(str(dig(item, "name")), ConfigEntry(dig(item, what) or {}, file))
     return Kubeconfig(merged.files, merged.contexts, merged.clusters, merged.users, current)
-
-
-def read_file(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LoginError(f"{what} {path}: {error.strerror}") from error
 
 
 def _load(file: Path) -> Object:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    r"""Give each line with its b"\n"; what is left at the end comes last, without one."""
+    r"""Yield each line with its b"\n"; what is left at the end comes last, without one."""
     rest: list[bytes] = []
     async for piece in pieces:
         *lines, last = piece.split(b"\n")

@@ -1,4 +1,4 @@
-"""Finding the way into a cluster: a kubeconfig, a pod's service account, or a server and a token."""
+"""Logins: from a kubeconfig, a pod's service account, or a server and a token to what a connection needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from freepage.kube.errors import LoginError
-from freepage.kube.kubeconfig import Entry, Kubeconfig, read_file, read_kubeconfig
+from freepage.kube.kubeconfig import ConfigEntry, Kubeconfig, read_kubeconfig
+from freepage.kube.login_files import check_token, read_file, read_token
 from freepage.kube.plugin import run_plugin
 from freepage.kube.proxy import find_proxy
 from freepage.kube.resources import Object, dig
@@ -25,7 +26,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True)
 class Login:
-    """How to get in; None is what kubectl would take (KUBECONFIG, ~/.kube/config, then the pod's service account)."""
+    """The options of a login; None is what kubectl would take (KUBECONFIG, ~/.kube/config, then the pod's service account)."""
 
     kubeconfig: str | None = None
     context: str | None = None
@@ -36,8 +37,8 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Access:
-    """What a login comes to; `source` says where it was read, and no secret is ever shown."""
+class ResolvedLogin:
+    """The server, token and certificates of a login; `source` says where it was read, and no secret is ever shown."""
 
     server: str
     source: str
@@ -52,22 +53,22 @@ class Access:
     impersonation: tuple[tuple[str, str], ...] = ()
 
 
-def find_access(login: Login) -> Access:
+def resolve_login(login: Login) -> ResolvedLogin:
     """Find the login's files and read them, running the kubeconfig's credential plugin where it has one.
 
     Raises LoginError, which says what was looked for where. Blocks: call it in a thread.
     """
     if login.server or login.token_file or login.ca_file:
-        return _access_by_token(login)
+        return _resolve_token(login)
     config = _find_kubeconfig(login)
     if config and (found := config.find_context(login.context)):
-        return _access_by_context(login, config, *found)
+        return _resolve_context(login, config, *found)
     if config and (login.context or login.kubeconfig or not _in_cluster()):
         raise LoginError(
             f"{', '.join(map(str, config.files))} has no current context", hint="name one with --context"
         )
     if _in_cluster():
-        return _access_in_cluster(login)
+        return _resolve_service_account(login)
     raise LoginError(
         f"no way into a cluster: KUBECONFIG is {os.environ.get('KUBECONFIG') or 'not set'}, there is no "
         f"{_default_kubeconfig()}, and no service account of a pod in {SERVICE_ACCOUNT}",
@@ -75,15 +76,15 @@ def find_access(login: Login) -> Access:
     )
 
 
-def _access_by_token(login: Login) -> Access:
+def _resolve_token(login: Login) -> ResolvedLogin:
     if login.kubeconfig or login.context:
         raise LoginError("a kubeconfig and a server with a token are two logins", hint="give one of them")
     if not (login.server and login.token_file):
         raise LoginError(
             "a login by token needs both a server and a token file", hint="--server URL --token-file FILE"
         )
-    token = _read_token(Path(login.token_file))
-    return Access(
+    token = read_token(Path(login.token_file))
+    return ResolvedLogin(
         server=_check_server(login.server, "the login"),
         source=f"token file {login.token_file}",
         namespace=login.namespace or "default",
@@ -94,12 +95,12 @@ def _access_by_token(login: Login) -> Access:
     )
 
 
-def _access_in_cluster(login: Login) -> Access:
+def _resolve_service_account(login: Login) -> ResolvedLogin:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-    token = _read_token(SERVICE_ACCOUNT / "token")
+    token = read_token(SERVICE_ACCOUNT / "token")
     namespace = SERVICE_ACCOUNT / "namespace"
-    return Access(
+    return ResolvedLogin(
         server=server,
         source=f"the pod's service account in {SERVICE_ACCOUNT}",
         namespace=login.namespace or (namespace.read_text().strip() if namespace.exists() else "default"),
@@ -110,13 +111,13 @@ def _access_in_cluster(login: Login) -> Access:
     )
 
 
-def _access_by_context(login: Login, config: Kubeconfig, name: str, context: Entry) -> Access:
+def _resolve_context(login: Login, config: Kubeconfig, name: str, context: ConfigEntry) -> ResolvedLogin:
     cluster, user = config.find_cluster(context), config.find_user(context)
     source = f'kubeconfig {context.file}, context "{name}"'
     server = _check_server(cluster.value.get("server"), source)
     credential = run_plugin(user, cluster) if "exec" in user.value else {}
-    token = _check_token(credential.get("token") or _find_token(user), source)
-    return Access(
+    token = check_token(credential.get("token") or _find_token(user), source)
+    return ResolvedLogin(
         server=server,
         source=source,
         namespace=login.namespace or context.value.get("namespace") or "default",
@@ -164,20 +165,6 @@ def _check_server(server: str | None, source: str) -> str:
     return str(server).rstrip("/")
 
 
-def _read_token(path: Path) -> str | None:
-    return _check_token(read_file(path, "token file").decode(errors="replace"), f"token file {path}")
-
-
-def _check_token(token: str | None, source: str) -> str | None:
-    """Refuse what could not stand in a header, for a library's error would show it."""
-    token = (token or "").strip()
-    if not token:
-        return None
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise LoginError(f"{source} holds a token with characters that no token has")
-    return token
-
-
 def _read_subject(token: str | None) -> str | None:
     """Read who a JSON web token speaks for, unverified; None for any other token."""
     try:
@@ -187,11 +174,11 @@ def _read_subject(token: str | None) -> str | None:
         return None
 
 
-def _find_token(user: Entry) -> str | None:
+def _find_token(user: ConfigEntry) -> str | None:
     if token := user.value.get("token"):
         return str(token)
     if path := user.value.get("tokenFile"):
-        return _read_token(user.find_path(path))
+        return read_token(user.find_path(path))
     if "username" in user.value:
         raise LoginError(
             f"{user.file} logs in by user name and password, which no supported Kubernetes takes",
@@ -201,7 +188,7 @@ def _find_token(user: Entry) -> str | None:
     return str(token) if token else None
 
 
-def _find_certificate(user: Entry, credential: Object) -> tuple[bytes, bytes] | None:
+def _find_certificate(user: ConfigEntry, credential: Object) -> tuple[bytes, bytes] | None:
     if certificate := credential.get("clientCertificateData"):
         return str(certificate).encode(), str(credential.get("clientKeyData", "")).encode()
     certificate, key = user.read_data("client-certificate"), user.read_data("client-key")

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage.kube.call import LIST_LIMIT_S, build_call
-from freepage.kube.connection import SilentError, find_pause, may_repeat
-from freepage.kube.errors import ClusterError, NotFoundError
+from freepage.kube.errors import ClusterError, NotFoundError, SilentError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import PODS, dig
+from freepage.kube.retries import find_pause, may_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # A log that is silent for so long is asked for anew: over HTTP there is no other way to see whether it still comes.
 QUIET_LIMIT_S = 120.0
 # A minute and a half of growing pauses: the time in which a single API server is replaced.
-TRIES = 8
+ATTEMPTS = 8
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 
 
@@ -37,8 +37,11 @@ class LogLine:
     text: str
 
 
-class Given:
-    """What was given of a log's newest second: a log can be asked for from a whole second on only."""
+class SecondDedup:
+    """Drops the lines of a log that came already: it can be requested from a whole second on only.
+
+    second: the newest second that a line came of (s since 1970).
+    """
 
     def __init__(self) -> None:
         self.second: int | None = None
@@ -46,11 +49,11 @@ class Given:
         self._again: Counter[int] = Counter()
 
     def start_over(self) -> None:
-        """Expect what was given of the newest second once more."""
+        """Expect the lines of the newest second once more."""
         self._again = self._counts.copy()
 
     def is_new(self, time_ns: int) -> bool:
-        """Note a line by its time, and say whether it was not given yet."""
+        """Note a line by its time (ns), and return whether it has not come before."""
         if self._again[time_ns]:
             self._again[time_ns] -= 1
             return False
@@ -87,19 +90,19 @@ async def read_log(
 def follow_log(
     connection: Connection, pod: str, *, namespace: str, container: str
 ) -> AsyncGenerator[LogLine, None]:
-    """Give each line of a container's log once, until the container has ended."""
+    """Yield each line of a container's log once, until the container has ended."""
     return _Follower(connection, pod, namespace, container).follow()
 
 
 class _Follower:
-    """Where in a container's log we are, over any number of connections."""
+    """The position in a container's log, over any number of connections."""
 
     def __init__(self, connection: Connection, pod: str, namespace: str, container: str) -> None:
         self._connection = connection
         self._pod = pod
         self._namespace = namespace
         self._container = container
-        self._given = Given()
+        self._dedup = SecondDedup()
         self._rest = b""
         self._begun = False
         self._failures = 0
@@ -123,27 +126,27 @@ class _Follower:
                 if self._begun and isinstance(lost, NotFoundError):
                     break
                 self._failures += 1
-                if self._failures >= TRIES or not may_repeat(lost, safe=True):
+                if self._failures >= ATTEMPTS or not may_retry(lost, safe=True):
                     raise
                 error = lost
             await asyncio.sleep(find_pause(max(self._failures, 1), error))
-        if self._rest and (last := _take(self._rest, self._given)):
+        if self._rest and (last := _parse_new(self._rest, self._dedup)):
             yield last
 
     async def _read_once(self) -> AsyncGenerator[LogLine, None]:
-        """Give the lines of one connection that are new; what comes after the last newline is kept aside."""
-        self._given.start_over()
+        """Yield the lines of one connection that are new; what follows the last newline is kept in `_rest`."""
+        self._dedup.start_over()
         self._rest = b""
         async with self._connection.stream(self._call()) as pieces, aclosing(split_lines(pieces)) as lines:
             self._begun = True
             async for line in lines:
                 if not line.endswith(b"\n"):
                     self._rest = line
-                elif new := _take(line, self._given):
+                elif new := _parse_new(line, self._dedup):
                     yield new
 
     def _call(self) -> Call:
-        second = self._given.second
+        second = self._dedup.second
         since = None if second is None else f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
         query = {"container": self._container, "follow": "true", "timestamps": "true", "sinceTime": since}
         return build_call(
@@ -166,21 +169,21 @@ class _Follower:
         return any(dig(s, "state", "terminated") for s in states if s.get("name") == self._container)
 
 
-def _take(line: bytes, given: Given) -> LogLine | None:
-    """Parse a line; None where it was given before."""
+def _parse_new(line: bytes, dedup: SecondDedup) -> LogLine | None:
+    """Parse a line; None where it came before."""
     stamp = STAMP.match(line)
     if stamp is None:
-        # The node's own words, sent in the log's place.
+        # The node's own message, sent instead of the log.
         raise ClusterError(f"no log: {line.decode(errors='replace').strip()[:500]}")
     time_ns = parse_time_ns(stamp)
-    if not given.is_new(time_ns):
+    if not dedup.is_new(time_ns):
         return None
     text = line[stamp.end() :].removesuffix(b"\n").decode(errors="replace")
     return LogLine(time_s=time_ns / 1e9, text=text)
 
 
 def parse_time_ns(stamp: re.Match[bytes]) -> int:
-    """Give the time (ns since 1970) of a timestamp with up to nine decimals."""
+    """Return the time (ns since 1970) of a timestamp with up to nine decimals."""
     second, decimals, zone = (part.decode() if part else "" for part in stamp.groups())
     moment = datetime.fromisoformat(second + zone)
     return int(moment.timestamp()) * 1_000_000_000 + int(decimals.ljust(9, "0") or 0)

@@ -13,14 +13,14 @@ from freepage.kube.errors import LoginError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from freepage.kube.kubeconfig import Entry
+    from freepage.kube.kubeconfig import ConfigEntry
     from freepage.kube.resources import Object
 
 PLUGIN_LIMIT_S = 60.0
 
 
-def run_plugin(user: Entry, cluster: Entry) -> Object:
-    """Run a credential plugin and give its status (token, or certificate and key)."""
+def run_plugin(user: ConfigEntry, cluster: ConfigEntry) -> Object:
+    """Run a credential plugin and return its status (token, or certificate and key)."""
     plugin: Object = user.value["exec"] or {}
     command = str(plugin.get("command", ""))
     program = str(user.find_path(command)) if "/" in command else command
@@ -48,7 +48,7 @@ def run_plugin(user: Entry, cluster: Entry) -> Object:
     ) from None
 
 
-def _plugin_environment(plugin: Object, cluster: Entry) -> Mapping[str, str]:
+def _plugin_environment(plugin: Object, cluster: ConfigEntry) -> Mapping[str, str]:
     spec: Object = {"interactive": False}
     if plugin.get("provideClusterInfo"):
         authority = cluster.read_data("certificate-authority")

@@ -19,7 +19,7 @@ def find_proxy(server: str) -> str | None:
 
 
 def _bypasses_network(host: str) -> bool:
-    """Say whether no_proxy has a network (10.0.0.0/8) with this address: clusters' pods are told so."""
+    """Return whether no_proxy has a network (10.0.0.0/8) with this address: clusters set it so in pods."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

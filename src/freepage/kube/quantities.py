@@ -25,7 +25,7 @@ _FACTORS = {
 
 
 def parse_quantity(text: object) -> float | None:
-    """Read a quantity, given as text or as a number; None for what is none."""
+    """Read a quantity, from text or a number; None for what is none."""
     found = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([A-Za-z]{0,2})", str(text).strip())
     if found is None or found[2] not in _FACTORS:
         return None

@@ -1,4 +1,4 @@
-"""The kinds of objects freepage speaks of with a cluster, by group, version and plural."""
+"""The kinds of objects that freepage reads and writes in a cluster, by group, version and plural."""
 
 from __future__ import annotations
 
@@ -34,12 +34,9 @@ VMS = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 VMIS = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
 HYPERCONVERGED_V1BETA1 = Resource("hco.kubevirt.io", "v1beta1", "hyperconvergeds", "HyperConverged")
 HYPERCONVERGED_V1 = Resource("hco.kubevirt.io", "v1", "hyperconvergeds", "HyperConverged")
-CUSTOM_RESOURCE_DEFINITIONS = Resource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
-)
 ROUTES = Resource("route.openshift.io", "v1", "routes", "Route")
 
-# What everything freepage creates carries, so that it can be found and removed.
+# The labels of everything freepage creates, by which it is found and removed.
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "freepage"
 RUN_LABEL = "freepage/run"
@@ -48,7 +45,7 @@ ROLE_LABEL = "freepage/role"
 
 
 def name_of(obj: Object) -> str:
-    """Give an object's name; "" where it has none."""
+    """Return an object's name; "" where it has none."""
     return str((obj.get("metadata") or {}).get("name", ""))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from freepage.kube.call import build_call
-from freepage.kube.resources import PODS, VMIS, Resource, dig
+from freepage.kube.resources import PODS, VMIS, dig
 from freepage.kube.websocket import CLOSE_LIMIT_S, open_websocket
 
 if TYPE_CHECKING:
@@ -25,21 +25,9 @@ STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 FRAME_BYTES = 8 * 1024
 
 
-class ByteStream(Protocol):
-    """A two-way stream of bytes (a console, or a container's stdin and stdout)."""
-
-    async def read(self) -> bytes:
-        """Give the next bytes; b"" at the end, OSError when the connection was lost."""
-        ...
-
-    async def write(self, data: bytes) -> None:
-        """Send bytes; OSError when the connection was lost."""
-        ...
-
-
 @dataclass(frozen=True)
 class ExecResult:
-    """What a command in a container wrote, and its exit status (None: it could not be started, or was cut off)."""
+    """The output of a command in a container, and its exit status (None: it could not be started, or was cut off)."""
 
     stdout: bytes
     stderr: bytes
@@ -54,7 +42,7 @@ class ChannelStream:
         self._ended = False
 
     async def read(self) -> bytes:
-        """Give the next bytes of stdout; b"" when the process has ended."""
+        """Return the next bytes of stdout; b"" when the process has ended, OSError when the connection was lost."""
         while not self._ended:
             channel, data = await _receive(self._socket)
             if channel == STDOUT and data:
@@ -76,7 +64,7 @@ class ConsoleStream:
         self._socket = socket
 
     async def read(self) -> bytes:
-        """Give the next bytes; OSError too when another console has displaced this one, or the VM has ended."""
+        """Return the next bytes; OSError when the connection was lost, another console has displaced it, or the VM has ended."""
         while (data := await self._socket.receive()) is not None:
             if data:
                 return data
@@ -90,7 +78,7 @@ class ConsoleStream:
 @asynccontextmanager
 async def open_exec(
     connection: Connection, pod: str, command: Sequence[str], *, namespace: str, container: str
-) -> AsyncIterator[ByteStream]:
+) -> AsyncIterator[ChannelStream]:
     query = {"container": container, "command": command, "stdin": "true", "stdout": "true"}
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="exec", query=query)
     async with open_websocket(connection, call, CHANNELS, safe=False) as socket:
@@ -107,7 +95,7 @@ async def open_exec(
 @asynccontextmanager
 async def open_attach(
     connection: Connection, pod: str, *, namespace: str, container: str
-) -> AsyncIterator[ByteStream]:
+) -> AsyncIterator[ChannelStream]:
     query = {"container": container, "stdin": "true", "stdout": "true"}
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="attach", query=query)
     async with open_websocket(connection, call, CHANNELS) as socket:
@@ -115,13 +103,10 @@ async def open_attach(
 
 
 @asynccontextmanager
-async def open_console(connection: Connection, instance: str, *, namespace: str) -> AsyncIterator[ByteStream]:
-    served = Resource(
-        "subresources.kubevirt.io",
-        VMIS.version,
-        VMIS.plural,
-        VMIS.kind,
-    )
+async def open_console(
+    connection: Connection, instance: str, *, namespace: str
+) -> AsyncIterator[ConsoleStream]:
+    served = replace(VMIS, group="subresources.kubevirt.io")
     call = build_call("get", served, namespace=namespace, name=instance, subresource="console")
     async with open_websocket(connection, call, CONSOLE) as socket:
         yield ConsoleStream(socket)
@@ -136,7 +121,7 @@ async def run_command(
     container: str,
     timeout_s: float,
 ) -> ExecResult:
-    """Run a command to its end; what it had written until then where it was cut off."""
+    """Run a command to its end, or until it is cut off after `timeout_s` seconds."""
     query = {"container": container, "command": command, "stdout": "true", "stderr": "true"}
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="exec", query=query)
     written: dict[int, list[bytes]] = {STDOUT: [], STDERR: []}
@@ -149,21 +134,21 @@ async def run_command(
 
 
 async def _collect(socket: WebSocket, written: dict[int, list[bytes]]) -> int | None:
-    """Sort what comes by channel until the command has ended, and give its exit status."""
+    """Collect messages by channel until the command has ended, and return its exit status."""
     while True:
         channel, data = await _receive(socket)
         if channel == STATUS:
-            said = _parse_status(data)
-            status = _exit_status(said)
-            if status is None:
-                written[STDERR].append(str(said.get("message", "")).encode())
-            return status
+            status = _parse_status(data)
+            exit_status = _exit_status(status)
+            if exit_status is None:
+                written[STDERR].append(str(status.get("message", "")).encode())
+            return exit_status
         if channel in written:
             written[channel].append(data)
 
 
 async def _receive(socket: WebSocket) -> tuple[int, bytes]:
-    """Give a channel and what came on it; a connection closed in order is the end without a word on the status."""
+    """Return a channel and its message; a connection closed in order is the end with success."""
     message = await socket.receive()
     if message is None:
         return STATUS, b'{"status": "Success"}'
@@ -171,24 +156,24 @@ async def _receive(socket: WebSocket) -> tuple[int, bytes]:
 
 
 def _check_status(data: bytes) -> None:
-    said = _parse_status(data)
-    if _exit_status(said) is None:
-        raise ConnectionAbortedError(str(said.get("message", "the cluster broke the stream off")))
+    status = _parse_status(data)
+    if _exit_status(status) is None:
+        raise ConnectionAbortedError(str(status.get("message", "the cluster broke the stream off")))
 
 
 def _parse_status(data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        status = json.loads(data)
     except ValueError:
-        said = None
-    return said if isinstance(said, dict) else {"message": data.decode(errors="replace")}
+        status = None
+    return status if isinstance(status, dict) else {"message": data.decode(errors="replace")}
 
 
-def _exit_status(said: dict[str, Any]) -> int | None:
-    """Read the exit status out of a Status; None where no process came to its end."""
-    if said.get("status") == "Success":
+def _exit_status(status: dict[str, Any]) -> int | None:
+    """Read the exit status from a Status object; None where no process ended."""
+    if status.get("status") == "Success":
         return 0
-    for cause in dig(said, "details", "causes") or []:
+    for cause in dig(status, "details", "causes") or []:
         if cause.get("reason") == "ExitCode" and str(cause.get("message", "")).isdecimal():
             return int(cause["message"])
     return None

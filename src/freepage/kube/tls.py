@@ -1,4 +1,4 @@
-"""Whom we trust, and what we show of ourselves, when a connection is encrypted."""
+"""TLS contexts: the CAs to trust and the client certificate to show."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ def build_tls(
     authority: bytes | None, certificate: tuple[bytes, bytes] | None = None, *, insecure: bool = False
 ) -> ssl.SSLContext:
     """Trust one CA (PEM), else the system's; show a certificate and its key (PEM) where there is one."""
+    if authority is not None and not authority.strip():
+        raise LoginError("the login's certificates cannot be read: the CA's file is empty")
     try:
         context = ssl.create_default_context(cadata=authority.decode() if authority else None)
         # Python 3.13 asks more of a CA than clusters' own CAs have, and more than kubectl asks.

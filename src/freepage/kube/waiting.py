@@ -1,4 +1,4 @@
-"""Asking a cluster again and again until it has come to what is waited for."""
+"""Polling a cluster until a condition holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def poll(ask: Callable[[], Awaitable[T | None]], deadline_s: float, pause_s: float = 1.0) -> T | None:
-    """Ask until there is an answer; None when there was none after `deadline_s` seconds."""
+    """Poll every `pause_s` seconds until there is an answer; None when there was none after `deadline_s` seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(deadline_s):
             while (answer := await ask()) is None:  # noqa: ASYNC110 - it is another program that changes

@@ -1,4 +1,4 @@
-"""Listing a collection in pages, and following its changes for ever."""
+"""Listing a collection in pages, and following its changes until cancelled."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.kube.call import LIST_LIMIT_S, build_call
-from freepage.kube.connection import find_pause, may_repeat
 from freepage.kube.errors import ClusterError, UnreachableError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import Object, Resource, dig, name_of, namespace_of
+from freepage.kube.retries import find_pause, may_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -23,7 +23,7 @@ PAGE_OBJECTS = 500
 # The server ends a watch after this long, so a dead one is noticed a little later at the latest.
 WATCH_S = 240
 QUIET_LIMIT_S = WATCH_S + 30.0
-TRIES = 8
+ATTEMPTS = 8
 EXPIRED = 410
 
 
@@ -69,9 +69,9 @@ async def list_objects(connection: Connection, collection: Collection) -> Listin
 
 async def _list_pages(connection: Connection, collection: Collection, limit: int | None) -> Listing:
     objects: list[Object] = []
-    where = ""
+    token = ""
     while True:
-        query = collection.query | {"limit": str(limit) if limit else None, "continue": where or None}
+        query = collection.query | {"limit": str(limit) if limit else None, "continue": token or None}
         page = await connection.ask(
             build_call(
                 "list",
@@ -82,8 +82,8 @@ async def _list_pages(connection: Connection, collection: Collection, limit: int
             )
         )
         objects += [_name_kind(o, collection.resource) for o in page.get("items") or []]
-        where = dig(page, "metadata", "continue") or ""
-        if not where:
+        token = dig(page, "metadata", "continue") or ""
+        if not token:
             return Listing(objects, dig(page, "metadata", "resourceVersion") or "")
 
 
@@ -95,7 +95,7 @@ def _name_kind(obj: Object, resource: Resource) -> Object:
 
 
 async def watch_objects(connection: Connection, collection: Collection) -> AsyncGenerator[WatchEvent, None]:
-    """Give what there is as ADDED, then every change; what was missed is given as the difference of two lists."""
+    """Yield what there is as ADDED, then every change; what was missed comes as the difference of two lists."""
     known: dict[str, Object] = {}
     while True:
         listing = await list_objects(connection, collection)
@@ -114,7 +114,7 @@ async def watch_objects(connection: Connection, collection: Collection) -> Async
 
 
 def find_changes(known: Mapping[str, Object], listed: Mapping[str, Object]) -> Iterator[WatchEvent]:
-    """Give the events that lead from one list to the next; both by uid, so an object made anew is another."""
+    """Yield the events that lead from one list to the next; both by uid, so an object made anew is another."""
     for uid, obj in known.items():
         if uid not in listed:
             yield WatchEvent("DELETED", obj)
@@ -128,7 +128,7 @@ def find_changes(known: Mapping[str, Object], listed: Mapping[str, Object]) -> I
 async def _follow(
     connection: Connection, collection: Collection, version: str
 ) -> AsyncGenerator[WatchEvent, None]:
-    """Give changes since a version over any number of connections, until the server has forgotten that version."""
+    """Yield changes since a version over any number of connections, until the server has forgotten that version."""
     failures = 0
     while True:
         error: ClusterError | None = None
@@ -143,11 +143,11 @@ async def _follow(
             error = lost
             if lost.status == EXPIRED:
                 return
-            if not may_repeat(lost, safe=True):
+            if not may_retry(lost, safe=True):
                 raise
         # The server ends a watch in order now and then.
         failures = failures + 1 if error else 0
-        if error and failures >= TRIES:
+        if error and failures >= ATTEMPTS:
             raise error
         await asyncio.sleep(find_pause(max(failures, 1), error))
 
@@ -171,8 +171,8 @@ async def _watch_once(
 
 def _parse_event(line: bytes, resource: Resource) -> WatchEvent:
     try:
-        said = json.loads(line)
-        event = WatchEvent(said["type"], said["object"])
+        change = json.loads(line)
+        event = WatchEvent(change["type"], change["object"])
     except (ValueError, KeyError, TypeError) as error:
         # The last line of a connection that was cut off.
         raise UnreachableError(f"watching {resource.plural}: half an event") from error

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from freepage.kube.connection import Connection
 
 READ_BYTES = 64 * 1024
-# Silence after which we ask whether the other side is there, and how long it has to say so. Also keeps proxies from
-# closing a connection as idle; neither the API server nor KubeVirt's console pings on its own.
+# The silence after which a ping is sent, and the time it has for its answer. Also keeps proxies from closing a connection
+# as idle; neither the API server nor KubeVirt's console pings on its own.
 PING_S = 20.0
 WRITE_LIMIT_S = 30.0
 CLOSE_LIMIT_S = 1.0
@@ -32,8 +32,8 @@ NORMAL_CLOSURE = 1000
 class WebSocket:
     """The client's side of a websocket on a connection that httpx has upgraded.
 
-    It has no task of its own: whoever waits in receive() also answers pings and notices a peer that is gone. What
-    nobody receives waits in the kernel's buffers and slows the sender, as on any socket.
+    It has no task of its own: receive() also answers pings and notices a peer that is gone. What is not received waits
+    in the kernel's buffers and slows the sender, as on any socket (docs/decisions/007-cluster-client.md).
     """
 
     def __init__(self, response: httpx.Response) -> None:
@@ -49,10 +49,10 @@ class WebSocket:
         self._lost: str | None = None
 
     async def receive(self) -> bytes | None:
-        """Give the next whole message; None where the other side closed in order, OSError where it is gone."""
+        """Return the next whole message; None where the other side closed in order, OSError where it is gone."""
         while True:
             while self._events:
-                message, ended = await self._take(self._events.popleft())
+                message, ended = await self._handle(self._events.popleft())
                 if message is not None or ended:
                     return message
             await self._fill()
@@ -74,18 +74,18 @@ class WebSocket:
         finally:
             await self._response.aclose()
 
-    async def _take(self, event: Event) -> tuple[bytes | None, bool]:
-        """Take one event and give the message that it completes, and whether it was the last."""
+    async def _handle(self, event: Event) -> tuple[bytes | None, bool]:
+        """Handle one event; return the message that it completes, and whether it was the last."""
         from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
         if isinstance(event, (BytesMessage, TextMessage)):
             return self._add(event), False
         if isinstance(event, Ping):
-            # Where there is nobody left to answer, what came before still counts.
+            # Where the peer has gone, what came before still counts.
             with suppress(OSError):
                 await self._send(event.response())
         if isinstance(event, CloseConnection):
-            self._end(event)
+            self._handle_close(event)
             return None, True
         return None, False
 
@@ -97,14 +97,16 @@ class WebSocket:
         self._pieces.clear()
         return message
 
-    def _end(self, event: CloseConnection) -> None:
-        # Whoever receives again is told the same again.
+    def _handle_close(self, event: CloseConnection) -> None:
+        # Another receive() ends in the same way.
         self._events.append(event)
         if event.code != NORMAL_CLOSURE:
-            raise self._lose(f"the other side closed the connection: {event.reason or f'code {event.code}'}")
+            raise self._mark_lost(
+                f"the other side closed the connection: {event.reason or f'code {event.code}'}"
+            )
 
     async def _fill(self) -> None:
-        """Wait for bytes, asking after a while whether the other side is still there."""
+        """Wait for bytes, with a ping after PING_S seconds of silence."""
         import httpcore
         from wsproto.events import Ping
         from wsproto.utilities import RemoteProtocolError
@@ -117,13 +119,13 @@ class WebSocket:
                 await self._send(Ping(payload=secrets.token_bytes(4)))
                 data = await self._network.read(READ_BYTES, timeout=PING_S)
             if not data:
-                raise self._lose("the connection was cut off")
+                raise self._mark_lost("the connection was cut off")
             self._framing.receive_data(data)
             self._events.extend(self._framing.events())
         except httpcore.ReadTimeout as error:
-            raise self._lose(f"no answer to a ping for {PING_S:.0f} s") from error
+            raise self._mark_lost(f"no answer to a ping for {PING_S:.0f} s") from error
         except (httpcore.ReadError, RemoteProtocolError) as error:
-            raise self._lose(f"the connection was lost: {error}") from error
+            raise self._mark_lost(f"the connection was lost: {error}") from error
 
     async def _send(self, event: Event) -> None:
         import httpcore
@@ -134,19 +136,19 @@ class WebSocket:
             try:
                 await self._network.write(self._framing.send(event), timeout=WRITE_LIMIT_S)
             except LocalProtocolError as error:
-                raise self._lose("the connection is closed") from error
+                raise self._mark_lost("the connection is closed") from error
             except (httpcore.WriteError, httpcore.WriteTimeout) as error:
-                raise self._lose(f"the connection was lost: {error}") from error
+                raise self._mark_lost(f"the connection was lost: {error}") from error
             except asyncio.CancelledError:
                 # Half a frame may be under way: nothing could follow it.
-                self._lose("sending was broken off")
+                self._mark_lost("sending was broken off")
                 raise
 
     def _check(self) -> None:
         if self._lost is not None:
             raise ConnectionResetError(self._lost)
 
-    def _lose(self, reason: str) -> ConnectionResetError:
+    def _mark_lost(self, reason: str) -> ConnectionResetError:
         self._lost = reason
         return ConnectionResetError(reason)
 

@@ -1,4 +1,4 @@
-"""What of KubeVirt a cluster has: its versions, the objects that hold the setting, and which of them is to be edited."""
+"""KubeVirt as a cluster has it: its versions, and the objects that hold the setting of FPR."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import JSON_PATCH, read_switch
+from freepage.fpr.eligibility import JSON_PATCH, read_setting
 from freepage.kube.errors import ClusterError, NotFoundError
 from freepage.kube.resources import (
     HYPERCONVERGED_V1,
@@ -20,13 +20,13 @@ from freepage.kube.resources import (
 )
 
 if TYPE_CHECKING:
-    from freepage.fpr.eligibility import Switch
+    from freepage.fpr.eligibility import ReportingSetting
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object, Resource
 
 FIRST_KUBEVIRT = (1, 0)
 _HYPERCONVERGED_OPERATOR = "hco-operator"
-# What is to be spoken to first where a cluster serves several.
+# The version to use first where a cluster serves several.
 _HYPERCONVERGED = (HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1)
 
 
@@ -46,18 +46,18 @@ class Installation:
 
     @property
     def version(self) -> str | None:
-        """KubeVirt's own version; None where its operator has not said."""
+        """KubeVirt's own version; None where its operator has not reported one."""
         status = dig(self.kubevirt, "status") or {}
         version = status.get("observedKubeVirtVersion") or status.get("operatorVersion")
         return None if version is None else str(version)
 
     @property
-    def switch(self) -> Switch:
-        return read_switch([self.kubevirt])
+    def setting(self) -> ReportingSetting:
+        return read_setting([self.kubevirt])
 
     @property
     def overridden(self) -> bool:
-        """Whether the HyperConverged object overrides its own setting by a JSON patch of KubeVirt's."""
+        """True where the HyperConverged object overrides its own setting by a JSON patch of KubeVirt's."""
         patch = dig(self.hyperconverged, "metadata", "annotations", JSON_PATCH)
         return "virtualMachineOptions" in str(patch or "")
 
@@ -114,6 +114,6 @@ def _check(found: Installation) -> None:
 
 
 def full_name(obj: Object) -> str:
-    """Give "namespace/name", or the name alone of what has no namespace."""
+    """Return "namespace/name", or the name alone of what has no namespace."""
     namespace = namespace_of(obj)
     return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)

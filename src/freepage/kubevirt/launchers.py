@@ -1,4 +1,4 @@
-"""The virt-launcher pods of VMs, and what they show of the real state of FPR: the domain XML, from a log or by virsh."""
+"""The virt-launcher pods of VMs, and the domain XML they show of the real state of FPR: from a log or by virsh."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Observation:
-    """Whether FPR is on in a VM's domain XML (None: not seen); source: where it was read, or why it was not."""
+    """One look at a VM's domain XML: FPR on or off (None: not seen), and where it was read, or why it was not."""
 
     reporting: bool | None
     source: str
@@ -54,7 +54,7 @@ async def list_launchers(api: ClusterApi, namespace: str | None = None) -> dict[
 
 
 def read_launcher(pod: Object) -> Launcher:
-    """Read what a launcher's pod says of it."""
+    """Read a launcher from its pod."""
     return Launcher(
         name_of(pod),
         dig(pod, "spec", "nodeName"),
@@ -63,15 +63,15 @@ def read_launcher(pod: Object) -> Launcher:
     )
 
 
-async def see_reporting(
+async def observe_reporting(
     api: ClusterApi, instance: Object, launchers: Mapping[str, Sequence[Launcher]], *, may_exec: bool
 ) -> Observation:
-    """See whether a VM's FPR is really on.
+    """Observe whether FPR is really on in a VM.
 
     By the log of the launcher it runs in, else of another it had (a live migration takes the domain along as it was);
     where `may_exec`, then by asking libvirt in the launcher it runs in.
     """
-    own = _order(
+    own = _sort_launchers(
         launchers.get(dig(instance, "metadata", "uid") or "", ()), dig(instance, "status", "nodeName")
     )
     if not own:
@@ -80,18 +80,18 @@ async def see_reporting(
         )
     reasons = []
     for launcher in own:
-        look = _see_in_log(api, launcher, namespace_of(instance))
-        seen = await _excuse(look, f"the log of {launcher.name} cannot be read")
+        look = _read_log(api, launcher, namespace_of(instance))
+        seen = await _or_unknown(look, f"the log of {launcher.name} cannot be read")
         if seen.reporting is not None:
             return seen
         reasons.append(seen.source)
     if not may_exec:
         return Observation(None, reasons[0])
-    return await _excuse(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
+    return await _or_unknown(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
 
 
-async def _excuse(look: Awaitable[Observation], complaint: str) -> Observation:
-    """Let one launcher that cannot be read leave one VM unknown; what stands in the way of all is an error."""
+async def _or_unknown(look: Awaitable[Observation], complaint: str) -> Observation:
+    """Return an unknown observation where one launcher cannot be read; raise what would prevent reading any other."""
     try:
         return await look
     except (ForbiddenError, LoginError, UnreachableError):
@@ -100,18 +100,18 @@ async def _excuse(look: Awaitable[Observation], complaint: str) -> Observation:
         return Observation(None, f"{complaint}: {error.message}")
 
 
-def _order(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
-    """Put the launcher a VM runs in first, then the newer ones."""
+def _sort_launchers(launchers: Sequence[Launcher], node: str | None) -> list[Launcher]:
+    """Return the launcher a VM runs in first, then the others from the newest on."""
     newest = sorted(launchers, key=lambda launcher: launcher.created, reverse=True)
     return sorted(newest, key=lambda launcher: (launcher.phase != "Running", launcher.node != node))
 
 
-async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Observation:
+async def _read_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Observation:
     for limit_bytes in _LOG_BYTES:
         log = await api.read_log(
             launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
         )
-        seen = _see_in_xml(find_domain_xml(log), f"the log of {launcher.name}")
+        seen = _parse_observation(find_domain_xml(log), f"the log of {launcher.name}")
         if seen is not None:
             return seen
         if len(log.encode()) < limit_bytes:
@@ -122,20 +122,20 @@ async def _see_in_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Ob
 async def _ask_libvirt(api: ClusterApi, launcher: Launcher, instance: Object) -> Observation:
     namespace = namespace_of(instance)
     domain = f"{namespace}_{name_of(instance)}"
-    said = ""
+    complaint = ""
     for virsh in VIRSH:
         answer = await api.run(
             launcher.name, [*virsh, "dumpxml", domain], namespace=namespace, container=COMPUTE
         )
-        seen = _see_in_xml(answer.stdout.decode(errors="replace"), f"virsh in {launcher.name}")
+        seen = _parse_observation(answer.stdout.decode(errors="replace"), f"virsh in {launcher.name}")
         if seen is not None:
             return seen
-        said = said or answer.stderr.decode(errors="replace").strip()
+        complaint = complaint or answer.stderr.decode(errors="replace").strip()
     return Observation(
-        None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {said}"
+        None, f"virsh in {launcher.name} does not show the domain of {full_name(instance)}: {complaint}"
     )
 
 
-def _see_in_xml(xml: str | None, source: str) -> Observation | None:
+def _parse_observation(xml: str | None, source: str) -> Observation | None:
     balloon = parse_balloon(xml) if xml else None
     return None if balloon is None else Observation(balloon.reporting, source)

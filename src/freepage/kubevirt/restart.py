@@ -18,7 +18,7 @@ RESTART_DEADLINE_S = 600.0
 
 
 async def restart_vm(api: ClusterApi, instance: Object, deadline_s: float = RESTART_DEADLINE_S) -> Object:
-    """Restart a VM by its VirtualMachine and give its new instance once it runs; ClusterError after the deadline."""
+    """Restart a VM by its VirtualMachine and return its new instance once it runs; ClusterError after the deadline."""
     name, namespace = name_of(instance), namespace_of(instance)
     await api.put_subresource(VMS, name, "restart", namespace=namespace, body={})
 
@@ -42,7 +42,7 @@ def _is_successor(now: Object | None, before: Object) -> bool:
 
 
 def _describe(instance: Object | None) -> str:
-    """Say how far a VM got: its phase, and the conditions that are not as they should be."""
+    """Describe the state of a VM that does not run: its phase, and its conditions that are not true."""
     if instance is None:
         return "it has not been created again"
     conditions = [

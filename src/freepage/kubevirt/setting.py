@@ -1,74 +1,101 @@
-"""The switches of FPR: one for the cluster, in one of three objects, and one for each VM. Read, changed, put back.
+"""The setting of FPR as objects hold it: the cluster's, in one of three kinds of object, and each VM's. Read and planned.
 
 A change and what it replaced are written by one merge patch: what was there before is kept in an annotation of the same
-object until it is put back, by whoever asks for it, from wherever. The patch carries the resourceVersion that was read,
-so that nothing that happened in between is overwritten.
+object until it is put back, by whoever asks for it, from wherever.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, read_switch
-from freepage.kube.errors import ClusterError, ConflictError
-from freepage.kube.resources import (
-    HYPERCONVERGED_V1,
-    HYPERCONVERGED_V1BETA1,
-    KUBEVIRTS,
-    VMS,
-    dig,
-    name_of,
-    namespace_of,
-)
-from freepage.kube.waiting import poll
+from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
+from freepage.kube.errors import ClusterError
+from freepage.kube.resources import HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.installation import full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object, Resource
     from freepage.kubevirt.installation import Installation
 
 SAVED = "freepage/previous-free-page-reporting"
-_ATTEMPTS = 5
-# HyperConverged's operator passes a change on within seconds.
-EFFECT_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True)
-class Handle:
-    """Where one kind of object says that FPR is disabled: by which value, which value says it is not, and how to read it."""
+class SettingPath:
+    """The field by which one kind of object enables or disables FPR: its keys, both values, and how a value is read.
+
+    read: returns whether FPR is enabled; None where the value says nothing.
+    """
 
     resource: Resource
-    path: tuple[str, ...]
-    disabled: Any
+    keys: tuple[str, ...]
     enabled: Any
+    disabled: Any
     read: Callable[[Any], bool | None]
+
+    def __str__(self) -> str:
+        return ".".join(self.keys)
 
 
 _OPTIONS = ("virtualMachineOptions", "disableFreePageReporting")
-_HANDLES = (
+
+
+def _hyperconverged(resource: Resource, *above: str) -> SettingPath:
+    return SettingPath(
+        resource,
+        ("spec", *above, *_OPTIONS),
+        enabled=False,
+        disabled=True,
+        read=lambda value: None if value is None else not value,
+    )
+
+
+CLUSTER_PATHS = (
     # A struct without fields: it is there, or it is not.
-    Handle(KUBEVIRTS, ("spec", "configuration", *_OPTIONS), {}, None, lambda value: value is not None),
-    Handle(HYPERCONVERGED_V1BETA1, ("spec", *_OPTIONS), True, False, lambda value: value),
-    Handle(HYPERCONVERGED_V1, ("spec", "virtualization", *_OPTIONS), True, False, lambda value: value),
+    SettingPath(
+        KUBEVIRTS,
+        ("spec", "configuration", *_OPTIONS),
+        enabled=None,
+        disabled={},
+        read=lambda value: value is None,
+    ),
+    _hyperconverged(HYPERCONVERGED_V1BETA1),
+    _hyperconverged(HYPERCONVERGED_V1, "virtualization"),
 )
-MACHINE_HANDLE = Handle(
+VM_PATH = SettingPath(
     VMS,
     ("spec", "template", "metadata", "annotations", ANNOTATION),
-    "true",
-    None,
-    lambda value: value == "true",
+    enabled=None,
+    disabled="true",
+    read=lambda value: value != "true",
 )
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What stood at `path` before freepage first changed it (None: nothing), when that was (RFC 3339) and by whom."""
+class Setting:
+    """The setting of FPR in one object, as the object was read."""
+
+    path: SettingPath
+    object: Object
+
+    @property
+    def value(self) -> Any:
+        return dig(self.object, *self.path.keys)
+
+    @property
+    def enabled(self) -> bool | None:
+        """True where the object enables FPR; None where it says nothing."""
+        return self.path.read(self.value)
+
+
+@dataclass(frozen=True)
+class SavedSetting:
+    """The value at `path` before freepage first changed it (None: nothing), when that was (RFC 3339) and by whom."""
 
     path: str
     value: Any
@@ -77,25 +104,20 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One value to write into one object as it was read; `saved` is what to keep of it (None: forget what was kept)."""
+class SettingChange:
+    """One value to write into one object as it was read; saved: what to keep of it (None: forget what was kept)."""
 
-    handle: Handle
-    object: Object
+    setting: Setting
     value: Any
-    saved: Saved | None
-
-    @property
-    def old(self) -> Any:
-        return dig(self.object, *self.handle.path)
+    saved: SavedSetting | None
 
 
-def find_switch(found: Installation) -> tuple[Handle, Object]:
-    """Give where the cluster's setting is to be changed: in HyperConverged where there is one, which KubeVirt's follows."""
+def find_setting(found: Installation) -> Setting:
+    """Find the object that holds the cluster's setting: HyperConverged where there is one, for KubeVirt's follows it."""
     resource, obj = found.hyperconverged_resource, found.hyperconverged
     if resource is None or obj is None:
         resource, obj = KUBEVIRTS, found.kubevirt
-    return next(h for h in _HANDLES if h.resource == resource), obj
+    return Setting(next(path for path in CLUSTER_PATHS if path.resource == resource), obj)
 
 
 def refuse_override(found: Installation) -> None:
@@ -107,12 +129,7 @@ def refuse_override(found: Installation) -> None:
         )
 
 
-def is_disabled(handle: Handle, obj: Object) -> bool | None:
-    """Read the setting; None where nothing is said."""
-    return handle.read(dig(obj, *handle.path))
-
-
-def read_saved(obj: Object) -> Saved | None:
+def read_saved(obj: Object) -> SavedSetting | None:
     """Read what freepage keeps of an object's former setting; None where it has not changed it.
 
     ClusterError for an annotation that somebody else has changed.
@@ -122,110 +139,38 @@ def read_saved(obj: Object) -> Saved | None:
         return None
     try:
         kept = json.loads(text)
-        return Saved(kept["path"], kept.get("value"), kept["when"], kept["by"])
+        return SavedSetting(kept["path"], kept.get("value"), kept["when"], kept["by"])
     except (ValueError, TypeError, KeyError) as error:
         raise ClusterError(
-            f"the annotation {SAVED} of {obj.get('kind')} {full_name(obj)} is not what freepage wrote: {text!r}",
+            f"the annotation {SAVED} of {describe_object(obj)} is not what freepage wrote: {text!r}",
             hint="set the value yourself and remove the annotation",
         ) from error
 
 
-def plan_change(handle: Handle, obj: Object, *, disable: bool, by: str | None) -> Change | None:
-    """Plan to disable or enable FPR by one object; None where it says so already."""
-    if is_disabled(handle, obj) is disable:
+def has_saved(obj: Object) -> bool:
+    """Return whether an object carries a change of freepage's."""
+    return dig(obj, "metadata", "annotations", SAVED) is not None
+
+
+def plan_change(setting: Setting, *, enabled: bool, by: str | None) -> SettingChange | None:
+    """Plan to enable or disable FPR by one object; None where it does so already."""
+    if setting.enabled is enabled:
         return None
-    saved = read_saved(obj) or Saved(
-        "/" + "/".join(part.replace("/", "~1") for part in handle.path),
-        dig(obj, *handle.path),
+    path = setting.path
+    saved = read_saved(setting.object) or SavedSetting(
+        "/" + "/".join(key.replace("/", "~1") for key in path.keys),
+        setting.value,
         datetime.now(UTC).isoformat(timespec="seconds"),
         by or "a user whose name is not known",
     )
-    return Change(handle, obj, handle.disabled if disable else handle.enabled, saved)
+    return SettingChange(setting, path.enabled if enabled else path.disabled, saved)
 
 
-def plan_restoration(handle: Handle, obj: Object) -> Change | None:
+def plan_restoration(setting: Setting) -> SettingChange | None:
     """Plan to put back what was there before freepage changed it; None where it has not."""
-    saved = read_saved(obj)
-    return None if saved is None else Change(handle, obj, saved.value, None)
-
-
-async def apply_change(api: ClusterApi, change: Change, *, dry_run: bool) -> Object:
-    """Write a change, or let the server check it; give the object as it then is.
-
-    An object whose status alone has changed in between is read again; ConflictError where the setting itself has.
-    """
-    for _ in range(_ATTEMPTS):
-        try:
-            return await _patch(api, change, dry_run=dry_run)
-        except ConflictError:
-            change = await _read_again(api, change)
-    raise ConflictError(
-        f"{describe_object(change.object)} changes faster than it can be written", hint="try again"
-    )
-
-
-async def _patch(api: ClusterApi, change: Change, *, dry_run: bool) -> Object:
-    return await api.patch(
-        change.handle.resource,
-        name_of(change.object),
-        _build_patch(change),
-        namespace=namespace_of(change.object),
-        dry_run=dry_run,
-    )
-
-
-async def _read_again(api: ClusterApi, change: Change) -> Change:
-    before = change.object
-    now = await api.get(change.handle.resource, name_of(before), namespace_of(before))
-    again = replace(change, object=now)
-    if again.old != change.old or read_saved(now) != read_saved(before):
-        raise ConflictError(
-            f"somebody else has changed {'.'.join(change.handle.path)} of {describe_object(now)} in between",
-            hint="nothing was written: look at it with `freepage status`, then decide again",
-        )
-    return again
-
-
-def _build_patch(change: Change) -> Object:
-    """Build the merge patch: the value and what it replaces, both or neither."""
-    value = change.value
-    for key in reversed(change.handle.path):
-        value = {key: value}
-    kept = None if change.saved is None else _dump(change.saved)
-    metadata = {
-        "resourceVersion": dig(change.object, "metadata", "resourceVersion"),
-        "annotations": {SAVED: kept},
-    }
-    return {"metadata": metadata, **value}
-
-
-def _dump(saved: Saved) -> str:
-    """Write what is kept; nothing is a value that is not there."""
-    content = {"path": saved.path, "value": saved.value, "when": saved.when, "by": saved.by}
-    return json.dumps({key: value for key, value in content.items() if value is not None})
+    saved = read_saved(setting.object)
+    return None if saved is None else SettingChange(setting, saved.value, None)
 
 
 def describe_object(obj: Object) -> str:
     return f"{obj.get('kind')} {full_name(obj)}"
-
-
-def has_saved(obj: Object) -> bool:
-    """Say whether an object carries a change of freepage's."""
-    return dig(obj, "metadata", "annotations", SAVED) is not None
-
-
-async def wait_for_effect(
-    api: ClusterApi, found: Installation, *, disabled: bool, deadline_s: float = EFFECT_DEADLINE_S
-) -> None:
-    """Wait until KubeVirt's own object says what was asked for; ClusterError after the deadline."""
-
-    async def has_followed() -> bool | None:
-        kubevirt = await api.get(KUBEVIRTS, name_of(found.kubevirt), namespace_of(found.kubevirt))
-        return True if read_switch([kubevirt]).disabled is disabled else None
-
-    if not await poll(has_followed, deadline_s):
-        raise ClusterError(
-            f"{describe_object(found.kubevirt)} has not followed within {deadline_s:.0f} s: "
-            f"it still has FPR {'enabled' if disabled else 'disabled'}",
-            hint="see the conditions of the HyperConverged object; `freepage restore` puts back what was there before",
-        )

@@ -8,9 +8,13 @@ from freepage.kube.errors import NotFoundError
 from freepage.kube.resources import MANAGED_BY, MANAGER, VMIS, VMS, dig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
 
+# Namespace and name.
+VmName = tuple[str, str]
 _FINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
 
@@ -20,7 +24,7 @@ async def list_running(api: ClusterApi, namespace: str | None = None) -> list[Ob
 
 
 def is_ours(instance: Object) -> bool:
-    """Say whether a VM belongs to a run of freepage's."""
+    """Return whether a VM belongs to a run of freepage's."""
     return bool(dig(instance, "metadata", "labels", MANAGED_BY) == MANAGER)
 
 
@@ -51,3 +55,9 @@ async def find_vm(api: ClusterApi, namespace: str, name: str) -> tuple[Object, O
             f"{namespace}/{name} is a VirtualMachineInstance without a VirtualMachine: it cannot be changed while it runs",
             hint="delete it and create it again, with or without the annotation",
         ) from error
+
+
+def list_names(names: Sequence[str], most: int = 5) -> str:
+    """Return a count of VMs in words with the first few names: "7 VMs (a/b, c/d and 5 more)"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} VM{'' if len(names) == 1 else 's'} ({', '.join(names[:most])}{more})"

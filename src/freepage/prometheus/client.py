@@ -1,61 +1,42 @@
-"""Asks a Prometheus, or a Thanos that speaks its API: expressions over a span, and samples at their own times.
-
-Times are seconds since 1970 by Prometheus' clock. A value that is no number (NaN, +Inf) is None: missing.
-"""
+"""Asks a Prometheus, or a Thanos that speaks its API: expressions over a span, and samples at their own times."""
 
 from __future__ import annotations
 
-import math
 import ssl
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from freepage.errors import FreepageError
+from freepage.kube.errors import LoginError
+from freepage.kube.login_files import read_file, read_token
+from freepage.kube.tls import build_tls
+from freepage.prometheus.address import clean_url
+from freepage.prometheus.errors import (
+    ADDRESS_HINT,
+    CA_HINT,
+    LATER_HINT,
+    RIGHTS_HINT,
+    TOKEN_HINT,
+    PrometheusError,
+    QueryError,
+)
+from freepage.prometheus.series import Span, TimeSeries, join_chunks, read_series, split_range, split_span
 from freepage.records import ClockOffset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import httpx
 
-# A server refuses more than 11,000 steps for one query; Prometheus counts (end - start) / step.
-MOST_POINTS = 10_000
-# How much of stored samples one query asks for.
-RAW_SPAN_S = 3600
 ANSWER_S = 60.0
 CONNECT_S = 10.0
-VM_MEMORY = ("resident", "available", "unused", "usable", "cached", "actual_balloon")
-
-TOKEN_HINT = "give a token with --prometheus-token-file, for example of: oc whoami -t"  # noqa: S105 - how to get one
-RIGHTS_HINT = (
-    "let the user read metrics: oc adm policy add-cluster-role-to-user cluster-monitoring-view USER "
-    "(elsewhere, what the proxy before Prometheus asks for)"
-)
-ADDRESS_HINT = "give the address Prometheus or Thanos answers at, as http://HOST:9090"
-LATER_HINT = "ask again later: freepage prometheus RUN --prometheus URL"
-CA_HINT = (
-    "give the CA with --prometheus-ca-file; OpenShift has it in the ConfigMap default-ingress-cert of "
-    "openshift-config-managed"
-)
-
-
-class PrometheusError(FreepageError):
-    """Prometheus cannot be asked, or does not answer as one."""
-
-    exit_status = 8
-
-
-class QueryError(PrometheusError):
-    """Prometheus refuses one query, or could not finish it; others may work."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which Prometheus to ask, as whom, and about what.
+    """The Prometheus to ask, the login for it, and what to ask about.
 
     ca: certificates (PEM) to trust besides the system's; ca_file: to trust instead of them. nodes, namespace, names (how
     the names of VMs and pods begin): those of the run itself by default.
@@ -71,88 +52,8 @@ class Settings:
     names: str | None = None
 
 
-@dataclass(frozen=True)
-class TimeSeries:
-    """One series of an answer: its labels, and (time, value) in order."""
-
-    labels: dict[str, str]
-    points: list[tuple[float, float | None]]
-
-
-@dataclass(frozen=True)
-class Span:
-    """A span of whole seconds."""
-
-    start_s: int
-    end_s: int
-
-
-def split_range(span: Span, step_s: float) -> list[tuple[float, float]]:
-    """Cut a span into (first, last) times of a grid `step_s` apart, with at most MOST_POINTS points from one to the other."""
-    count = math.floor((span.end_s - span.start_s) / step_s + 1e-9) + 1
-    return [
-        (span.start_s + first * step_s, span.start_s + (min(first + MOST_POINTS, count) - 1) * step_s)
-        for first in range(0, count, MOST_POINTS)
-    ]
-
-
-def split_span(span: Span) -> list[Span]:
-    """Cut a span into those that one query for stored samples covers; each ends where the next begins."""
-    starts = range(span.start_s, span.end_s, RAW_SPAN_S)
-    return [Span(start, min(start + RAW_SPAN_S, span.end_s)) for start in starts]
-
-
-def join_chunks(chunks: Iterable[list[TimeSeries]]) -> list[TimeSeries]:
-    """Join the answers for consecutive chunks: each series once, each of its times once, in order."""
-    labels: dict[frozenset[tuple[str, str]], dict[str, str]] = {}
-    points: dict[frozenset[tuple[str, str]], dict[float, float | None]] = {}
-    for series in (series for chunk in chunks for series in chunk):
-        key = frozenset(series.labels.items())
-        labels.setdefault(key, series.labels)
-        points.setdefault(key, {}).update(series.points)
-    return [TimeSeries(labels[key], sorted(found.items())) for key, found in points.items()]
-
-
-def parse_value(text: str) -> float | None:
-    """Read a sample's value; None for what is no number."""
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def clean_url(text: str) -> tuple[str, tuple[str, str] | None]:
-    """Give the address without /api, and the user and password that stood in it.
-
-    Raises PrometheusError for what is no address of a server.
-    """
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_valid_port(parts):
-        raise PrometheusError(f"{_without_login(text)} is not an address of Prometheus", hint=ADDRESS_HINT)
-    if parts.query or parts.fragment:
-        raise PrometheusError(
-            f"the address of Prometheus ends with a query: {_without_login(text)}", hint=ADDRESS_HINT
-        )
-    path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api")
-    plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
-    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else None
-    return plain, login
-
-
-def _has_valid_port(parts: SplitResult) -> bool:
-    try:
-        return parts.port != 0
-    except ValueError:
-        return False
-
-
-def _without_login(text: str) -> str:
-    """Give an address without who logs in there and what else could be a secret."""
-    before, slashes, rest = text.partition("//")
-    host, slash, path = rest.split("?")[0].partition("/")
-    return f"{before}{slashes}{host.rpartition('@')[2]}{slash}{path}"
-
-
 class PrometheusClient:
-    """One connection to one Prometheus; `warnings` gathers what it said beside its answers."""
+    """One connection to one Prometheus; `warnings` collects the warnings beside its answers."""
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         self._http = http
@@ -162,7 +63,7 @@ class PrometheusClient:
     async def query(self, query: str, at_s: float | None = None) -> list[TimeSeries]:
         """Evaluate an expression at one time, now by default: one point for each series."""
         parameters = {"query": query} | ({} if at_s is None else {"time": _time(at_s)})
-        return _read_series(await self._ask("query", parameters, query))
+        return read_series(await self._ask("query", parameters, query))
 
     async def query_range(self, query: str, span: Span, step_s: float) -> list[TimeSeries]:
         """Evaluate an expression every `step_s` seconds of a span, in as many queries as the server's limit needs."""
@@ -174,11 +75,11 @@ class PrometheusClient:
                 "end": _time(last_s),
                 "step": _time(step_s),
             }
-            chunks.append(_read_series(await self._ask("query_range", parameters, query)))
+            chunks.append(read_series(await self._ask("query_range", parameters, query)))
         return join_chunks(chunks)
 
     async def query_samples(self, selector: str, span: Span) -> list[TimeSeries]:
-        """Give the samples of a span as they are stored, with their own times."""
+        """Return the samples of a span as they are stored, with their own times."""
         chunks = []
         for part in split_span(span):
             query = f"{selector}[{part.end_s - part.start_s}s]"
@@ -194,7 +95,7 @@ class PrometheusClient:
         return ClockOffset(theirs_s - (before_s + after_s) / 2, (after_s - before_s) / 2)
 
     async def read_version(self) -> str | None:
-        """Give the server's version; None where it does not say."""
+        """Return the server's version; None where it does not report one."""
         try:
             answer = await self._ask("status/buildinfo", {}, "its version")
         except PrometheusError:
@@ -202,7 +103,7 @@ class PrometheusClient:
         return str(answer["version"]) if answer.get("version") else None
 
     async def _ask(self, path: str, parameters: dict[str, str], query: str) -> dict[str, Any]:
-        """Give the `data` of one answer."""
+        """Return the `data` of one answer."""
         import httpx
 
         try:
@@ -219,7 +120,7 @@ class PrometheusClient:
     def _check(self, response: httpx.Response, query: str) -> dict[str, Any]:
         answer = _read_json(response)
         if response.status_code in {401, 403} or answer.get("status") not in {"success", "error"}:
-            raise _refusal(self.url, response)
+            raise _build_refusal(self.url, response)
         for word in (*answer.get("warnings", ()), *answer.get("infos", ())):
             if word not in self.warnings:
                 self.warnings.append(word)
@@ -239,8 +140,8 @@ def _read_json(response: httpx.Response) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _refusal(url: str, response: httpx.Response) -> PrometheusError:
-    """Say what an answer means that is not Prometheus' own."""
+def _build_refusal(url: str, response: httpx.Response) -> PrometheusError:
+    """Build the error for an answer that is not Prometheus' own."""
     status = response.status_code
     if status == 401 or response.is_redirect:
         return PrometheusError(f"{url} does not know who is asking (HTTP {status})", hint=TOKEN_HINT)
@@ -250,19 +151,6 @@ def _refusal(url: str, response: httpx.Response) -> PrometheusError:
     return PrometheusError(
         f"{url} does not answer as a Prometheus does: HTTP {status} with {kind}", hint=ADDRESS_HINT
     )
-
-
-def _read_series(data: dict[str, Any]) -> list[TimeSeries]:
-    """Read a vector or a matrix; histograms have no points."""
-    found = data.get("result", ())
-    return [
-        TimeSeries(
-            series.get("metric", {}),
-            [(float(t), parse_value(v)) for t, v in series.get("values") or [series["value"]]],
-        )
-        for series in found
-        if "values" in series or "value" in series
-    ]
 
 
 def _time(seconds: float) -> str:
@@ -279,53 +167,37 @@ async def open_prometheus(settings: Settings) -> AsyncIterator[PrometheusClient]
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
     async with httpx.AsyncClient(
-        headers=headers, auth=login, verify=_trust(settings), timeout=timeout
+        headers=headers, auth=login, verify=_build_tls(settings), timeout=timeout
     ) as http:
         yield PrometheusClient(http, url)
 
 
 def _read_token(path: Path) -> str:
     try:
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise PrometheusError(f"cannot read the token in {path}: {reason}", hint=TOKEN_HINT) from error
-    if not token or len(token.split()) > 1:
+        token = read_token(path)
+    except LoginError as error:
+        raise PrometheusError(error.message, hint=TOKEN_HINT) from error
+    if token is None:
         raise PrometheusError(f"{path} holds no token", hint=TOKEN_HINT)
     return token
 
 
-def _trust(settings: Settings) -> ssl.SSLContext:
+def _build_tls(settings: Settings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        if settings.ca is not None and settings.ca_file is None:
+        if settings.ca_file is not None:
+            return build_tls(read_file(settings.ca_file, "CA file"))
+        context = build_tls(None)
+        if settings.ca is not None:
             context.load_verify_locations(cadata=settings.ca)
-    except (OSError, ssl.SSLError, ValueError) as error:
+    except (LoginError, ssl.SSLError, ValueError) as error:
         source = settings.ca_file or "the cluster's own certificate"
-        raise PrometheusError(f"cannot use the CA in {source}: {error}", hint=CA_HINT) from error
-    # Python 3.13 asks more of a CA than clusters' own CAs have.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        raise PrometheusError(
+            f"cannot use the CA in {source}: {error.__cause__ or error}", hint=CA_HINT
+        ) from error
     return context
 
 
-async def read_vm_memory(settings: Settings) -> dict[tuple[str, str], dict[str, float | None]]:
-    """Give the memory of every VM KubeVirt exports, now: bytes by (namespace, name), then by the names in VM_MEMORY.
-
-    One query, however many VMs there are.
-    """
-    query = f'{{__name__=~"kubevirt_vmi_memory_({"|".join(VM_MEMORY)})_bytes"}}'
-    async with open_prometheus(settings) as client:
-        found = await client.query(query)
-    memory: dict[tuple[str, str], dict[str, float | None]] = {}
-    for series in found:
-        labels = series.labels
-        vm = labels.get("namespace", ""), labels.get("name", "")
-        name = labels["__name__"].removeprefix("kubevirt_vmi_memory_").removesuffix("_bytes")
-        memory.setdefault(vm, {})[name] = series.points[-1][1]
-    return memory
-
-
 async def check_prometheus(settings: Settings) -> None:
-    """Raise now what would stand in the way of asking after the run."""
+    """Raise PrometheusError for what would prevent asking after the run."""
     async with open_prometheus(settings) as client:
         await client.measure_clock()

@@ -1,4 +1,4 @@
-"""OpenShift's own monitoring: where it answers, and as whom to ask."""
+"""OpenShift's own monitoring: its address, its CA and the token to ask it with."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from freepage.kube.api import open_cluster
 from freepage.kube.errors import ClusterError, ForbiddenError, NotFoundError
-from freepage.kube.login import find_access
+from freepage.kube.login import resolve_login
 from freepage.kube.resources import CONFIG_MAPS, ROUTES, dig
-from freepage.prometheus.client import TOKEN_HINT, PrometheusError, Settings
+from freepage.prometheus.client import Settings
+from freepage.prometheus.errors import TOKEN_HINT, PrometheusError
 
 if TYPE_CHECKING:
-    from freepage.kube.api import ClusterApi, Login
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.login import Login
 
 NAMESPACE = "openshift-monitoring"
 ROUTE = "thanos-querier"
-# Where OpenShift publishes what its routes' certificates are signed by.
+# OpenShift publishes the CA of its routes' certificates here.
 CA_NAMESPACE = "openshift-config-managed"
 CA_MAP = "default-ingress-cert"
 CA_KEY = "ca-bundle.crt"
@@ -27,14 +29,14 @@ async def find_monitoring(login: Login) -> Settings:
 
     Raises PrometheusError where there is no such route or the login has no token, and the errors of the cluster.
     """
-    access = await asyncio.to_thread(find_access, login)
-    if access.token is None:
+    resolved = await asyncio.to_thread(resolve_login, login)
+    if resolved.token is None:
         raise PrometheusError(
-            f"OpenShift's monitoring wants a token, and the login of {access.source} has none",
+            f"OpenShift's monitoring wants a token, and the login of {resolved.source} has none",
             hint=TOKEN_HINT,
         )
     async with open_cluster(login) as api:
-        return Settings(await _find_address(api), token=access.token, ca=await _read_ca(api))
+        return Settings(await _find_address(api), token=resolved.token, ca=await _read_ca(api))
 
 
 async def _find_address(api: ClusterApi) -> str:
@@ -54,7 +56,7 @@ async def _find_address(api: ClusterApi) -> str:
 
 
 async def _read_ca(api: ClusterApi) -> str | None:
-    """Read what the route's certificate is signed by; None where it may not be read, as for one the system trusts."""
+    """Read the CA of the route's certificate; None where it may not be read: then the system's are trusted."""
     try:
         found = await api.get(CONFIG_MAPS, CA_MAP, CA_NAMESPACE)
     except ClusterError:

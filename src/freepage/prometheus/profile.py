@@ -1,4 +1,4 @@
-"""What a Prometheus is asked for (prometheus.toml), filled in for one run's nodes, pods and VMs."""
+"""The queries to a Prometheus (profile.toml), filled in for one run's nodes, pods and VMs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAUNCHER = "virt-launcher-"
 
 @dataclass(frozen=True)
 class ProfileMetric:
-    """One number to ask for; prometheus.toml explains the fields. step_s: None for samples at their own times."""
+    """One metric to ask for; profile.toml explains the fields. step_s: None for samples at their own times."""
 
     id: str
     source: str
@@ -36,25 +36,25 @@ class ProfileMetric:
 
     @property
     def raw(self) -> bool:
-        """Whether the samples come as they are stored."""
+        """True where the samples come as they are stored."""
         return self.step_s is None
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What one run is about: its nodes by name with their `instance` label, its namespace, how its names begin."""
+    """The subject of one run: its nodes by name with their `instance` label, its namespace, how its names begin."""
 
     nodes: Mapping[str, str]
     namespace: str | None = None
     names: str = ""
 
     def covers(self, about: str) -> bool:
-        """Whether there is anything of this kind to ask about."""
+        """Return whether there is anything of this kind to ask about."""
         return bool(self.nodes) if about == "node" else self.namespace is not None
 
 
 def read_profile() -> str:
-    """Give the profile's text."""
+    """Return the profile's text."""
     return (resources.files("freepage.prometheus") / "profile.toml").read_text(encoding="utf-8")
 
 
@@ -68,13 +68,13 @@ def parse_profile(text: str) -> list[ProfileMetric]:
 
 
 def _common(source: dict[str, Any]) -> dict[str, Any]:
-    """Give what all metrics of a source share."""
+    """Return the fields that all metrics of a source share."""
     shared = {key: value for key, value in source.items() if key not in {"name", "metric"}}
     return shared | {"source": source["name"], "entity": tuple(source["entity"])}
 
 
 def fill_query(metric: ProfileMetric, scope: Scope) -> str:
-    """Give a metric's query with the run's label matchers in it."""
+    """Return a metric's query with the run's label matchers in it."""
     namespace, names = f"namespace={json.dumps(scope.namespace)}", re.escape(scope.names) + ".*"
     return Template(metric.query).substitute(
         nodes=_matcher("instance", "|".join(re.escape(i) for i in scope.nodes.values())),
@@ -89,14 +89,14 @@ def _matcher(label: str, regex: str) -> str:
 
 
 def name_entity(metric: ProfileMetric, labels: Mapping[str, str], scope: Scope) -> str:
-    """Name what a series is of: the node's own name, "POD/CONTAINER", or the VM's name."""
+    """Return the entity of a series: the node's own name, "POD/CONTAINER", or the VM's name."""
     name = "/".join(labels.get(label, "") for label in metric.entity)
     by_instance = {instance: node for node, instance in scope.nodes.items()}
     return by_instance.get(name, name) if metric.about == "node" else name
 
 
 def find_instances(names: Iterable[str], seen: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Find which `instance` label stands for each node, from the series of node-exporter and kube-state-metrics there are.
+    """Find the `instance` label of each node, from the series of node-exporter and kube-state-metrics there are.
 
     It is the node's name on OpenShift, and an address elsewhere: then the host's own name (node_uname_info) or the
     node's address (kube_node_info) tells. A node without any is left out.
@@ -120,10 +120,10 @@ def _with_host(series: Mapping[str, str]) -> dict[str, str]:
 
 
 def describe_profile() -> str:
-    """Give the section of docs/metrics.md on Prometheus."""
+    """Return the section of docs/metrics.md on Prometheus."""
     head = (
         "\n## Prometheus\n\n"
-        "With `--prometheus`; made from `src/freepage/sampling/prometheus.toml`, which has the queries. Entities: the node's name,\n"
+        "With `--prometheus`; made from `src/freepage/prometheus/profile.toml`, which has the queries. Entities: the node's name,\n"
         "`POD/CONTAINER`, the VM's name. Samples come as they are stored, at their own times; expressions are evaluated at steps.\n"
     )
     parts = [head]

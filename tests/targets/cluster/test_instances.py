@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from freepage.errors import HostError
-from freepage.fpr.eligibility import ANNOTATION, Switch, judge_instance
+from freepage.fpr.eligibility import ANNOTATION, ReportingSetting, assess_instance
 from freepage.kube.login import Login
 from freepage.kube.quantities import parse_quantity
 from freepage.kube.resources import dig
@@ -164,9 +164,9 @@ def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
     on, off = (build_vmi(PLACE, replace(VM, reporting=reporting)) for reporting in (True, False))
     assert "annotations" not in on["metadata"]
     assert off["metadata"]["annotations"] == {ANNOTATION: "true"}
-    enabled = Switch(False, "KubeVirt")
-    assert judge_instance(on, enabled).expected is True
-    assert judge_instance(off, enabled).expected is False
+    enabled = ReportingSetting(True, "KubeVirt")
+    assert assess_instance(on, enabled).expected is True
+    assert assess_instance(off, enabled).expected is False
 
 
 def test_a_vm_has_no_more_memory_than_it_is_given_and_a_deadline_of_its_own():

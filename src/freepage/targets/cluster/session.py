@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
-    from freepage.kube.api import ByteStream, ClusterApi
+    from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object, Resource
     from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.survey import ClusterSurvey
+    from freepage.worker.channel import ByteStream
 
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.

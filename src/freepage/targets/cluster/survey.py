@@ -11,6 +11,7 @@ from freepage.kube.api import open_cluster
 from freepage.kube.errors import ForbiddenError, NotFoundError
 from freepage.kube.resources import NAMESPACES, NODES, dig, name_of
 from freepage.kubevirt.installation import find_installation
+from freepage.kubevirt.permissions import describe_grant
 from freepage.records import Arm
 from freepage.targets.cluster.facts import choose_nodes, read_execution
 from freepage.targets.cluster.manifests import PLAIN_USER
@@ -85,7 +86,7 @@ async def open_survey(choices: ClusterChoices) -> AsyncIterator[ClusterSurvey]:
     Raises the errors of the cluster, and HostError for nodes or images that cannot serve.
     """
     _check_images(choices)
-    async with open_cluster(choices.login) as api:
+    async with open_cluster(choices.login, hint_denial=describe_grant) as api:
         installation = await find_installation(api) if choices.with_vms else None
         nodes = choose_nodes(await api.list(NODES), choices.nodes, with_vms=choices.with_vms)
         execution = read_execution(None if installation is None else installation.kubevirt)
@@ -96,9 +97,9 @@ def find_obstacle(survey: ClusterSurvey, trial: Trial) -> FreepageError | None:
     """Say why a trial cannot run in this cluster, though others may."""
     carriers = {plan.carrier for plan in trial.instances}
     installation = survey.installation
-    if Arm.VM_FPR in carriers and installation is not None and installation.switch.disabled:
+    if Arm.VM_FPR in carriers and installation is not None and installation.setting.enabled is False:
         return HostError(
-            f"Free Page Reporting is disabled for the whole cluster ({installation.switch.source})",
+            f"Free Page Reporting is disabled for the whole cluster ({installation.setting.source})",
             hint="`freepage enable` switches it on, --arms pod,vm leaves it out",
         )
     if any(plan.tools is not None for plan in trial.instances) and survey.choices.image is None:

@@ -61,7 +61,7 @@ class ClusterTarget:
         choices = dict.fromkeys(s.thp for s in self.samplers.samplers.values() if s.thp)
         installation = self.survey.installation
         return read_facts(self.survey.nodes, seen) | {
-            "free_page_reporting": None if installation is None else str(installation.switch),
+            "free_page_reporting": None if installation is None else str(installation.setting),
             "thp_enabled": ", ".join(choices) or None,
             "namespace": self.session.scope.namespace,
             "names": self.session.scope.worker_map,

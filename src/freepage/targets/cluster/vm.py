@@ -11,7 +11,7 @@ from freepage.aio import run_together
 from freepage.errors import InstanceError
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import VMIS, dig, name_of, namespace_of
-from freepage.kubevirt.launchers import COMPUTE, VIRSH, read_launcher, see_reporting
+from freepage.kubevirt.launchers import COMPUTE, VIRSH, observe_reporting, read_launcher
 from freepage.records import Evidence
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import follow_launcher
@@ -73,7 +73,7 @@ class ClusterVm:
         """Read whether the domain has FPR: from the launcher's log, else from libvirt itself (pods/exec)."""
         launchers = {dig(self.machine, "metadata", "uid"): [read_launcher(self.launcher)]}
         try:
-            seen = await see_reporting(self.session.api, self.machine, launchers, may_exec=True)
+            seen = await observe_reporting(self.session.api, self.machine, launchers, may_exec=True)
         except ClusterError:
             return None
         return seen.reporting

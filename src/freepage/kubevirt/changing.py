@@ -1,0 +1,167 @@
+"""Changing the setting of FPR in a cluster, or for single VMs: both yield their steps as they happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.fpr.eligibility import find_exclusions
+from freepage.kube.errors import ClusterError
+from freepage.kubevirt.audit import audit_vms
+from freepage.kubevirt.installation import find_installation, full_name
+from freepage.kubevirt.proof import find_witness, prove
+from freepage.kubevirt.restart import restart_vm
+from freepage.kubevirt.setting import (
+    VM_PATH,
+    Setting,
+    SettingChange,
+    describe_object,
+    find_setting,
+    plan_change,
+    refuse_override,
+)
+from freepage.kubevirt.steps import (
+    Effective,
+    Planned,
+    Proved,
+    Restarting,
+    Unneeded,
+    Unproved,
+    VmChanged,
+    Written,
+)
+from freepage.kubevirt.vms import find_vm, is_ours, list_names, list_running
+from freepage.kubevirt.writing import apply_change, wait_for_effect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from freepage.kube.api import ClusterApi
+    from freepage.kube.resources import Object
+    from freepage.kubevirt.installation import Installation
+    from freepage.kubevirt.steps import Step
+    from freepage.kubevirt.vms import VmName
+
+
+@dataclass(frozen=True)
+class ClusterChange:
+    """The setting wanted for the cluster; prove: the VM that is restarted to prove it."""
+
+    enabled: bool
+    dry_run: bool = False
+    despite_running_vms: bool = False
+    prove: VmName | None = None
+
+
+@dataclass(frozen=True)
+class VmChange:
+    """The setting wanted for some VMs, by the annotation in their template; restart: restart and prove them."""
+
+    enabled: bool
+    vms: tuple[VmName, ...]
+    dry_run: bool = False
+    restart: bool = False
+
+
+async def change_cluster(api: ClusterApi, wanted: ClusterChange) -> AsyncGenerator[Step, None]:
+    """Change the setting for all VMs, wait until KubeVirt has it, and prove it where a VM was named for that."""
+    found = await find_installation(api)
+    refuse_override(found)
+    witness = await find_witness(api, *wanted.prove) if wanted.prove else None
+    change = plan_change(find_setting(found), enabled=wanted.enabled, by=api.user)
+    if change is None:
+        yield Unneeded("the cluster", wanted.enabled)
+    else:
+        yield Planned(change)
+        if not (wanted.despite_running_vms or wanted.dry_run):
+            await _refuse_others(api)
+        await apply_change(api, change, dry_run=wanted.dry_run)
+        yield Written(change, wanted.dry_run)
+    if wanted.dry_run:
+        return
+    yield await wait_until_effective(api, found, enabled=wanted.enabled)
+    if witness is None:
+        yield Unproved()
+        return
+    async for step in _restart_and_prove(api, [witness], enabled=wanted.enabled):
+        yield step
+
+
+async def _refuse_others(api: ClusterApi) -> None:
+    """Raise ClusterError where VMs of others run: each would start with the new setting next time."""
+    others = [full_name(i) for i in await list_running(api) if not is_ours(i)]
+    if others:
+        raise ClusterError(
+            f"others have VMs running in this cluster, and nothing was written: {list_names(others)}",
+            hint="none changes while it runs, but each takes the new setting over at its next start: "
+            "--despite-running-vms if that is right; --vm NAMESPACE/NAME changes one VM alone",
+        )
+
+
+async def wait_until_effective(api: ClusterApi, found: Installation, *, enabled: bool) -> Effective:
+    """Wait until KubeVirt has the setting, and find the VMs that still run with another."""
+    now = await wait_for_effect(api, found, enabled=enabled)
+    audit = await audit_vms(api, now)
+    return Effective(
+        describe_object(now.kubevirt),
+        enabled,
+        restart=tuple(vm.name for vm in audit.vms if vm.restart),
+        unseen=tuple(vm.name for vm in audit.vms if vm.real is None and not vm.restart),
+    )
+
+
+async def _restart_and_prove(
+    api: ClusterApi, instances: Sequence[Object], *, enabled: bool
+) -> AsyncGenerator[Step, None]:
+    """Restart VMs one after the other; ClusterError for the first whose domain XML has another setting."""
+    for instance in instances:
+        yield Restarting(full_name(instance))
+        source = await prove(api, await restart_vm(api, instance), enabled=enabled)
+        yield Proved(full_name(instance), source)
+
+
+@dataclass(frozen=True)
+class _VmPlan:
+    """One VM to change; change: None where it is as wanted already. exclusions: what keeps FPR off all the same."""
+
+    vm: Object
+    instance: Object | None
+    change: SettingChange | None
+    exclusions: tuple[str, ...]
+
+
+async def change_vms(api: ClusterApi, wanted: VmChange) -> AsyncGenerator[Step, None]:
+    """Change the VMs that were named: all are looked at before the first is written."""
+    await _refuse_opt_in(api, wanted)
+    plans = [await _plan_vm(api, vm, enabled=wanted.enabled) for vm in wanted.vms]
+    for plan in plans:
+        name = full_name(plan.vm)
+        if plan.change is None:
+            yield Unneeded(name, wanted.enabled)
+        else:
+            yield Planned(plan.change)
+            await apply_change(api, plan.change, dry_run=wanted.dry_run)
+            yield Written(plan.change, wanted.dry_run)
+        running = plan.instance is not None
+        waits = running and plan.change is not None and not wanted.restart
+        yield VmChanged(name, plan.exclusions, running, waits)
+    if wanted.restart and not wanted.dry_run:
+        instances = [p.instance for p in plans if p.instance is not None and not p.exclusions]
+        async for step in _restart_and_prove(api, instances, enabled=wanted.enabled):
+            yield step
+
+
+async def _refuse_opt_in(api: ClusterApi, wanted: VmChange) -> None:
+    """Raise ClusterError where the cluster has FPR off: a VM's annotation can only disable it as well."""
+    setting = (await find_installation(api)).setting
+    if wanted.enabled and setting.enabled is False:
+        raise ClusterError(
+            f"FPR cannot be enabled for {'/'.join(wanted.vms[0])}: it is disabled for the whole cluster ({setting.source})",
+            hint="a VM can opt out, none can opt in: `freepage enable`, then `freepage disable --vm` for those that shall not",
+        )
+
+
+async def _plan_vm(api: ClusterApi, name: VmName, *, enabled: bool) -> _VmPlan:
+    vm, instance = await find_vm(api, *name)
+    change = plan_change(Setting(VM_PATH, vm), enabled=enabled, by=api.user)
+    return _VmPlan(vm, instance, change, find_exclusions(instance or vm["spec"]["template"], annotated=False))

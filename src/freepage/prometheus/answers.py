@@ -1,0 +1,84 @@
+"""The answer for one metric: its points by entity, and how often it really was new."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from freepage.prometheus.profile import name_entity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from freepage.prometheus.profile import ProfileMetric, Scope
+    from freepage.prometheus.series import TimeSeries
+
+Points = list[tuple[float, float | None]]
+
+
+@dataclass(frozen=True)
+class MetricAnswer:
+    """The answer for one metric: points by entity, the query, and the reason where there are none."""
+
+    metric: ProfileMetric
+    query: str | None
+    points: dict[str, Points]
+    error: str | None = None
+
+
+def group_points(metric: ProfileMetric, scope: Scope, series: Iterable[TimeSeries]) -> dict[str, Points]:
+    """Group the points of series by entity.
+
+    An entity that moved, or whose exporter started again, has several series, one after the other. Where two overlap
+    (a node scraped by two jobs) the longer one stands, because both together would look finer than either is.
+    """
+    points: dict[str, Points] = {}
+    taken: dict[str, list[tuple[float, float]]] = {}
+    for one in sorted(series, key=lambda s: -len(s.points)):
+        name = name_entity(metric, one.labels, scope)
+        spans = taken.setdefault(name, [])
+        fresh = [p for p in one.points if not any(start <= p[0] <= end for start, end in spans)]
+        if fresh:
+            points[name] = sorted([*points.get(name, []), *fresh], key=lambda p: p[0])
+            spans.append((fresh[0][0], fresh[-1][0]))
+    return points
+
+
+def describe_answer(answer: MetricAnswer) -> dict[str, Any]:
+    """Return a metric's part of prometheus.json: the query, the number of points, and how often it was new.
+
+    sampled_s: median distance of samples, null for an expression, whose times are only when it was evaluated.
+    changed_s: median distance of changes of value, which no sampling can make finer.
+    """
+    metric, series = answer.metric, list(answer.points.values())
+    return {
+        "id": metric.id,
+        "about": metric.about,
+        "source": metric.source,
+        "unit": metric.unit,
+        "kind": metric.kind,
+        "ours": metric.ours,
+        "query": answer.query,
+        "raw": metric.raw,
+        "step_s": metric.step_s,
+        "refresh_s": metric.refresh_s,
+        "refresh_why": metric.refresh_why,
+        "entities": len(series),
+        "points": sum(len(points) for points in series),
+        "sampled_s": _median_distance([[t for t, _ in points] for points in series]) if metric.raw else None,
+        "changed_s": _median_distance([find_changes(points) for points in series]),
+        "error": answer.error,
+    }
+
+
+def find_changes(points: Points) -> list[float]:
+    """Return the times at which a value differs from the one before; a missing one is neither."""
+    known = [(t, value) for t, value in points if value is not None]
+    return [t for (_, before), (t, value) in itertools.pairwise(known) if value != before]
+
+
+def _median_distance(times: Sequence[Sequence[float]]) -> float | None:
+    distances = [later - earlier for one in times for earlier, later in itertools.pairwise(one)]
+    return round(median(distances), 3) if distances else None

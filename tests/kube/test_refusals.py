@@ -1,0 +1,84 @@
+"""A cluster's refusals, each as an error of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from freepage.kube.errors import (
+    ClusterError,
+    ConflictError,
+    Denial,
+    ExistsError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
+from freepage.kube.resources import PODS, VMIS
+from helpers.api_server import (
+    DENIED,
+    POD,
+    PODS_PATH,
+    pod,
+)
+
+
+async def test_a_verb_that_is_not_granted_is_named_with_its_resource_and_who_asked(server, api):
+    server.script(PODS_PATH, server.answer_with(403, "Forbidden", DENIED))
+    with pytest.raises(ForbiddenError) as caught:
+        await api.list(PODS, "ns")
+    assert str(caught.value) == "ann may not list pods in namespace ns"
+    assert caught.value.denial == Denial("ann", "list", "pods", api.namespace)
+    assert len(server.calls(PODS_PATH)) == 1
+
+
+async def test_the_hint_for_what_is_denied_is_its_callers(server, tmp_path):
+    server.script(PODS_PATH, server.answer_with(403, "Forbidden", DENIED))
+    async with server.log_in(tmp_path, hint_denial=lambda denial: f"let {denial.user} {denial.verb}") as api:
+        with pytest.raises(ForbiddenError) as caught:
+            await api.list(PODS, "ns")
+    assert caught.value.hint == "let ann list"
+
+
+async def test_a_quota_s_refusal_is_told_in_its_own_words(server, api):
+    message = 'pods "p" is forbidden: exceeded quota: q, requested: memory=1Gi, limited: memory=1Gi'
+    server.script(PODS_PATH, server.answer_with(403, "Forbidden", message), method="POST")
+    with pytest.raises(ForbiddenError, match="exceeded quota: q") as caught:
+        await api.create(PODS, pod("p"), namespace="ns")
+    assert caught.value.hint is None
+
+
+async def test_an_object_that_is_missing_is_told_from_a_kind_that_is(server, api):
+    server.script(
+        POD, server.answer_with(404, "NotFound", 'pods "p" not found', {"name": "p", "kind": "pods"})
+    )
+    with pytest.raises(NotFoundError, match='pods "p" not found'):
+        await api.get(PODS, "p", "ns")
+    with pytest.raises(NotFoundError, match=r"the cluster has no virtualmachineinstances in kubevirt.io/v1"):
+        await api.list(VMIS)
+    server.script(f"{POD}/log", server.answer_with(404, "NotFound", 'container "c" not found'))
+    with pytest.raises(NotFoundError, match='container "c" not found'):
+        await api.read_log("p", namespace="ns", container="c")
+
+
+async def test_a_name_that_is_taken_is_told_from_a_change_in_between(server, api):
+    server.script(PODS_PATH, server.answer_with(409, "AlreadyExists", "exists"), method="POST")
+    server.script(POD, server.answer_with(409, "Conflict", "modified"), method="PATCH")
+    with pytest.raises(ExistsError, match="exists"):
+        await api.create(PODS, pod("p"), namespace="ns")
+    with pytest.raises(ConflictError, match="modified"):
+        await api.patch(PODS, "p", {}, namespace="ns")
+
+
+async def test_an_object_that_is_invalid_names_its_fields(server, api):
+    causes = [{"field": "spec.a", "message": "is required"}, {"field": "spec.b", "message": "unknown"}]
+    answer = server.answer_with(422, "Invalid", 'pod "p" is invalid: spec.a: is required', {"causes": causes})
+    server.script(PODS_PATH, answer, method="POST")
+    with pytest.raises(InvalidError, match=r"spec\.a: is required\n  spec\.b: unknown"):
+        await api.create(PODS, pod("p"), namespace="ns")
+
+
+async def test_an_answer_that_is_no_kubernetes_is_said_so(server, tmp_path):
+    server.script("/version", b"<html>log in</html>")
+    with pytest.raises(ClusterError, match="does not answer as a Kubernetes API"):
+        async with server.log_in(tmp_path):
+            pass
