@@ -33,13 +33,13 @@ async def measure_load(client: WorkerClient) -> None:
     steps = tuple(Step(i / 1000, action, 4096, i) for i in range(PAIRS) for action in actions)
     start_s = time.monotonic()
     await client.load([ProcessSchedule(0, steps)])
-    print(f"{len(steps)} steps told in {time.monotonic() - start_s:.1f} s")
+    print(f"{len(steps)} steps sent in {time.monotonic() - start_s:.1f} s")
     start_s = time.monotonic()
     events: list[int] = []
     await client.start(start_s - 1)
     await client.wait_done(lambda event: events.append(event.index), 120)
     assert events == list(range(len(steps)))
-    print(f"{len(events)} events heard in {time.monotonic() - start_s:.1f} s")
+    print(f"{len(events)} events received in {time.monotonic() - start_s:.1f} s")
 
 
 async def measure_file(client: WorkerClient) -> None:

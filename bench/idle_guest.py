@@ -22,7 +22,7 @@ SETTLE_S = 5.0
 
 
 async def boot() -> tuple[float, float, float]:
-    """Boot once; give the seconds to the worker's ready, and once reports have settled anonymous memory and buffer."""
+    """Return the seconds from boot to the worker's ready, and once reports have settled anonymous memory and buffer (bytes)."""
     shape = VmShape("idle", GIB, cpus=1, reporting=True, accelerator="tcg")
     with tempfile.TemporaryDirectory() as folder:
         guest = build_guest()

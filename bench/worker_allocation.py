@@ -19,7 +19,7 @@ GOAL = 0.02
 
 
 def time_worker_s() -> float:
-    """Have the worker allocate once, and give the time its event says."""
+    """Return the seconds that one allocation took by the worker's event."""
     step = {"op": "step", "process": 0, "at_ns": 0, "action": "allocate", "bytes": SIZE_BYTES}
     commands = [
         step | {"iteration": 0, "scan": "once", "stride": 4096, "seed": 0},
@@ -37,10 +37,11 @@ def time_worker_s() -> float:
             if event["type"] == "step":
                 worker.stdin.close()
                 return (event["end_ns"] - event["start_ns"]) / 1e9
-    raise RuntimeError("the worker said nothing of its step")
+    raise RuntimeError("the worker reported no step")
 
 
 def time_bare_s(program: Path) -> float:
+    """Return the seconds that the bare loop took."""
     outcome = subprocess.run([program, str(SIZE_BYTES)], capture_output=True, text=True, check=True)
     return int(outcome.stdout) / 1e9
 

@@ -100,7 +100,7 @@ def test_help_loads_no_command():
         (("plan", "quick", "--accel", "tcg"), {"plan"}, {"pydantic"}),
         (("rbac", "audit"), {"rbac"}, set()),
         (("audit", "OBJECTS"), {"audit"}, {"rich"}),
-        (("status", "--server", "http://127.0.0.1:9"), {"status"}, set()),
+        (("status", "--server", "http://127.0.0.1:9"), {"status"}, {"httpx"}),
         (("disable", "--help"), {"disable"}, set()),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

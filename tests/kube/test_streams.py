@@ -1,4 +1,4 @@
-"""Streams of a cluster: exec, attach, consoles and logs, over real sockets."""
+"""Streams of a cluster: exec, attach and consoles, over real sockets."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from freepage.analysis.prometheus import add_series, find_vmi, in_use_series
 from freepage.analysis.results import build_results
 from freepage.analysis.series import Series, metric_series
-from freepage.prometheus.collection import Answer, describe_answer
+from freepage.prometheus.answers import MetricAnswer, describe_answer
 from freepage.prometheus.profile import parse_profile, read_profile
 from freepage.records import Arm
 from freepage.report.export import export_run
@@ -68,7 +68,9 @@ RESIDENT = "kubevirt_vmi_memory_resident_bytes"
 def build_collected(points, nodes):
     rows = [(t, metric, entity, v) for (metric, entity), found in points.items() for t, v in found]
     metrics = [
-        describe_answer(Answer(m, m.query, {e: found for (name, e), found in points.items() if name == m.id}))
+        describe_answer(
+            MetricAnswer(m, m.query, {e: found for (name, e), found in points.items() if name == m.id})
+        )
         for m in parse_profile(read_profile())
     ]
     info = {

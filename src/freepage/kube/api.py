@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from freepage.kube import logs, streams, watching
 from freepage.kube.call import Call, build_call
-from freepage.kube.connection import open_connection
 from freepage.kube.errors import ForbiddenError, NotFoundError
 from freepage.kube.login import Login
 from freepage.kube.logs import LogLine
@@ -223,6 +222,9 @@ async def open_cluster(login: Login, *, hint_denial: HintDenial | None = None) -
 
     hint_denial: returns the hint for what RBAC denies.
     """
+    # It loads httpx, which a command that has the options of a cluster may never need.
+    from freepage.kube.connection import open_connection
+
     async with open_connection(login, hint_denial) as (resolved, connection):
         # A user who may not even ask for the version is known all the same.
         with suppress(ForbiddenError):

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import httpx
+
 from freepage.kube.errors import (
     CertificateError,
     ClusterError,
@@ -27,8 +29,6 @@ from freepage.kube.retries import ATTEMPTS, retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-
-    import httpx
 
     from freepage.kube.call import Call
     from freepage.kube.errors import Denial
@@ -152,8 +152,6 @@ class Connection:
         raise refusal
 
     async def _send_as(self, token: str | None, call: Call, headers: Mapping[str, str]) -> httpx.Response:
-        import httpx
-
         own = [("Accept", "application/json, */*"), *self._resolved.impersonation, *headers.items()]
         if token:
             own.append(("Authorization", f"Bearer {token}"))
@@ -183,16 +181,12 @@ class Connection:
     @contextmanager
     def _translated(self, call: Call) -> Iterator[None]:
         """Raise the errors of httpx as UnreachableError."""
-        import httpx
-
         try:
             yield
         except (httpx.TransportError, TimeoutError) as error:
             raise self._describe(call, error) from error
 
     def _describe(self, call: Call, error: Exception) -> UnreachableError:
-        import httpx
-
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
             reason = getattr(cause, "verify_message", None) or cause.reason or cause
@@ -228,8 +222,6 @@ async def open_connection(
 
 
 def _build_client(login: ResolvedLogin) -> httpx.AsyncClient:
-    import httpx
-
     try:
         transport = httpx.AsyncHTTPTransport(
             verify=login.tls,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.kube.call import build_call
 from freepage.kube.resources import PODS, VMIS, dig
-from freepage.kube.websocket import CLOSE_LIMIT_S, open_websocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
 
+    from freepage.kube.call import Call
     from freepage.kube.connection import Connection
     from freepage.kube.websocket import WebSocket
 
@@ -23,6 +24,7 @@ CONSOLE = ("plain.kubevirt.io",)
 STDIN, STDOUT, STDERR, STATUS, CLOSE = 0, 1, 2, 3, 255
 # KubeVirt copies a console by 10 KiB at a time.
 FRAME_BYTES = 8 * 1024
+END_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,29 @@ class ConsoleStream:
             await self._socket.send(piece)
 
 
+def _open_socket(
+    connection: Connection, call: Call, protocols: Sequence[str], *, safe: bool = True
+) -> AbstractAsyncContextManager[WebSocket]:
+    # It loads wsproto, which a command that opens no stream does not need.
+    from freepage.kube.websocket import open_websocket
+
+    return open_websocket(connection, call, protocols, safe=safe)
+
+
 @asynccontextmanager
 async def open_exec(
     connection: Connection, pod: str, command: Sequence[str], *, namespace: str, container: str
 ) -> AsyncIterator[ChannelStream]:
     query = {"container": container, "command": command, "stdin": "true", "stdout": "true"}
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="exec", query=query)
-    async with open_websocket(connection, call, CHANNELS, safe=False) as socket:
+    async with _open_socket(connection, call, CHANNELS, safe=False) as socket:
         try:
             yield ChannelStream(socket)
         finally:
             if socket.protocol == CHANNELS[0]:
                 # Version 4 has no word for the end of stdin; there the end of the connection is it.
                 with suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(CLOSE_LIMIT_S):
+                    async with asyncio.timeout(END_LIMIT_S):
                         await socket.send(bytes([CLOSE, STDIN]))
 
 
@@ -98,7 +109,7 @@ async def open_attach(
 ) -> AsyncIterator[ChannelStream]:
     query = {"container": container, "stdin": "true", "stdout": "true"}
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="attach", query=query)
-    async with open_websocket(connection, call, CHANNELS) as socket:
+    async with _open_socket(connection, call, CHANNELS) as socket:
         yield ChannelStream(socket)
 
 
@@ -108,7 +119,7 @@ async def open_console(
 ) -> AsyncIterator[ConsoleStream]:
     served = replace(VMIS, group="subresources.kubevirt.io")
     call = build_call("get", served, namespace=namespace, name=instance, subresource="console")
-    async with open_websocket(connection, call, CONSOLE) as socket:
+    async with _open_socket(connection, call, CONSOLE) as socket:
         yield ConsoleStream(socket)
 
 
@@ -126,7 +137,7 @@ async def run_command(
     call = build_call("get", PODS, namespace=namespace, name=pod, subresource="exec", query=query)
     written: dict[int, list[bytes]] = {STDOUT: [], STDERR: []}
     status: int | None = None
-    async with open_websocket(connection, call, CHANNELS, safe=False) as socket:
+    async with _open_socket(connection, call, CHANNELS, safe=False) as socket:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(timeout_s):
                 status = await _collect(socket, written)

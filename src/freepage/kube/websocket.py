@@ -9,13 +9,19 @@ from collections import deque
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import httpcore
+from wsproto.connection import Connection as Framing
+from wsproto.connection import ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
 from freepage.kube.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     import httpx
-    from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+    from wsproto.events import Event
 
     from freepage.kube.call import Call
     from freepage.kube.connection import Connection
@@ -37,12 +43,10 @@ class WebSocket:
     """
 
     def __init__(self, response: httpx.Response) -> None:
-        from wsproto.connection import Connection, ConnectionType
-
         self.protocol = response.headers.get("sec-websocket-protocol", "")
         self._response = response
         self._network = response.extensions["network_stream"]
-        self._framing = Connection(ConnectionType.CLIENT)
+        self._framing = Framing(ConnectionType.CLIENT)
         self._sending = asyncio.Lock()
         self._events: deque[Event] = deque()
         self._pieces: list[bytes] = []
@@ -59,13 +63,9 @@ class WebSocket:
 
     async def send(self, data: bytes) -> None:
         """Send one binary message."""
-        from wsproto.events import BytesMessage
-
         await self._send(BytesMessage(data=data))
 
     async def close(self) -> None:
-        from wsproto.events import CloseConnection
-
         try:
             # A connection that is closed or lost already is what we want.
             with suppress(OSError, TimeoutError):
@@ -76,8 +76,6 @@ class WebSocket:
 
     async def _handle(self, event: Event) -> tuple[bytes | None, bool]:
         """Handle one event; return the message that it completes, and whether it was the last."""
-        from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
-
         if isinstance(event, (BytesMessage, TextMessage)):
             return self._add(event), False
         if isinstance(event, Ping):
@@ -107,10 +105,6 @@ class WebSocket:
 
     async def _fill(self) -> None:
         """Wait for bytes, with a ping after PING_S seconds of silence."""
-        import httpcore
-        from wsproto.events import Ping
-        from wsproto.utilities import RemoteProtocolError
-
         self._check()
         try:
             try:
@@ -128,9 +122,6 @@ class WebSocket:
             raise self._mark_lost(f"the connection was lost: {error}") from error
 
     async def _send(self, event: Event) -> None:
-        import httpcore
-        from wsproto.utilities import LocalProtocolError
-
         async with self._sending:
             self._check()
             try:

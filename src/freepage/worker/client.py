@@ -56,12 +56,11 @@ class WorkerClient:
 
     async def wait_ready(self, deadline_s: float) -> Ready:
         """Wait for the worker's first line, at most `deadline_s` seconds."""
-        said = await self._session.wait(self._ready, deadline_s, "did not say that it is ready")
-        if said["version"] != PROTOCOL_VERSION:
-            raise self._session.error(
-                f"speaks version {said['version']} of the protocol, not {PROTOCOL_VERSION}"
-            )
-        return Ready(*(said[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
+        ready = await self._session.wait(self._ready, deadline_s, "did not say that it is ready")
+        if ready["version"] != PROTOCOL_VERSION:
+            words = f"speaks version {ready['version']} of the protocol, not {PROTOCOL_VERSION}"
+            raise self._session.error(words)
+        return Ready(*(ready[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
 
     async def ping(self, count: int = 8) -> ClockOffset:
         """Measure the worker's clock against this host's time.monotonic(); the shortest of `count` round trips wins."""
