@@ -13,9 +13,8 @@ from freepage.records import SampleLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from freepage.metrics import MetricValues
     from freepage.targets.base import Instance, Target
-
-Values = dict[str, float | None]
 
 
 @dataclass
@@ -62,10 +61,10 @@ class _Guests:
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._asked_s: dict[str, float] = {}
-        self._answers: dict[str, Values] = {}
+        self._answers: dict[str, MetricValues] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def take(self, instance: Instance) -> Values:
+    def take(self, instance: Instance) -> MetricValues:
         """Give the answer that came since the last tick ({} without one), and ask again when it is time."""
         name = instance.name
         answer = self._answers.pop(name, {})
@@ -87,7 +86,7 @@ class _Guests:
             self._answers[instance.name] = {}
 
 
-def _read_all(target: Target, instances: Sequence[Instance], guests: _Guests) -> dict[str, Values]:
+def _read_all(target: Target, instances: Sequence[Instance], guests: _Guests) -> dict[str, MetricValues]:
     values = dict(target.read_node())
     for instance in instances:
         values[instance.name] = instance.read_usage() | guests.take(instance)

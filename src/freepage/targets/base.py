@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.errors import FreepageError
+    from freepage.metrics import MetricValues
     from freepage.records import Evidence
     from freepage.study.plan import Trial
     from freepage.worker.client import WorkerClient
@@ -21,11 +22,11 @@ class Instance(Protocol):
     name: str
     worker: WorkerClient
 
-    def read_usage(self) -> dict[str, float | None]:
+    def read_usage(self) -> MetricValues:
         """Read the host-side counters of this instance by metric id; cheap, called at every tick."""
         ...
 
-    async def read_guest(self) -> dict[str, float | None]:
+    async def read_guest(self) -> MetricValues:
         """Read what the guest says of its memory by metric id; {} where there is no guest."""
         ...
 
@@ -53,7 +54,7 @@ class Target(Protocol):
         """
         ...
 
-    def read_node(self) -> dict[str, dict[str, float | None]]:
+    def read_node(self) -> dict[str, MetricValues]:
         """Read the node's counters by entity and metric id.
 
         Always "node" (the host, the cgroup that plays the node, or all measured nodes together); "node/NAME" as well

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from freepage.kube.resources import Object
-
-Values = dict[str, float | None]
+    from freepage.metrics import MetricValues
 
 SCHEDULABLE = "kubevirt.io/schedulable"
 _ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -88,7 +87,7 @@ def allocatable_bytes(node: Object) -> int:
     return round(parse_quantity(dig(node, "status", "allocatable", "memory")) or 0)
 
 
-def read_facts(nodes: Sequence[Object], seen: Mapping[str, Values]) -> dict[str, object]:
+def read_facts(nodes: Sequence[Object], seen: Mapping[str, MetricValues]) -> dict[str, object]:
     """Give the conditions of all measured nodes by the names of facts.read_host_facts.
 
     Sizes are sums; words that differ between nodes are joined. `seen` is what the samplers read; without it the
@@ -118,19 +117,19 @@ def _allocatable(node: Object, what: str) -> object:
     return dig(node, "status", "allocatable", what)
 
 
-def _total_bytes(node: Object, seen: Values) -> int:
+def _total_bytes(node: Object, seen: MetricValues) -> int:
     return round(
         seen.get("mem_total_bytes") or parse_quantity(dig(node, "status", "capacity", "memory")) or 0
     )
 
 
-def _available_bytes(node: Object, seen: Values) -> int:
+def _available_bytes(node: Object, seen: MetricValues) -> int:
     available = seen.get("mem_available_bytes")
     allocatable = allocatable_bytes(node)
     return allocatable if available is None else min(allocatable, round(available))
 
 
-def _sum_seen(names: Sequence[str], seen: Mapping[str, Values], metric: str) -> int | None:
+def _sum_seen(names: Sequence[str], seen: Mapping[str, MetricValues], metric: str) -> int | None:
     assert metric in METRICS  # noqa: S101 - a misspelt id would silently be missing
     values = [seen.get(name, {}).get(metric) for name in names]
     known = [v for v in values if v is not None]

@@ -16,7 +16,7 @@ from freepage.kube.errors import ClusterError
 from freepage.kube.resources import PODS, name_of
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
-from freepage.sampling.procfs import read_host_from
+from freepage.sampling.procfs import THP, read_host_from
 from freepage.targets.cluster.facts import hostname_of
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import build_sampler_pod
@@ -27,19 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from freepage.kube.resources import Object
+    from freepage.metrics import MetricValues
     from freepage.sampling.node_lines import NodeLine
     from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.session import ClusterSession
-
-Values = dict[str, float | None]
 
 # The sampler prints twice as often as samples are taken, so that those are never much older than half an interval.
 PRINTS_PER_SAMPLE = 2
 # How long a sampler may be silent, and the pause after its log could not be read.
 LINES_DEADLINE_S = 30.0
 RETRY_S = 5.0
-# What else a node has to say of itself that results depend on.
-THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 AGE = "node_sample_age_s"
 
 
@@ -91,7 +88,7 @@ class Nodes:
             hint="is this user allowed to get pods/log? `freepage rbac run` prints what a run needs",
         )
 
-    def read(self) -> dict[str, Values]:
+    def read(self) -> dict[str, MetricValues]:
         """Give every node's newest numbers, and as "node" the sum of all; a sum lacks what one of them lacks."""
         values = {name: sampler.latest.take() for name, sampler in self.samplers.items()}
         if len(values) == 1:
@@ -99,10 +96,10 @@ class Nodes:
         return {NODE: add_up(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
 
 
-def add_up(values: list[Values]) -> Values:
+def add_up(values: list[MetricValues]) -> MetricValues:
     """Add numbers of several nodes by metric id; of ages the oldest counts."""
     shared = set.intersection(*(set(v) for v in values)) if values else set()
-    total: Values = {}
+    total: MetricValues = {}
     for key in shared:
         known = [v[key] for v in values]
         complete = [value for value in known if value is not None]

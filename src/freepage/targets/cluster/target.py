@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from freepage.metrics import MetricValues
     from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
     from freepage.targets.cluster.nodes import Nodes
     from freepage.targets.cluster.session import ClusterSession
     from freepage.targets.cluster.survey import ClusterSurvey
-
-Values = dict[str, float | None]
 
 CLUSTER = "cluster"
 
@@ -83,7 +82,7 @@ class ClusterTarget:
     def set_node(self, memory_bytes: int | None) -> None:
         """Nothing: a node of a cluster is as large as it is, and studies are planned for that (nodes_are_given)."""
 
-    def read_node(self) -> dict[str, Values]:
+    def read_node(self) -> dict[str, MetricValues]:
         return self.samplers.read()
 
     @asynccontextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
 from freepage.errors import InstanceError
@@ -13,6 +13,7 @@ from freepage.kube.errors import ClusterError
 from freepage.kube.resources import VMIS, dig, name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE, VIRSH, read_launcher, see_reporting
 from freepage.records import Evidence
+from freepage.sampling.balloon import QUEUE_STATUS, REPORTING_QUEUE, ReportCounter
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import follow_launcher
 from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_guest_memory
@@ -23,17 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.kube.resources import Object
+    from freepage.metrics import MetricValues
     from freepage.targets.cluster.manifests import VmiShape
     from freepage.targets.cluster.session import ClusterSession
     from freepage.worker.client import WorkerClient
 
-Values = dict[str, float | None]
-
 CONSOLE_CONTAINER = "guest-console-log"
 CONSOLE_LINES = 20
 SILENT_CONSOLE = "its console says nothing: does the image boot, and has its system cloud-init and its console on the first serial port?"
-_BALLOON = "/machine/peripheral/balloon0/virtio-backend"
-_REPORTING_QUEUE = 3
 
 
 @dataclass
@@ -47,11 +45,12 @@ class ClusterVm:
     machine: Object
     launcher: Object
     accelerator: str
+    reports: ReportCounter = field(default_factory=ReportCounter)
 
-    def read_usage(self) -> Values:
+    def read_usage(self) -> MetricValues:
         return self.usage.take()
 
-    async def read_guest(self) -> Values:
+    async def read_guest(self) -> MetricValues:
         counters, memory = await run_together(
             read_guest_counters(self.worker), read_guest_memory(self.worker)
         )
@@ -79,15 +78,14 @@ class ClusterVm:
         return seen.reporting
 
     async def _count_reports(self) -> int | None:
-        """Count the reports QEMU has handled (16 bits); None where libvirt may not be asked, or QEMU does not know."""
-        arguments = {"path": _BALLOON, "queue": _REPORTING_QUEUE}
-        query = json.dumps({"execute": "x-query-virtio-queue-status", "arguments": arguments})
+        """Return how many reports QEMU has handled; None where libvirt may not be asked, or QEMU does not know."""
+        query = json.dumps({"execute": QUEUE_STATUS, "arguments": REPORTING_QUEUE})
         reply = await self._ask_libvirt("qemu-monitor-command", query)
         try:
-            count: Any = dig(json.loads(reply or "null"), "return", "used-idx")
+            status = dig(json.loads(reply or "null"), "return")
         except ValueError:
             return None
-        return count if isinstance(count, int) else None
+        return self.reports.update(status if isinstance(status, dict) else None)
 
     async def _ask_libvirt(self, command: str, *arguments: str) -> str | None:
         domain = f"{namespace_of(self.machine)}_{name_of(self.machine)}"

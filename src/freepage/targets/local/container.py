@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from freepage.errors import InstanceError
 from freepage.image.tools import MERGED
 from freepage.records import Evidence
-from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import parse_family_cpu_s, read_process_memory, read_text
+from freepage.sampling.instances import parse_pod, read_family
+from freepage.sampling.procfs import read_text
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.worker.build import build_worker
 from freepage.worker.channel import open_process_channel
@@ -26,10 +26,10 @@ from freepage.worker.client import WorkerClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from freepage.metrics import MetricValues
     from freepage.targets.local.cgroup import Cgroup
     from freepage.targets.local.disks import PodMounts
 
-Values = dict[str, float | None]
 READY_DEADLINE_S = 30.0
 _MOUNT_ROOT = 'mount --rbind / "$1" && d=$1 && shift && chroot "$d" "$@"; s=$?; umount -l "$d"; exit $s'
 
@@ -43,21 +43,10 @@ class Container:
     pid: int
     cgroup: Cgroup | None
 
-    def read_usage(self) -> Values:
-        pids = _family(self.pid)
-        memory = [read_process_memory(pid) for pid in pids]
-        values: Values = {
-            key: _sum([m[key] for m in memory])
-            for key in ("rss_bytes", "rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes", "swap_bytes")
-        }
-        values["cpu_total_s"] = _sum(
-            [parse_family_cpu_s(read_text(Path(f"/proc/{pid}/stat"))) for pid in pids]
-        )
-        if self.cgroup is not None:
-            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
-        return values
+    def read_usage(self) -> MetricValues:
+        return parse_pod(read_family(self.pid), self.cgroup.read() if self.cgroup else None)
 
-    async def read_guest(self) -> Values:
+    async def read_guest(self) -> MetricValues:
         return {}
 
     async def read_evidence(self) -> Evidence:
@@ -204,14 +193,3 @@ async def _read_pid(path: Path) -> int:
     while not (text := read_text(path).strip()).isdigit():  # noqa: ASYNC110 - another program writes it
         await asyncio.sleep(0.005)
     return int(text)
-
-
-def _family(pid: int) -> list[int]:
-    """Give a process and its children (the worker's processes have none of their own)."""
-    children = read_text(Path(f"/proc/{pid}/task/{pid}/children")).split()
-    return [pid, *(int(child) for child in children)]
-
-
-def _sum(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
+from freepage.sampling.balloon import BALLOON_ID
 from freepage.units import MIB
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from freepage.image.guest import Guest
 
-BALLOON_ID = "balloon0"
 # Self-tests, probes of devices that are not there and waits for randomness: half a second of a boot under emulation.
 FAST_BOOT = ("cryptomgr.notests", "i8042.noaux", "i8042.nokbd", "no_timer_check", "random.trust_cpu=on")
 PORT_NAME = "freepage"

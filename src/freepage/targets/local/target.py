@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from freepage.metrics import MetricValues
     from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
     from freepage.targets.local.qemu_command import VmDisk
@@ -110,7 +111,7 @@ class LocalTarget:
             for error in filter(None, ends):
                 raise error
 
-    def read_node(self) -> dict[str, dict[str, float | None]]:
+    def read_node(self) -> dict[str, MetricValues]:
         values = read_host()
         if self.node == "cgroup" and self.cgroup is not None:
             values |= read_node_cgroup(self.cgroup.folder, self.cgroup.version)

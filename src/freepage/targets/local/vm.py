@@ -10,19 +10,25 @@ import signal
 import socket
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
 from freepage.records import Evidence
-from freepage.sampling.balloon import parse_guest_stats
-from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import read_process_cpu, read_process_memory, read_text
+from freepage.sampling.balloon import (
+    BALLOON_PATH,
+    QUEUE_STATUS,
+    REPORTING_QUEUE,
+    ReportCounter,
+    parse_guest_stats,
+)
+from freepage.sampling.instances import parse_vm, read_qemu
+from freepage.sampling.procfs import THP, read_text
 from freepage.targets.guest import read_guest_counters, read_guest_evidence
 from freepage.targets.local.process import end_process, read_tail, start_process
-from freepage.targets.local.qemu_command import BALLOON_ID, VmPipes, VmShape, build_command, find_architecture
+from freepage.targets.local.qemu_command import VmPipes, VmShape, build_command, find_architecture
 from freepage.worker.channel import open_socket_channel
 from freepage.worker.client import WorkerClient
 
@@ -32,9 +38,8 @@ if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
     from freepage.image.guest import Guest
+    from freepage.metrics import MetricValues
     from freepage.targets.local.cgroup import Cgroup
-
-Values = dict[str, float | None]
 
 READY_DEADLINE_S = {"kvm": 30.0, "tcg": 90.0}
 STATS_INTERVAL_S = 2
@@ -42,10 +47,6 @@ STATS_INTERVAL_S = 2
 CLOSING_GRACE_S = 3.0
 # How much of a console is searched for the cause of a death; a panic prints a long trace after it.
 CAUSE_LINES = 100
-_BALLOON = f"/machine/peripheral/{BALLOON_ID}"
-# The reporting queue comes after inflate, deflate and stats (no free page hinting here).
-_REPORTING_QUEUE = 3
-_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 
 
 @dataclass
@@ -58,54 +59,39 @@ class Vm:
     qmp: QMPClient
     pid: int
     cgroup: Cgroup | None
-    vcpu_threads: frozenset[int] = frozenset()
-    reports_seen: int = 0
-    reports_total: int | None = None
+    reports: ReportCounter = field(default_factory=ReportCounter)
 
-    def read_usage(self) -> Values:
-        values = read_process_memory(self.pid) | read_process_cpu(self.pid, self.vcpu_threads)
-        if self.cgroup is not None:
-            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
-        return values
+    def read_usage(self) -> MetricValues:
+        return parse_vm(read_qemu(self.pid), self.cgroup.read() if self.cgroup else None)
 
-    async def read_guest(self) -> Values:
-        stats = await self._ask("qom-get", path=_BALLOON, property="guest-stats")
+    async def read_guest(self) -> MetricValues:
+        stats = await self._ask("qom-get", path=BALLOON_PATH, property="guest-stats")
         values = parse_guest_stats(stats or {}, time.time()) | await read_guest_counters(self.worker)
         return values | {"reports_handled": await self._count_reports()}
 
     async def read_evidence(self) -> Evidence:
-        reports = await self._count_reports() if self.shape.reporting else None
+        reports = await self._count_reports()
         return Evidence(
             instance=self.name,
-            configured=await self._ask("qom-get", path=_BALLOON, property="free-page-reporting"),
+            configured=await self._ask("qom-get", path=BALLOON_PATH, property="free-page-reporting"),
             active=None if reports is None else reports > 0,
             report_count=reports,
-            host_thp=parse_choice(read_text(Path(_THP))),
+            host_thp=parse_choice(read_text(Path(THP))),
             memory_backend="anonymous",
             accelerator=self.shape.accelerator,
             **await read_guest_evidence(self.worker),
         )
 
-    async def prepare(self) -> None:
-        """Learn which threads execute the guest, and have the balloon ask the guest for its numbers."""
-        cpus = await self._ask("query-cpus-fast") or []
-        self.vcpu_threads = frozenset(int(cpu["thread-id"]) for cpu in cpus)
+    async def poll_statistics(self) -> None:
+        """Have the balloon ask the guest for its numbers every STATS_INTERVAL_S seconds."""
         await self._ask(
-            "qom-set", path=_BALLOON, property="guest-stats-polling-interval", value=STATS_INTERVAL_S
+            "qom-set", path=BALLOON_PATH, property="guest-stats-polling-interval", value=STATS_INTERVAL_S
         )
 
     async def _count_reports(self) -> int | None:
-        """Count the reports QEMU has handled: the reporting queue's 16-bit used index, unwrapped."""
         if not self.shape.reporting:
             return None
-        path = f"{_BALLOON}/virtio-backend"
-        status = await self._ask("x-query-virtio-queue-status", path=path, queue=_REPORTING_QUEUE)
-        if status is None:
-            return None
-        seen = int(status["used-idx"])
-        self.reports_total = (self.reports_total or 0) + (seen - self.reports_seen) % 65536
-        self.reports_seen = seen
-        return self.reports_total
+        return self.reports.update(await self._ask(QUEUE_STATUS, **REPORTING_QUEUE))
 
     async def _ask(self, command: str, **arguments: object) -> Any:
         """Ask QEMU; None when it does not know the command or is gone."""
@@ -158,7 +144,7 @@ async def open_vm(
         deadline_s = ready_deadline_s or READY_DEADLINE_S[shape.accelerator]
         await _wait_ready(client, deadline_s, console)
         vm = Vm(shape.name, client, shape, qmp, process.pid, cgroup)
-        await vm.prepare()
+        await vm.poll_statistics()
         yield vm
 
 
