@@ -1,10 +1,15 @@
+"""The command line as a whole: its help, what a command loads, and what is refused before anything starts."""
+
 from __future__ import annotations
 
+import importlib
 import json
+import subprocess
+import sys
 
 import pytest
 
-from freepage.cli.main import main, tell_command
+from freepage.cli.main import COMMANDS, main, redact_command
 from freepage.errors import HostError
 from helpers.synthetic import write_run
 
@@ -29,10 +34,89 @@ def run(capsys, *arguments):
     return status, captured.out, captured.err
 
 
+HEAVY = (
+    "polars",
+    "altair",
+    "scipy",
+    "numpy",
+    "jinja2",
+    "rich",
+    "pydantic",
+    "httpx",
+    "wsproto",
+    "yaml",
+    "vl_convert",
+)
+
+
+def load(*arguments):
+    """Run a command in a Python of its own; return the heavy libraries and the modules of commands it has loaded."""
+    code = (
+        "import sys, contextlib, io\n"
+        "from freepage.cli.main import COMMANDS, main\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    try:\n"
+        "        main(sys.argv[1:])\n"
+        "    except SystemExit:\n"
+        "        pass\n"
+        f"print(*(m for m in {HEAVY} if m in sys.modules))\n"
+        "print(*(name for name, c in COMMANDS.items() if c.module in sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    libraries, commands = done.stdout.split("\n")[:2]
+    return set(libraries.split()), set(commands.split())
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["bare", "--help"])
+def test_help_shows_every_command_under_what_people_come_for(capsys, arguments):
+    status, out, err = run(capsys, *arguments)
+    assert (status, err) == (0, "")
+    groups = ["measure:", "look back at a run:", "clusters with KubeVirt:"]
+    assert [line for line in out.splitlines() if line in groups] == groups
+    shown = [
+        line.split()[0] for line in out.splitlines() if line.startswith("  ") and "-" not in line.split()[0]
+    ]
+    assert shown == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_a_module_that_describes_itself(capsys, name):
+    status, out, _ = run(capsys, name, "--help")
+    assert status == 0
+    assert out.startswith(f"usage: freepage {name} ")
+    assert importlib.import_module(COMMANDS[name].module).__doc__.split(".")[0].split()[0] in out
+
+
+def test_help_loads_no_command():
+    assert load("--help") == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commands", "allowed"),
+    [
+        (("studies",), {"studies"}, {"pydantic"}),
+        (("plan", "quick", "--accel", "tcg"), {"plan"}, {"pydantic"}),
+        (("rbac", "audit"), {"rbac"}, set()),
+        (("audit", "OBJECTS"), {"audit"}, {"rich"}),
+        (("status", "--server", "http://127.0.0.1:9"), {"status"}, set()),
+        (("disable", "--help"), {"disable"}, set()),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_command_loads_only_the_libraries_it_needs(tmp_path, arguments, commands, allowed):
+    (tmp_path / "objects.json").write_text('{"kind": "List", "items": []}')
+    arguments = [a.replace("OBJECTS", str(tmp_path / "objects.json")) for a in arguments]
+    libraries, loaded = load(*arguments)
+    assert loaded == commands
+    assert libraries <= allowed
+
+
 def test_the_command_that_a_run_folder_keeps_has_no_password():
-    told = tell_command(["run", "quick", "--prometheus=https://me:p4ss@metrics.example:9090/api"])
-    assert told == ("freepage", "run", "quick", "--prometheus=https://metrics.example:9090/api")
-    assert tell_command(["run", "quick", "--out", "a@b", "http://h/x@y"])[3:] == (
+    kept = redact_command(["run", "quick", "--prometheus=https://me:p4ss@metrics.example:9090/api"])
+    assert kept == ("freepage", "run", "quick", "--prometheus=https://metrics.example:9090/api")
+    assert redact_command(["run", "quick", "--out", "a@b", "http://h/x@y"])[3:] == (
         "--out",
         "a@b",
         "http://h/x@y",
@@ -76,7 +160,8 @@ def test_plan_and_dry_run_write_and_start_nothing(capsys, tmp_path, monkeypatch)
         (("plan", "quick", "--node-memory", "9000TiB"), 3, "available"),
         (("show", "/nowhere"), 5, "manifest.json is missing"),
         (("report", "/nowhere", "--format", "md"), 5, "manifest.json is missing"),
-        ((), 2, "COMMAND"),
+        (("rum", "quick"), 2, "invalid choice: 'rum'"),
+        (("--", "run"), 2, "the command comes first"),
     ],
 )
 def test_bad_input_is_refused_with_what_is_wrong_and_a_status_of_its_own(capsys, arguments, status, words):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.cli.audit_files import HINT, STYLES, WORDS, audit_files, open_table
 from freepage.cli.cluster_options import add_cluster_arguments, run_in_cluster
-from freepage.cli.prometheus import add_prometheus_arguments, find_settings
+from freepage.cli.prometheus_options import add_prometheus_arguments, find_settings, read_prometheus_options
 
 if TYPE_CHECKING:
     import argparse
@@ -54,11 +54,12 @@ async def _audit_cluster(api: ClusterApi, options: argparse.Namespace) -> Audit:
     from freepage.kubevirt.audit import add_stranded, audit_cluster
 
     audit = await audit_cluster(api, options.namespace, may_exec=options.exec)
-    if options.prometheus is None:
+    prometheus = read_prometheus_options(options)
+    if prometheus is None:
         return audit
     from freepage.prometheus.client import read_vm_memory
 
-    return add_stranded(audit, await read_vm_memory(await find_settings(options)))
+    return add_stranded(audit, await read_vm_memory(await find_settings(prometheus)))
 
 
 def _as_json(audit: Audit) -> dict[str, Any]:

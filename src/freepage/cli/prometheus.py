@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freepage.cli.cluster_options import add_cluster_arguments, build_login
+from freepage.cli.cluster_options import add_cluster_arguments
+from freepage.cli.prometheus_options import (
+    PrometheusOptions,
+    add_prometheus_arguments,
+    find_settings,
+    read_prometheus_options,
+)
+from freepage.prometheus.collection import collect
+from freepage.report.page import render_report
 
 if TYPE_CHECKING:
     import argparse
 
-    from freepage.prometheus.client import Settings
-
-OPENSHIFT = "openshift"
+    from freepage.store import PrometheusSamples
 
 
-def add_prometheus_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    """Add what says which Prometheus to ask; find_settings reads it."""
-    group = parser.add_argument_group("Prometheus")
-    group.add_argument(
-        "--prometheus",
-        metavar="URL",
-        required=required,
-        help="a Prometheus or Thanos, as http://HOST:9090; `openshift` is the cluster's own, asked with the login's token",
-    )
-    group.add_argument(
-        "--prometheus-token-file", type=Path, metavar="FILE", help="a bearer token to ask it with"
-    )
-    group.add_argument(
-        "--prometheus-ca-file", type=Path, metavar="FILE", help="the CA its certificate is signed by"
-    )
+@dataclass(frozen=True)
+class CollectOptions:
+    """The run to collect for, the Prometheus to ask, and the nodes by Prometheus' names (none: found by the run)."""
+
+    run: Path
+    prometheus: PrometheusOptions
+    nodes: tuple[str, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,51 +46,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_cluster_arguments(parser)
 
 
-def execute(options: argparse.Namespace) -> int:
-    from freepage.report.page import render_report
+def read_options(options: argparse.Namespace) -> CollectOptions:
+    prometheus = read_prometheus_options(options)
+    assert prometheus is not None  # noqa: S101 - the option is required
+    return CollectOptions(options.run, prometheus, tuple(options.node))
 
-    collected = asyncio.run(collect_into(options, options.run, tuple(options.node)))
+
+def execute(options: argparse.Namespace) -> int:
+    chosen = read_options(options)
+    collected = asyncio.run(collect_into(chosen.prometheus, chosen.run, chosen.nodes))
     _print_summary(collected.info)
-    print(f"report: {render_report(options.run)}")
+    print(f"report: {render_report(chosen.run)}")
     return 0
 
 
-async def collect_into(options: argparse.Namespace, folder: Path, nodes: tuple[str, ...] = ()) -> Any:
-    """Keep what the Prometheus that the options name has of a stored run."""
-    from freepage.prometheus.collection import collect
-
-    settings = await find_settings(options)
-    return await collect(folder, replace(settings, nodes=nodes, namespace=options.namespace))
-
-
-async def check_now(options: argparse.Namespace) -> None:
-    """Raise before a run what would stand in the way of asking after it."""
-    from freepage.prometheus.client import check_prometheus
-
-    await check_prometheus(await find_settings(options))
-
-
-async def find_settings(options: argparse.Namespace) -> Settings:
-    """Find the Prometheus that the options name; asks the cluster where its own is."""
-    from freepage.prometheus.client import Settings
-
-    found = Settings(options.prometheus)
-    if options.prometheus == OPENSHIFT:
-        from freepage.prometheus.openshift import find_monitoring
-
-        found = await find_monitoring(build_login(options))
-    return replace(found, token_file=options.prometheus_token_file, ca_file=options.prometheus_ca_file)
+async def collect_into(
+    chosen: PrometheusOptions, folder: Path, nodes: tuple[str, ...] = ()
+) -> PrometheusSamples:
+    """Store what a Prometheus has of a run in the run's folder."""
+    settings = await find_settings(chosen)
+    return await collect(folder, replace(settings, nodes=nodes, namespace=chosen.login.namespace))
 
 
 def _print_summary(info: dict[str, Any]) -> None:
-    """Print what came of each source, and what did not."""
+    """Print the number of points of each source, and why there are none where there are none."""
     metrics = info["metrics"]
     asked = [m for m in metrics if m["query"] is not None]
     print(
         f"{info['url']}: {sum(m['points'] for m in asked)} points of {sum(m['points'] > 0 for m in asked)} metrics"
     )
     for source in dict.fromkeys(m["source"] for m in asked):
-        mine = [m for m in asked if m["source"] == source]
-        print(f"  {source}: {sum(m['points'] > 0 for m in mine)} of {len(mine)} metrics")
+        of_source = [m for m in asked if m["source"] == source]
+        print(f"  {source}: {sum(m['points'] > 0 for m in of_source)} of {len(of_source)} metrics")
     for words in (*info["warnings"], *(m["error"] for m in asked if m["error"])):
         print(f"warning: {words}", file=sys.stderr)

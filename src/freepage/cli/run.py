@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cli.options import add_study_arguments, build_request
-from freepage.cli.prometheus import add_prometheus_arguments, check_now, collect_into
+from freepage.cli.prometheus import collect_into
+from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
 from freepage.errors import FreepageError
 
 if TYPE_CHECKING:
     import argparse
     from contextlib import AbstractAsyncContextManager
 
+    from freepage.cli.prometheus_options import PrometheusOptions
     from freepage.records import Manifest
     from freepage.targets.base import Place
 
@@ -49,8 +51,9 @@ def execute(options: argparse.Namespace) -> int:
             raise problem
         print("freepage: interrupted before anything was measured", file=sys.stderr)
         return INTERRUPTED
-    if options.prometheus is not None:
-        _collect(options, folder)
+    prometheus = read_prometheus_options(options)
+    if prometheus is not None:
+        _collect(prometheus, folder)
     status = _report(folder, interrupted=interrupted)
     if problem is not None:
         raise problem
@@ -71,8 +74,9 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     from freepage.store import check_folder
 
     check_folder(folder, force=options.force)
-    if options.prometheus is not None:
-        asyncio.run(check_now(options))
+    prometheus = read_prometheus_options(options)
+    if prometheus is not None:
+        asyncio.run(check_now(prometheus))
     if options.target == "cluster":
         return open_cluster_run(options)
     from freepage.cli.plan import print_left_out
@@ -116,10 +120,10 @@ async def _run_cancellable(
         )
 
 
-def _collect(options: argparse.Namespace, folder: Path) -> None:
+def _collect(prometheus: PrometheusOptions, folder: Path) -> None:
     """Keep what a Prometheus has of the run; a run without it is still a run."""
     try:
-        asyncio.run(collect_into(options, folder))
+        asyncio.run(collect_into(prometheus, folder))
     except FreepageError as error:
         print(f"freepage: nothing was collected from Prometheus: {error.message}", file=sys.stderr)
         print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
