@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from freepage.metrics import MetricValues
-    from freepage.targets.base import Instance, Target
+    from freepage.targets.base import Instance
 
 
 @dataclass
@@ -27,7 +27,7 @@ class SamplerCost:
 
 
 async def sample_until_cancelled(
-    target: Target,
+    read_node: Callable[[], dict[str, MetricValues]],
     instances: Callable[[], Sequence[Instance]],
     *,
     interval_s: float,
@@ -46,7 +46,7 @@ async def sample_until_cancelled(
         while True:
             await asyncio.sleep(max(0.0, deadline_s - time.monotonic()))
             now_s, cpu_s = time.monotonic(), time.thread_time()
-            write(SampleLine(now_s, now_s - deadline_s, _read_all(target, instances(), guests)))
+            write(SampleLine(now_s, now_s - deadline_s, _read_all(read_node(), instances(), guests)))
             cost.cpu_s += time.thread_time() - cpu_s
             missed = int((time.monotonic() - deadline_s) / interval_s)
             deadline_s += (missed + 1) * interval_s
@@ -86,8 +86,10 @@ class _Guests:
             self._answers[instance.name] = {}
 
 
-def _read_all(target: Target, instances: Sequence[Instance], guests: _Guests) -> dict[str, MetricValues]:
-    values = dict(target.read_node())
+def _read_all(
+    nodes: dict[str, MetricValues], instances: Sequence[Instance], guests: _Guests
+) -> dict[str, MetricValues]:
+    values = dict(nodes)
     for instance in instances:
         values[instance.name] = instance.read_usage() | guests.take(instance)
     return values

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
 from freepage.kube.quantities import parse_quantity
 from freepage.kube.resources import dig, name_of
 from freepage.metrics import METRICS
+from freepage.targets.base import Accelerator
 from freepage.targets.cluster.manifests import HOSTNAME_LABEL
 
 if TYPE_CHECKING:
@@ -21,22 +21,14 @@ SCHEDULABLE = "kubevirt.io/schedulable"
 _ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How KubeVirt executes guests ("kvm" or "tcg"), and where that was read."""
-
-    accelerator: str
-    reason: str
-
-
-def read_execution(kubevirt: Object | None) -> Execution:
-    """Read how KubeVirt executes guests from its own object; it takes KVM unless told otherwise."""
+def read_accelerator(kubevirt: Object | None) -> Accelerator:
+    """Read what KubeVirt executes guests by from its own object: KVM unless that asks for emulation."""
     if kubevirt is None:
-        return Execution("kvm", "KubeVirt takes KVM unless told otherwise; its own object may not be read")
+        return Accelerator("kvm", "KubeVirt takes KVM unless told otherwise; its own object may not be read")
     path = ("spec", "configuration", "developerConfiguration", "useEmulation")
     if dig(kubevirt, *path) is True:
-        return Execution("tcg", f"KubeVirt's {'.'.join(path)} is true")
-    return Execution("kvm", f"KubeVirt's {'.'.join(path)} is not set")
+        return Accelerator("tcg", f"KubeVirt's {'.'.join(path)} is true")
+    return Accelerator("kvm", f"KubeVirt's {'.'.join(path)} is not set")
 
 
 def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bool) -> tuple[Object, ...]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from freepage.kube.resources import Object
     from freepage.study.plan import InstancePlan, Trial
-    from freepage.targets.cluster.survey import ClusterChoices, ClusterSurvey
+    from freepage.targets.cluster.choices import ClusterChoices
+    from freepage.targets.cluster.survey import ClusterSurvey
 
 # What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
 TRIAL_MARGIN_S = 600.0

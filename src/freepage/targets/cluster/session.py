@@ -21,6 +21,7 @@ from freepage.kube.resources import (
     dig,
     name_of,
 )
+from freepage.targets.cluster.choices import READY_DEADLINE_S
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
     PULL_ADVICE,
@@ -33,7 +34,6 @@ from freepage.targets.cluster.readiness import (
     is_pull_failure,
     is_running,
 )
-from freepage.targets.cluster.survey import READY_DEADLINE_S
 from freepage.worker.channel import ReconnectingChannel
 from freepage.worker.client import WorkerClient
 
@@ -242,7 +242,7 @@ async def open_session(
     session = ClusterSession(survey.api, scope, interval_s, slots, choices.ready_deadline_s)
     labels = f"{RUN_LABEL}={scope.run}"
     async with AsyncExitStack() as stack:
-        for resource in (PODS, VMIS) if choices.with_vms else (PODS,):
+        for resource in (PODS, VMIS) if survey.with_vms else (PODS,):
             cache = open_cache(survey.api, resource, scope.namespace, labels=labels)
             session.caches[resource] = await stack.enter_async_context(cache)
         if await survey.api.may("watch", NODES, namespace=None):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError, InstanceError
 from freepage.sampling.procfs import read_text
+from freepage.targets.base import Accelerator
 from freepage.targets.local.qemu_command import VmShape
 from freepage.targets.local.vm import open_vm
 from freepage.units import MIB
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
 BOOT_DEADLINE_S = 8.0
 _PROBE_MEMORY_BYTES = 256 * MIB
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """What executes guests ("kvm" or "tcg"), and why that."""
-
-    name: str
-    reason: str
 
 
 async def find_accelerator(choice: str, guest: Guest, qemu_version: str) -> Accelerator:
@@ -48,7 +41,7 @@ async def find_accelerator(choice: str, guest: Guest, qemu_version: str) -> Acce
 
 
 def guess_accelerator(choice: str) -> Accelerator:
-    """Say what guests would most likely be executed by, from the last answer kept; starts nothing."""
+    """Return what guests would most likely be executed by, from the last answer kept; starts nothing."""
     if choice != "auto":
         return Accelerator(choice, "it was asked for")
     kept = [_load(path) for path in cache_folder().glob(f"accelerator-{_boot_id()}-*.json")]
