@@ -134,6 +134,9 @@ def _build_manifest(command: tuple[str, ...], run_plan: RunPlan, facts: TargetFa
         smoke=study.scale < SMOKE_SCALE,
         budget_bytes=None if run_plan.budget is None else round(run_plan.budget.memory_bytes),
         budget_s=None if run_plan.budget is None else run_plan.budget.duration_s,
+        target_noun=facts.noun,
+        target_title=facts.title,
+        node_is_fixed=facts.node_is_fixed,
     )
 
 
