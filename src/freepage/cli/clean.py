@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from freepage.kube.api import ClusterApi
-    from freepage.targets.cluster.leftovers import Remains
+    from freepage.targets.cluster.leftovers import Leftovers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,29 +34,29 @@ def execute(options: argparse.Namespace) -> int:
 async def clean(api: ClusterApi, options: argparse.Namespace) -> None:
     """List what runs have left, and remove it but for those that are alive."""
     from freepage.cli.switching import open_console
-    from freepage.targets.cluster.leftovers import find_remains, remove_remains
+    from freepage.targets.cluster.leftovers import find_leftovers, remove_leftovers
 
     console = open_console()
-    found = await find_remains(api, api.namespace, options.run)
+    found = await find_leftovers(api, api.namespace, options.run)
     if not found:
         console.print(f"namespace {api.namespace} holds nothing of freepage's; nothing was removed")
-    for remains in found:
-        if remains.alive and not options.all and options.run is None:
+    for leftovers in found:
+        if leftovers.alive and not options.all and options.run is None:
             console.print(
-                f"run {remains.run} is alive (its last sign {remains.silent_s:.0f} s ago): left as it is; "
-                f"--run {remains.run} removes it all the same",
+                f"run {leftovers.run} is alive (its last sign {leftovers.silent_s:.0f} s ago): left as it is; "
+                f"--run {leftovers.run} removes it all the same",
                 style="yellow",
             )
             continue
-        _list(console, remains, api.namespace)
+        _list(console, leftovers, api.namespace)
         if not options.dry_run:
-            await remove_remains(api, api.namespace, remains)
-            console.print(f"removed, and gone: {len(remains.objects)} objects of run {remains.run}")
+            await remove_leftovers(api, api.namespace, leftovers)
+            console.print(f"removed, and gone: {len(leftovers.objects)} objects of run {leftovers.run}")
     if options.dry_run and found:
         console.print("dry run: nothing was removed")
 
 
-def _list(console: Console, remains: Remains, namespace: str) -> None:
-    console.print(f"[bold]run {remains.run or 'without a name'}[/bold] in namespace {namespace}")
-    for leftover in remains.objects:
+def _list(console: Console, leftovers: Leftovers, namespace: str) -> None:
+    console.print(f"[bold]run {leftovers.run or 'without a name'}[/bold] in namespace {namespace}")
+    for leftover in leftovers.objects:
         console.print(f"  {leftover.resource.kind} {leftover.name}")

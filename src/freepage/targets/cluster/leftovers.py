@@ -50,7 +50,7 @@ class Leftover:
 
 
 @dataclass(frozen=True)
-class Remains:
+class Leftovers:
     """What there is of one run, in the order of its removal; silent_s: since its last sign of life (None: there is none)."""
 
     run: str
@@ -62,7 +62,7 @@ class Remains:
         return self.silent_s is not None and self.silent_s < ALIVE_FOR_S
 
 
-async def find_remains(api: ClusterApi, namespace: str, run: str | None = None) -> list[Remains]:
+async def find_leftovers(api: ClusterApi, namespace: str, run: str | None = None) -> list[Leftovers]:
     """Find what there is of every run in a namespace, or of one, by name of the run."""
     objects: dict[str, list[Leftover]] = defaultdict(list)
     silent_s: dict[str, float | None] = {}
@@ -78,7 +78,7 @@ async def find_remains(api: ClusterApi, namespace: str, run: str | None = None) 
             if dig(obj, "metadata", "labels", LAUNCHER_KEY) != LAUNCHER:
                 objects[name].append(leftover)
     return [
-        Remains(name, tuple(sorted(found, key=lambda o: o.owner)), silent_s.get(name))
+        Leftovers(name, tuple(sorted(found, key=lambda o: o.owner)), silent_s.get(name))
         for name, found in sorted(objects.items())
     ]
 
@@ -100,11 +100,11 @@ def _silent_s(owner: Object) -> float | None:
         return None
 
 
-async def remove_remains(api: ClusterApi, namespace: str, remains: Remains) -> None:
+async def remove_leftovers(api: ClusterApi, namespace: str, leftovers: Leftovers) -> None:
     """Remove all there is of a run: what runs first, and once that is gone the rest, its owner last."""
     for kinds in (_RUNNING, _STORED):
-        await _delete(api, namespace, [o for o in remains.objects if o.resource in kinds])
-        await wait_until_gone(api, namespace, remains.run, kinds)
+        await _delete(api, namespace, [o for o in leftovers.objects if o.resource in kinds])
+        await wait_until_gone(api, namespace, leftovers.run, kinds)
 
 
 async def _delete(api: ClusterApi, namespace: str, objects: Sequence[Leftover]) -> None:
