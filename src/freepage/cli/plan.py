@@ -65,7 +65,7 @@ def _print_summary(run_plan: RunPlan, execution: str) -> None:
 
 def print_left_out(run_plan: RunPlan) -> None:
     if run_plan.left_out:
-        print(f"only tried at this scale; left out: {', '.join(run_plan.left_out)}")
+        print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:

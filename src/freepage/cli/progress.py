@@ -26,7 +26,7 @@ _ASCII_BARS = " .:-=+*%#"
 
 
 def make_progress(stream: TextIO) -> Progress:
-    """Give the view that suits `stream`: live when it is a terminal that can, else plain lines."""
+    """Return the view that suits `stream`: live when it is a terminal that can, else plain lines."""
     from rich.console import Console
 
     console = Console(file=stream)
@@ -36,7 +36,7 @@ def make_progress(stream: TextIO) -> Progress:
 
 
 class TimeLeft:
-    """How long a run still takes: what is planned for the trials to come, and the rest of this one."""
+    """The time a run still takes: that planned for the trials to come, and the rest of the current one."""
 
     def __init__(self, trials: Sequence[Trial], total_s: float) -> None:
         planned_s = sum(t.duration_s for t in trials)
@@ -187,7 +187,7 @@ if TYPE_CHECKING:
 
 
 def describe_trial(trial: Trial, count: int) -> str:
-    """Say which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
+    """Describe which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
     return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, repeat {trial.repeat + 1}"
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SamplerCost:
-    """What sampling itself cost: CPU seconds of the ticks, and how long it has been going on."""
+    """The cost of sampling itself: CPU seconds of the ticks, and when it started and ended."""
 
     cpu_s: float = 0.0
     started_s: float = 0.0
@@ -56,23 +56,23 @@ async def sample_until_cancelled(
 
 
 class _Guests:
-    """The questions under way to guests, and the answers no line has carried yet."""
+    """The requests in progress to guests, and the replies that no line has carried yet."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._asked_s: dict[str, float] = {}
-        self._answers: dict[str, MetricValues] = {}
+        self._replies: dict[str, MetricValues] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def take(self, instance: Instance) -> MetricValues:
-        """Give the answer that came since the last tick ({} without one), and ask again when it is time."""
+        """Return the reply since the last tick ({} without one), and start the next request when it is due."""
         name = instance.name
-        answer = self._answers.pop(name, {})
+        reply = self._replies.pop(name, {})
         due = time.monotonic() - self._asked_s.get(name, -1e9) >= self._interval_s * 0.95
         if due and (name not in self._tasks or self._tasks[name].done()):
             self._asked_s[name] = time.monotonic()
             self._tasks[name] = asyncio.create_task(self._ask(instance))
-        return answer
+        return reply
 
     async def stop(self) -> None:
         for task in self._tasks.values():
@@ -81,9 +81,9 @@ class _Guests:
 
     async def _ask(self, instance: Instance) -> None:
         try:
-            self._answers[instance.name] = await instance.read_guest()
+            self._replies[instance.name] = await instance.read_guest()
         except InstanceError:
-            self._answers[instance.name] = {}
+            self._replies[instance.name] = {}
 
 
 def _read_all(

@@ -40,7 +40,7 @@ class Instance(Protocol):
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What executes guests ("kvm" or "tcg"), and the reason for it."""
+    """The way guests are executed ("kvm" or "tcg"), and the reason for it."""
 
     name: str
     reason: str
@@ -51,10 +51,10 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """What a run keeps of its target.
+    """The part of a target that a run keeps.
 
-    name: its key in TARGETS. noun: what a sentence calls what is measured ("host", "nodes"). title: what it is beside
-    the names of its nodes; "" for a host. node: what plays the node ("host", "cgroup", "cluster"). node_is_fixed: whether
+    name: its key in registry.TARGETS. noun: the word for what is measured ("host", "nodes"). title: a description of what
+    its nodes belong to; "" for a host. node: what plays the node ("host", "cgroup", "cluster"). node_is_fixed: whether
     no cgroup can play the node. conditions: those of the host or the nodes by name; None is not known.
     """
 
@@ -133,7 +133,7 @@ class TargetOption:
 
 @dataclass(frozen=True)
 class TargetEntry:
-    """How one target is chosen on the command line and opened.
+    """One target as the command line chooses and opens it.
 
     title: what a sentence calls it ("this host"). summary: what its options are about. choose: reads its options (and the
     login's, under the names of kube.login.Login) and returns what opens its preview.

@@ -1,4 +1,4 @@
-"""What a worker inside a guest can read of Free Page Reporting and of its memory."""
+"""Reads Free Page Reporting and memory as a guest sees them, through its worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BALLOON_DEVICE_ID = "0x0005"
 _DEVICES = 16
 _ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
-# What the balloon would say of the guest, by the guest's own name for it.
+# The balloon's statistics of the guest, by the guest's own names.
 _MEMORY = {
     "guest_total_bytes": "mem_total_bytes",
     "guest_free_bytes": "mem_free_bytes",

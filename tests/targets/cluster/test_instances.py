@@ -32,7 +32,7 @@ from freepage.targets.cluster.manifests import (
     build_worker_map,
     build_worker_pod,
 )
-from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, add_up
+from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, sum_nodes
 from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
@@ -385,18 +385,18 @@ def test_the_loop_in_a_launcher_is_plain_shell():
 
 def test_numbers_that_are_too_old_are_a_gap():
     latest = LatestValues(1.0, "usage_age_s")
-    assert latest.take() == {}
-    latest.put({"rss_bytes": 5.0})
-    assert latest.take()["rss_bytes"] == 5.0
-    assert 0 <= latest.take()["usage_age_s"] < 1
-    latest.put({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
-    assert latest.take() == {}
+    assert latest.read() == {}
+    latest.update({"rss_bytes": 5.0})
+    assert latest.read()["rss_bytes"] == 5.0
+    assert 0 <= latest.read()["usage_age_s"] < 1
+    latest.update({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
+    assert latest.read() == {}
 
 
 def test_nodes_are_summed_and_a_sum_lacks_what_one_of_them_lacks():
     first = {"mem_free_bytes": 1.0, "swap_free_bytes": None, AGE: 0.1}
     second = {"mem_free_bytes": 2.0, "swap_free_bytes": 5.0, AGE: 0.4, "ksm_pages_sharing": 1.0}
-    assert add_up([first, second]) == {"mem_free_bytes": 3.0, "swap_free_bytes": None, AGE: 0.4}
+    assert sum_nodes([first, second]) == {"mem_free_bytes": 3.0, "swap_free_bytes": None, AGE: 0.4}
 
 
 def test_a_nodes_clock_is_taken_from_its_quickest_line():

@@ -1,4 +1,4 @@
-"""What a person chose of a cluster."""
+"""The options of a cluster as a target."""
 
 from __future__ import annotations
 

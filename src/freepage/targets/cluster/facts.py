@@ -1,4 +1,4 @@
-"""What is known of a cluster and its nodes before anything runs there: pure readings of their objects."""
+"""Reads a cluster's nodes and KubeVirt object before anything runs there."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bo
             raise HostError(
                 f"the cluster has no node {name}", hint=f"it has {', '.join(sorted(by_name)) or 'none'}"
             )
-        cause = _what_keeps_work_off(by_name[name], with_vms=with_vms)
+        cause = _find_exclusion(by_name[name], with_vms=with_vms)
         if cause is not None:
             raise HostError(f"node {name} {cause}", hint="choose another with --nodes")
     if wanted:
         return tuple(by_name[name] for name in wanted)
-    fit = [n for n in nodes if _what_keeps_work_off(n, with_vms=with_vms) is None]
+    fit = [n for n in nodes if _find_exclusion(n, with_vms=with_vms) is None]
     if not fit:
-        causes = [f"{n} {_what_keeps_work_off(o, with_vms=with_vms)}" for n, o in by_name.items()]
+        causes = [f"{n} {_find_exclusion(o, with_vms=with_vms)}" for n, o in by_name.items()]
         raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
     workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
     return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
 
 
-def _what_keeps_work_off(node: Object, *, with_vms: bool) -> str | None:
+def _find_exclusion(node: Object, *, with_vms: bool) -> str | None:
     if dig(node, "spec", "unschedulable"):
         return "is cordoned"
     ready = [c for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
@@ -70,19 +70,19 @@ def _what_keeps_work_off(node: Object, *, with_vms: bool) -> str | None:
 
 
 def hostname_of(node: Object) -> str:
-    """Give what chooses a node for a pod: its label, which a cloud may give another value than its name."""
+    """Return the label that selects a node, which a cloud may give another value than its name."""
     return str(dig(node, "metadata", "labels", HOSTNAME_LABEL) or name_of(node))
 
 
 def allocatable_bytes(node: Object) -> int:
-    """Give what pods may take of a node's memory together."""
+    """Return the memory that a node gives to all of its pods together."""
     return round(parse_quantity(dig(node, "status", "allocatable", "memory")) or 0)
 
 
 def read_facts(nodes: Sequence[Object], seen: Mapping[str, MetricValues]) -> dict[str, object]:
-    """Give the conditions of all measured nodes by the names of facts.read_host_facts.
+    """Return the conditions of all measured nodes by the names of facts.read_host_facts.
 
-    Sizes are sums; words that differ between nodes are joined. `seen` is what the samplers read; without it the
+    Sizes are sums; words that differ between nodes are joined. `seen` are the samplers' values by node; without it the
     memory that is available is what the nodes may give to pods.
     """
     names = [name_of(n) for n in nodes]

@@ -34,7 +34,7 @@ USER_DATA_KEY = "userdata"
 
 
 def build_scope(survey: ClusterSurvey, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunScope:
-    """Give what all objects of a run share."""
+    """Return the scope that all objects of a run share."""
     limits_s = [_limit_s(trial, survey.choices) for trial in trials]
     return RunScope(
         namespace=survey.api.namespace,
@@ -49,13 +49,13 @@ def build_scope(survey: ClusterSurvey, run: str, owner: Object | None, trials: S
 
 
 def _limit_s(trial: Trial, choices: ClusterChoices) -> float:
-    """Give the longest a trial may take, its instances starting so many at once."""
+    """Return the longest a trial may take, `concurrency` instances starting at once."""
     turns = -(-len(trial.instances) // choices.concurrency)
     return trial.duration_s + TRIAL_MARGIN_S + choices.ready_deadline_s * turns
 
 
 def find_overload(survey: ClusterSurvey, scope: RunScope, trial: Trial) -> str | None:
-    """Say which node cannot give what a trial's instances ask it for, all other work there left out; None if all can."""
+    """Return which node cannot give what a trial's instances ask it for, other work there not counted; None if all can."""
     asked: dict[str, int] = {}
     for number, plan in enumerate(trial.instances):
         shape = build_instance(scope, survey, number, trial, plan).shape
@@ -81,7 +81,7 @@ class InstanceManifests:
 def build_instance(
     scope: RunScope, survey: ClusterSurvey, number: int, trial: Trial, plan: InstancePlan
 ) -> InstanceManifests:
-    """Give the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
+    """Return the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
     name = f"{scope.worker_map}-{trial.order + 1}-{number}"
     node = hostname_of(survey.nodes[number % len(survey.nodes)])
     if plan.carrier is Arm.POD:

@@ -1,4 +1,4 @@
-"""What a VM costs its node, read inside its launcher: the memory cgroup of the container, and QEMU's own numbers.
+"""A VM's cost for its node, read inside its launcher: the memory cgroup of the container, and QEMU's own counters.
 
 One small shell loop runs in the container `compute` (pods/exec) and prints everything once a tick.
 """
@@ -42,7 +42,7 @@ done
 
 
 def build_loop(interval_s: float) -> list[str]:
-    """Give the command that prints a launcher's numbers every `interval_s` seconds."""
+    """Return the command that prints a launcher's numbers every `interval_s` seconds."""
     return ["/bin/sh", "-c", _LOOP % (" ".join((*_FILES[2], *_FILES[1])), interval_s)]
 
 
@@ -62,7 +62,7 @@ def parse_tick(text: str) -> MetricValues:
 
 
 async def follow_launcher(api: ClusterApi, pod: Object, usage: LatestValues, interval_s: float) -> None:
-    """Keep `usage` up to date for ever: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
+    """Keep `usage` current until cancelled: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
     while True:
         try:
             await _follow_once(api, pod, usage, interval_s)
@@ -80,4 +80,4 @@ async def _follow_once(api: ClusterApi, pod: Object, usage: LatestValues, interv
         while data := await stream.read():
             *ticks, waiting = (waiting + data).split(b"\n==\n")
             if ticks:
-                usage.put(parse_tick(ticks[-1].decode("utf-8", "replace")))
+                usage.update(parse_tick(ticks[-1].decode("utf-8", "replace")))

@@ -114,13 +114,13 @@ class VmiShape:
 
 
 def build_labels(run: str, role: str, instance: str | None = None) -> dict[str, str]:
-    """Give the labels by which what freepage created is found and removed."""
+    """Return the labels by which what freepage created is found and removed."""
     labels = {MANAGED_BY: MANAGER, RUN_LABEL: run, ROLE_LABEL: role}
     return labels if instance is None else labels | {INSTANCE_LABEL: instance[:LONGEST_LABEL].rstrip("-")}
 
 
 def build_owner_reference(owner: Object) -> Object:
-    """Give what makes an object go with its owner."""
+    """Return what makes an object go with its owner."""
     metadata = owner["metadata"]
     return {
         "apiVersion": owner["apiVersion"],
@@ -132,7 +132,7 @@ def build_owner_reference(owner: Object) -> Object:
 
 
 def build_worker_map(scope: RunScope, binary: bytes) -> Object:
-    """Give the ConfigMap that carries the worker's static binary."""
+    """Return the ConfigMap that carries the worker's static binary."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -143,7 +143,7 @@ def build_worker_map(scope: RunScope, binary: bytes) -> Object:
 
 
 def build_worker_pod(scope: RunScope, shape: PodShape) -> Object:
-    """Give a pod whose only process is the worker, spoken to by attaching to it."""
+    """Return a pod whose only process is the worker, spoken to by attaching to it."""
     mounts = [{"name": "worker", "mountPath": WORKER_FOLDER, "readOnly": True}]
     volumes: list[Object] = [
         {"name": "worker", "configMap": {"name": scope.worker_map, "defaultMode": 0o555}},
@@ -173,7 +173,7 @@ def build_worker_pod(scope: RunScope, shape: PodShape) -> Object:
 
 
 def build_sampler_pod(scope: RunScope, name: str, node: str, image: str, command: list[str]) -> Object:
-    """Give the pod that prints what one node's kernel says of itself."""
+    """Return the pod that prints what one node's kernel says of itself."""
     memory = _mebibytes(SAMPLER_BYTES)
     container = {
         "name": "worker",
@@ -188,7 +188,7 @@ def build_sampler_pod(scope: RunScope, name: str, node: str, image: str, command
 
 
 def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
-    """Give a VM: no network, no graphics, one serial console; FPR off by its own annotation, on by the cluster's default."""
+    """Return a VM: no network, no graphics, one serial console; FPR off by its own annotation, on by the cluster's default."""
     metadata = _metadata(scope, shape.name, "vm", shape.instance)
     if not shape.reporting:
         metadata["annotations"] = {ANNOTATION: "true"}
@@ -224,7 +224,7 @@ def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
 
 
 def build_secret(scope: RunScope, name: str, data: dict[str, bytes]) -> Object:
-    """Give a Secret, as for the user data a VM starts from."""
+    """Return a Secret, as for the user data a VM starts from."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -273,7 +273,7 @@ def _metadata(scope: RunScope, name: str, role: str, instance: str | None = None
 
 
 def _pod_security(user: int | None) -> Object:
-    """Give what Kubernetes calls "restricted"; the user is named only where the cluster does not choose one."""
+    """Return what Kubernetes calls "restricted"; the user is named only where the cluster does not choose one."""
     security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     return security if user is None else security | {"runAsUser": user, "runAsGroup": user, "fsGroup": user}
 
@@ -299,7 +299,7 @@ def _kernel_boot(scope: RunScope, shape: VmiShape, image: str) -> Object:
 
 
 def _disks(scope: RunScope, shape: VmiShape) -> tuple[list[Object], list[Object]]:
-    """Give the disks of a VM and the volumes behind them."""
+    """Return the disks of a VM and the volumes behind them."""
     volumes: list[Object] = []
     if shape.disk_image is not None:
         volumes.append({"name": "system", "containerDisk": _container_disk(scope, shape.disk_image)})

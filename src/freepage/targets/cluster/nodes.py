@@ -1,4 +1,4 @@
-"""What the measured nodes' own kernels say, printed by one small pod on each and read from its log."""
+"""The counters of the measured nodes' own kernels, printed by one small pod on each and read from its log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ AGE = "node_sample_age_s"
 
 
 class NodeSampler:
-    """One node's newest numbers, and how its clock stands to ours; `pod` prints them."""
+    """One node's latest values, and its clock's lag behind this host's; `pod` prints them."""
 
     def __init__(self, pod: str, interval_s: float) -> None:
         self.pod = pod
@@ -50,12 +50,12 @@ class NodeSampler:
         self._least_lag_s = float("inf")
 
     def take_line(self, line: NodeLine) -> None:
-        """Take one printed line; the quickest line so far tells how the node's clock stands to this host's."""
+        """Take one printed line; the quickest line so far gives the offset of the node's clock to this host's."""
         lag_s = time.monotonic() - line.clock_s
         self._least_lag_s = min(self._least_lag_s, lag_s)
         self.texts = line.texts
         values = read_host_from(line.read, line.page_bytes)
-        self.latest.put(values, line.clock_s + self._least_lag_s)
+        self.latest.update(values, line.clock_s + self._least_lag_s)
 
     @property
     def thp(self) -> str | None:
@@ -73,12 +73,12 @@ class Nodes:
     async def wait_for_lines(self) -> None:
         """Wait until every sampler has printed something lately; InstanceError names a node whose has not."""
         end_s = time.monotonic() + LINES_DEADLINE_S
-        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.latest.take()]:
+        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.latest.read()]:
             if time.monotonic() > end_s:
-                raise await self._complain(*silent[0])
+                raise await self._describe_silence(*silent[0])
             await asyncio.sleep(0.05)
 
-    async def _complain(self, node: str, pod: str) -> InstanceError:
+    async def _describe_silence(self, node: str, pod: str) -> InstanceError:
         failure = find_failure(self.session.caches[PODS].objects.get(pod) or {})
         if failure is not None:
             hint = await self.session.explain(PODS, pod)
@@ -89,14 +89,14 @@ class Nodes:
         )
 
     def read(self) -> dict[str, MetricValues]:
-        """Give every node's newest numbers, and as "node" the sum of all; a sum lacks what one of them lacks."""
-        values = {name: sampler.latest.take() for name, sampler in self.samplers.items()}
+        """Return every node's latest values, and as "node" the sum of all; a sum lacks what one of them lacks."""
+        values = {name: sampler.latest.read() for name, sampler in self.samplers.items()}
         if len(values) == 1:
             return {NODE: next(iter(values.values()))}
-        return {NODE: add_up(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
+        return {NODE: sum_nodes(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
 
 
-def add_up(values: list[MetricValues]) -> MetricValues:
+def sum_nodes(values: list[MetricValues]) -> MetricValues:
     """Add numbers of several nodes by metric id; of ages the oldest counts."""
     shared = set.intersection(*(set(v) for v in values)) if values else set()
     total: MetricValues = {}
@@ -111,7 +111,7 @@ def add_up(values: list[MetricValues]) -> MetricValues:
 
 
 def node_command(interval_s: float) -> list[str]:
-    """Give the worker's arguments on a node that is sampled every `interval_s` seconds."""
+    """Return the worker's arguments on a node that is sampled every `interval_s` seconds."""
     return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP]
 
 
@@ -147,7 +147,7 @@ async def _open_sampler(
 
 
 async def follow_sampler(session: ClusterSession, sampler: NodeSampler) -> None:
-    """Take every line for ever: what cannot be read now may be read later, and all trials depend on it."""
+    """Take every line until cancelled: a log that cannot be read now may be later, and all trials depend on it."""
     while True:
         lines = session.api.follow_log(sampler.pod, namespace=session.scope.namespace, container=CONTAINER)
         with contextlib.suppress(ClusterError):

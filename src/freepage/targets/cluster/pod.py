@@ -38,7 +38,7 @@ class ClusterPod:
     usage: LatestValues
 
     def read_usage(self) -> MetricValues:
-        return self.usage.take()
+        return self.usage.read()
 
     async def read_guest(self) -> MetricValues:
         return {}
@@ -54,17 +54,17 @@ async def open_pod(session: ClusterSession, shape: PodShape, manifest: Object) -
         await session.wait_running(PODS, shape.name, shape.instance, lambda pod: is_started(pod, CONTAINER))
         attach = session.attach(shape.name, CONTAINER)
         async with session.open_worker(attach, shape.instance, PODS, shape.name) as worker:
-            hello = await worker.wait_ready(session.ready_deadline_s)
+            ready = await worker.wait_ready(session.ready_deadline_s)
             usage = LatestValues(session.interval_s, "usage_age_s")
-            async with session.background(_follow_usage(worker, hello.pid, usage, session.interval_s)):
+            async with session.background(_follow_usage(worker, ready.pid, usage, session.interval_s)):
                 yield ClusterPod(shape.instance, worker, usage)
 
 
 async def _follow_usage(worker: WorkerClient, pid: int, usage: LatestValues, interval_s: float) -> None:
-    """Read what the pod's processes and its cgroup take, for ever, once an interval."""
+    """Read the pod's processes and cgroup once an interval, until cancelled."""
     with contextlib.suppress(InstanceError):
         while True:
-            usage.put(await read_pod_usage(worker, pid))
+            usage.update(await read_pod_usage(worker, pid))
             await asyncio.sleep(interval_s)
 
 

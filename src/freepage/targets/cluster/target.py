@@ -111,7 +111,7 @@ async def open_cluster_target(
 async def _read_facts(survey: ClusterSurvey, scope: RunScope, nodes: Nodes) -> TargetFacts:
     tools = await read_tools(survey)
     versions = [f"{words} {tools[key]}" for words, key in _VERSIONS if key in tools]
-    seen = {name: s.latest.take() for name, s in nodes.samplers.items()}
+    seen = {name: s.latest.read() for name, s in nodes.samplers.items()}
     choices = dict.fromkeys(s.thp for s in nodes.samplers.values() if s.thp)
     setting = None if survey.installation is None else str(survey.installation.switch)
     return TargetFacts(

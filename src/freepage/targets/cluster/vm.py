@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CONSOLE_CONTAINER = "guest-console-log"
 CONSOLE_LINES = 20
-SILENT_CONSOLE = "its console says nothing: does the image boot, and has its system cloud-init and its console on the first serial port?"
+SILENT_CONSOLE = "its console is empty: does the image boot, and has its system cloud-init and its console on the first serial port?"
 
 
 @dataclass
@@ -42,13 +42,13 @@ class ClusterVm:
     worker: WorkerClient
     usage: LatestValues
     session: ClusterSession
-    machine: Object
+    vmi: Object
     launcher: Object
     accelerator: str
     reports: ReportCounter = field(default_factory=ReportCounter)
 
     def read_usage(self) -> MetricValues:
-        return self.usage.take()
+        return self.usage.read()
 
     async def read_guest(self) -> MetricValues:
         counters, memory = await run_together(
@@ -70,9 +70,9 @@ class ClusterVm:
 
     async def _read_configured(self) -> bool | None:
         """Read whether the domain has FPR: from the launcher's log, else from libvirt itself (pods/exec)."""
-        launchers = {dig(self.machine, "metadata", "uid"): [read_launcher(self.launcher)]}
+        launchers = {dig(self.vmi, "metadata", "uid"): [read_launcher(self.launcher)]}
         try:
-            seen = await see_reporting(self.session.api, self.machine, launchers, may_exec=True)
+            seen = await see_reporting(self.session.api, self.vmi, launchers, may_exec=True)
         except ClusterError:
             return None
         return seen.reporting
@@ -88,13 +88,13 @@ class ClusterVm:
         return self.reports.update(status if isinstance(status, dict) else None)
 
     async def _ask_libvirt(self, command: str, *arguments: str) -> str | None:
-        domain = f"{namespace_of(self.machine)}_{name_of(self.machine)}"
+        domain = f"{namespace_of(self.vmi)}_{name_of(self.vmi)}"
         for virsh in VIRSH:
             try:
                 result = await self.session.api.run(
                     name_of(self.launcher),
                     [*virsh, command, domain, *arguments],
-                    namespace=namespace_of(self.machine),
+                    namespace=namespace_of(self.vmi),
                     container=COMPUTE,
                 )
             except ClusterError:
@@ -114,7 +114,7 @@ async def open_cluster_vm(
     """
     console = folder / f"console-{shape.instance}.log"
     async with session.open_object(VMIS, manifest, shape.instance):
-        machine = await session.wait_running(VMIS, shape.name, shape.instance)
+        vmi = await session.wait_running(VMIS, shape.name, shape.instance)
         with console.open("ab", buffering=0) as log:
             async with session.open_worker(
                 session.console(shape.name),
@@ -130,24 +130,24 @@ async def open_cluster_vm(
                 usage = LatestValues(session.interval_s, "usage_age_s")
                 following = follow_launcher(session.api, launcher, usage, session.interval_s)
                 async with session.background(following):
-                    yield ClusterVm(shape.instance, worker, usage, session, machine, launcher, accelerator)
+                    yield ClusterVm(shape.instance, worker, usage, session, vmi, launcher, accelerator)
 
 
 def _write(log: FileIO, line: bytes) -> None:
     log.write(line)
 
 
-async def _wait_ready(session: ClusterSession, worker: WorkerClient, machine: str) -> None:
+async def _wait_ready(session: ClusterSession, worker: WorkerClient, vm: str) -> None:
     try:
         await worker.wait_ready(session.ready_deadline_s)
     except InstanceError as error:
-        tail = await read_console(session, machine)
+        tail = await read_console(session, vm)
         raise InstanceError(error.message, hint=tail or error.hint or SILENT_CONSOLE) from error
 
 
-async def read_console(session: ClusterSession, machine: str) -> str:
+async def read_console(session: ClusterSession, vm: str) -> str:
     """Read the last lines of a VM's console from its launcher; "" where they cannot be had."""
-    launcher = session.find_launcher(machine)
+    launcher = session.find_launcher(vm)
     if launcher is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Which accelerator is usable: KVM only if a guest really boots on it."""
+"""Finds the usable accelerator: KVM only if a guest really boots on it (docs/decisions/002)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def guess_accelerator(choice: str) -> Accelerator:
     if known is not None:
         return known
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return Accelerator("kvm", "/dev/kvm can be opened; whether a guest boots on it has not been tried")
+        return Accelerator("kvm", "/dev/kvm can be opened; whether a guest boots on it is not known yet")
     return Accelerator("tcg", "/dev/kvm cannot be opened")
 
 
@@ -59,12 +59,12 @@ async def _find_kept(guest: Guest, qemu_version: str) -> Accelerator:
     kept = _load(path)
     if kept is not None:
         return kept
-    answer = await _try_kvm(guest)
+    answer = await _test_kvm(guest)
     path.write_text(json.dumps(asdict(answer)), encoding="utf-8")
     return answer
 
 
-async def _try_kvm(guest: Guest) -> Accelerator:
+async def _test_kvm(guest: Guest) -> Accelerator:
     if not os.path.exists("/dev/kvm"):  # noqa: PTH110, ASYNC240 - a look that does not block
         return Accelerator("tcg", "this host has no /dev/kvm")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):

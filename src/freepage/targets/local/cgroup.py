@@ -35,7 +35,7 @@ class Cgroup:
         return self.folder / "cgroup.procs"
 
     def process_ids(self) -> list[int]:
-        """Give the processes in it; none when it is gone."""
+        """Return the processes in it; none when it is gone."""
         try:
             return [int(word) for word in self.procs.read_text(encoding="ascii").split()]
         except OSError:

@@ -1,4 +1,4 @@
-"""What a person chose of this host."""
+"""The options of the host as a target."""
 
 from __future__ import annotations
 

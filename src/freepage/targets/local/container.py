@@ -57,7 +57,7 @@ class Container:
 async def open_container(
     name: str, runtime: str, folder: Path, cgroup: Cgroup | None, mounts: PodMounts | None = None
 ) -> AsyncIterator[Container]:
-    """Start a container to its worker's ready and remove it at the end; what the runtime says goes to folder."""
+    """Start a container to its worker's ready and remove it at the end; what the runtime prints goes to folder."""
     errors = folder / f"console-{name}.log"
     identity = f"freepage-{os.getpid()}-{name}"
     async with contextlib.AsyncExitStack() as stack:
@@ -88,14 +88,16 @@ async def open_container(
 
 @contextmanager
 def open_mounted_root() -> Iterator[list[str]]:
-    """Give what to put before a runtime's command so that its "/" is a mount point, as runc needs.
+    """Yield the words before a runtime's command that make its "/" a mount point, as runc needs.
 
-    In a chroot it may not be; then the runtime gets a mount namespace of its own with "/" mounted once more.
+    In a chroot it may be none; then the runtime gets a mount namespace of its own with "/" mounted once more. Whoever
+    installs freepage into a root file system of its own and runs it there by chroot needs this: build systems, and the
+    test of a first installation.
     """
     if is_root_mounted(read_text(Path("/proc/self/mountinfo"))):
         yield []
         return
-    place = tempfile.mkdtemp(prefix="freepage-root-")
+    mounted = tempfile.mkdtemp(prefix="freepage-root-")
     try:
         yield [
             "unshare",
@@ -107,16 +109,16 @@ def open_mounted_root() -> Iterator[list[str]]:
             "-c",
             _MOUNT_ROOT,
             "sh",
-            place,
+            mounted,
         ]
     finally:
         # Never a recursive removal: what may be mounted here is everything.
         with contextlib.suppress(OSError):
-            Path(place).rmdir()
+            Path(mounted).rmdir()
 
 
 def is_root_mounted(mountinfo: str) -> bool:
-    """Say whether "/" is a mount point, from /proc/self/mountinfo (a chroot into a plain folder is not listed)."""
+    """Return whether "/" is a mount point, from /proc/self/mountinfo (a chroot into a plain folder is not listed)."""
     return any(line.split()[4:5] == ["/"] for line in mountinfo.splitlines())
 
 
@@ -138,7 +140,7 @@ def _mounts_of(mounts: PodMounts | None) -> list[dict[str, Any]]:
 
 
 def build_config(name: str, cgroup: Cgroup | None, mounts: PodMounts | None = None) -> dict[str, object]:
-    """Give the OCI runtime configuration: no capabilities, no network, nothing writable but /tmp and /data."""
+    """Return the OCI runtime configuration: no capabilities, no network, nothing writable but /tmp and /data."""
     namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]
     linux: dict[str, object] = {"namespaces": namespaces}
     if cgroup is not None:

@@ -67,7 +67,7 @@ def find_cgroup_version() -> int | None:
 
 
 def describe_kvm() -> str:
-    """Say whether /dev/kvm is there and may be opened, which does not mean that a guest boots on it."""
+    """Return whether /dev/kvm is there and may be opened, which does not mean that a guest boots on it."""
     device = Path("/dev/kvm")
     if not device.exists():
         return "absent"

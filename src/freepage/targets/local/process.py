@@ -58,7 +58,7 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
 
 
 def read_tail(path: Path, lines: int = 15) -> str:
-    """Give the last lines of a text that a guest or a program wrote; "" when there are none."""
+    """Return the last lines of a text that a guest or a program wrote; "" when there are none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -83,7 +83,7 @@ class Vm:
         )
 
     async def poll_statistics(self) -> None:
-        """Have the balloon ask the guest for its numbers every STATS_INTERVAL_S seconds."""
+        """Set the balloon to ask the guest for its statistics every STATS_INTERVAL_S seconds."""
         await self._ask(
             "qom-set", path=BALLOON_PATH, property="guest-stats-polling-interval", value=STATS_INTERVAL_S
         )
@@ -120,7 +120,7 @@ async def open_vm(
     """
     from qemu.qmp import QMPClient
 
-    # What it logs of a QEMU that is gone, the watcher says in our words.
+    # Its log of a QEMU that is gone repeats the watcher's error.
     logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
     console = folder / f"console-{shape.name}.log"
     async with contextlib.AsyncExitStack() as stack:
@@ -151,7 +151,7 @@ async def open_vm(
 async def _connect(
     qmp: QMPClient, end: socket.socket, watcher: asyncio.Task[None], client: WorkerClient
 ) -> None:
-    """Open QMP; when QEMU ended instead, raise what its watcher says of that."""
+    """Open QMP; when QEMU ended instead, raise its watcher's error."""
     from qemu.qmp import QMPError
 
     try:
@@ -174,7 +174,7 @@ async def _wait_ready(client: WorkerClient, deadline_s: float, console: Path) ->
 
 
 async def _watch(process: asyncio.subprocess.Process, client: WorkerClient, name: str, console: Path) -> None:
-    """Tell the worker's client why, when QEMU ends before it was asked to."""
+    """End every wait of the worker's client with the reason, when QEMU ends before it was asked to."""
     status = await process.wait()
     cause = _describe_death(status, read_tail(console, CAUSE_LINES))
     client.fail(InstanceError(f"{name}: {cause}", hint=_console_hint(read_tail(console))))
