@@ -33,7 +33,7 @@ from freepage.image.reference import parse_reference
 from freepage.image.tools import Tools, build_tools
 from freepage.records import Arm
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan
-from freepage.targets.cluster.manifests import INITRAMFS_PATH, KERNEL_PATH, TOOLS_DISK_PATH
+from freepage.targets.cluster.vmi_manifests import INITRAMFS_PATH, KERNEL_PATH, TOOLS_DISK_PATH
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 

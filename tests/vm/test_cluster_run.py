@@ -13,7 +13,8 @@ import pytest
 
 from freepage.cli.main import main
 from freepage.store import load_run
-from freepage.targets.cluster.manifests import RunScope, VmiShape, build_vmi
+from freepage.targets.cluster.manifests import RunScope
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import MIB
 from helpers.lab_bench import KINDS, NAMESPACE, SMALL, USER, Bench, evidence_of, print_permissions
 from lab.rights import read_granted, read_used

@@ -25,10 +25,8 @@ from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.manifests import (
     PodShape,
     RunScope,
-    VmiShape,
     build_sampler_pod,
     build_secret,
-    build_vmi,
     build_worker_map,
     build_worker_pod,
 )
@@ -43,6 +41,7 @@ from freepage.targets.cluster.readiness import (
     is_started,
 )
 from freepage.targets.cluster.survey import ClusterSurvey
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import GIB, MIB
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "freepage-run-abc", "uid": "u-1"}}

@@ -9,14 +9,8 @@ from freepage.image.cloud_init import build_user_data
 from freepage.kube.resources import name_of
 from freepage.records import Arm
 from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
-from freepage.targets.cluster.manifests import (
-    PodShape,
-    RunScope,
-    VmiShape,
-    build_secret,
-    build_vmi,
-    build_worker_pod,
-)
+from freepage.targets.cluster.manifests import PodShape, RunScope, build_secret, build_worker_pod
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 

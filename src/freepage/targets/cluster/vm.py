@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from freepage.kube.resources import Object
     from freepage.metrics import MetricValues
-    from freepage.targets.cluster.manifests import VmiShape
     from freepage.targets.cluster.session import ClusterSession
+    from freepage.targets.cluster.vmi_manifests import VmiShape
     from freepage.worker.client import WorkerClient
 
 CONSOLE_CONTAINER = "guest-console-log"
