@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from freepage.metrics import MetricValues
     from freepage.targets.base import Instance
 
+# A tick waits for nobody: docs/decisions/004-one-client-task.md.
+
 
 @dataclass
 class SamplerCost:

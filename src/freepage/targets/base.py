@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from freepage.study.request import RunPlan, RunRequest
     from freepage.worker.client import WorkerClient
 
+# Why a run needs no more of a target than this: docs/decisions/011-targets.md.
+
 
 class Instance(Protocol):
     """One running pod or VM whose worker has reported that it is ready."""

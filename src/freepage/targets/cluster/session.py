@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.survey import ClusterSurvey
 
+# Channels that are opened again: docs/decisions/009-connections-that-break.md.
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.
 CLOSING_GRACE_S = 3.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from freepage.study.plan import DataPlan, InstancePlan
 
+# docs/decisions/005-programs-and-disks.md
 HOST_FOLDER = "host"
 _TOOLS_FILE_SYSTEM = "ext4"
 

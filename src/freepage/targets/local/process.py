@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from freepage.targets.local.cgroup import Cgroup
 
+# docs/decisions/002-guest-and-vm.md
 # The shell puts itself into the cgroup before it becomes the program, so that every page is charged there. It is
 # killed with freepage, should freepage itself be killed.
 _ENTER_CGROUP = 'echo 0 > "$1" && shift && exec "$@"'

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from freepage.image.guest import Guest
 
+# The machine, the processor and the size of this buffer: docs/decisions/002-guest-and-vm.md.
 # Self-tests, probes of devices that are not there and waits for randomness: half a second of a boot under emulation.
 FAST_BOOT = ("cryptomgr.notests", "i8042.noaux", "i8042.nokbd", "no_timer_check", "random.trust_cpu=on")
 PORT_NAME = "freepage"

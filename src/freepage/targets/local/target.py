@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from freepage.targets.local.qemu_command import VmDisk
 
 NAME = "local"
-# runc first: crun refuses hosts that have controllers in both cgroup versions.
+# runc first: crun refuses hosts that have controllers in both cgroup versions (docs/decisions/002-guest-and-vm.md).
 RUNTIMES = ("runc", "crun")
 _PACKAGES_DEBIAN = "apt-get install qemu-system-x86 runc gcc libc6-dev util-linux fio e2fsprogs xfsprogs"
 _PACKAGES_FEDORA = "dnf install qemu-system-x86-core runc gcc glibc-static util-linux fio e2fsprogs xfsprogs"
