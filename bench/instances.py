@@ -29,11 +29,11 @@ duration = "20s"
 
 
 def run_study(folder: Path, kubeconfig: str, count: int) -> tuple[float, float, int]:
-    """Give seconds, CPU seconds and peak resident bytes of one run with `count` pods; ends the bench when one fails."""
+    """Return seconds, CPU seconds and peak resident bytes of one run with `count` pods; ends the bench when one fails."""
     study = folder / f"many-{count}.toml"
     study.write_text(STUDY.format(count=count))
-    place = ["--target", "cluster", "--kubeconfig", kubeconfig, "--pod-image", "localhost/small:1"]
-    command = [sys.executable, "-m", "freepage.cli.main", "run", str(study), *place, "--arms", "pod"]
+    target = ["--target", "cluster", "--kubeconfig", kubeconfig, "--pod-image", "localhost/small:1"]
+    command = [sys.executable, "-m", "freepage.cli.main", "run", str(study), *target, "--arms", "pod"]
     began = time.monotonic()
     process = subprocess.Popen([*command, "--out", str(folder / f"run-{count}")], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -154,3 +155,16 @@ def test_another_schema_and_a_folder_without_a_run_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(RunFolderError, match="schema 99"):
         load_run(tmp_path)
+
+
+def test_a_run_in_a_cluster_of_the_first_schema_still_names_its_nodes_and_versions(tmp_path):
+    host = {"hostname": "worker-0, worker-1", "cpus_logical": 8}
+    tools = {"kubernetes": "v1.31.2", "kubevirt": "v1.4.0", "python": "3.11"}
+    write_manifest(tmp_path, replace(MANIFEST, schema=1, target="cluster", host=host, tools=tools))
+    path = tmp_path / "manifest.json"
+    content = json.loads(path.read_text())
+    later = ("smoke", "budget_bytes", "budget_s", "target_noun", "target_title", "node_is_fixed")
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in later}))
+    manifest = load_run(tmp_path).manifest
+    assert manifest.location == "worker-0, worker-1 of a cluster (KubeVirt v1.4.0, Kubernetes v1.31.2)"
+    assert (manifest.target_noun, manifest.node_is_fixed) == ("nodes", True)

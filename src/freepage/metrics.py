@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+# Numbers by metric id; None is one that could not be read.
+MetricValues = dict[str, float | None]
 
 GAUGE = "gauge"
 COUNTER = "counter"
@@ -288,6 +291,12 @@ METRICS = {
         *SAMPLER_METRICS,
     )
 }
+
+
+def sum_known(values: Iterable[float | None]) -> float | None:
+    """Return the sum of the numbers that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def in_use_bytes(values: Mapping[str, float | None]) -> float | None:

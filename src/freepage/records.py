@@ -213,7 +213,8 @@ class Manifest:
 
     host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
     show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
-    scale was given.
+    scale was given. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
+    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node.
     """
 
     schema: int
@@ -239,17 +240,16 @@ class Manifest:
     smoke: bool
     budget_bytes: int | None = None
     budget_s: float | None = None
+    target_noun: str = "host"
+    target_title: str = ""
+    node_is_fixed: bool = False
 
     @property
     def on_cluster(self) -> bool:
-        return self.target == "cluster"
+        return self.node_is_fixed
 
     @property
     def location(self) -> str:
-        """Say where it ran: the host's name; for a cluster the nodes', and what it is."""
+        """Return where it ran: the host's name; else the nodes', and what they are of."""
         names = str(self.host.get("hostname"))
-        if not self.on_cluster:
-            return names
-        parts = (("KubeVirt", "kubevirt"), ("Kubernetes", "kubernetes"))
-        versions = [f"{name} {self.tools[key]}" for name, key in parts if key in self.tools]
-        return f"{names} of a cluster ({', '.join(versions)})" if versions else f"{names} of a cluster"
+        return f"{names} of {self.target_title}" if self.target_title else names

@@ -317,11 +317,24 @@ def _load_manifest(folder: Path) -> Manifest:
 def _from_schema_1(content: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest that did not yet say how it is judged, with what judged it then."""
     rule = SCHEMA_1_RULE | content["verdict_rule"]
-    return content | {
-        "schema": RUN_SCHEMA,
-        "smoke": content["scale"] < SCHEMA_1_SMOKE_SCALE,
-        "verdict_rule": rule,
-    }
+    return (
+        content
+        | {
+            "schema": RUN_SCHEMA,
+            "smoke": content["scale"] < SCHEMA_1_SMOKE_SCALE,
+            "verdict_rule": rule,
+        }
+        | (_schema_1_cluster(content["tools"]) if content["target"] == "cluster" else {})
+    )
+
+
+def _schema_1_cluster(tools: dict[str, str]) -> dict[str, Any]:
+    """Return the words of a cluster, from its versions, that a manifest of schema 1 left to its reader."""
+    versions = [
+        f"{name} {tools[name.lower()]}" for name in ("KubeVirt", "Kubernetes") if name.lower() in tools
+    ]
+    title = f"a cluster ({', '.join(versions)})" if versions else "a cluster"
+    return {"target_noun": "nodes", "target_title": title, "node_is_fixed": True}
 
 
 def _load_schedules(path: Path) -> dict[str, list[ProcessSchedule]]:

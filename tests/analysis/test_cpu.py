@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from freepage.analysis.trial_values import measure_trial
-from freepage.errors import InstanceError
 from freepage.records import (
     NODE,
     Action,
@@ -20,7 +19,6 @@ from freepage.records import (
     TrialRecord,
     TrialStatus,
 )
-from freepage.run.trial import _find_problem
 from freepage.store import TrialWriter, load_trial
 from freepage.units import MIB
 
@@ -102,13 +100,3 @@ def test_instances_that_do_not_act_together_have_no_skew(tmp_path):
     assert values["start_skew_max_s"] is None
     assert values["cpu_alloc_peak_cores"] is None
     assert values["node_cpu_peak_cores"] == pytest.approx(3.0)
-
-
-def test_an_instance_that_misses_a_synchronised_start_marks_its_trial():
-    late = replace(EVENT, late_s=1.2, t_s=1.2)
-    problem = _find_problem(late, "burst")
-    assert isinstance(problem, InstanceError)
-    assert "burst-0 missed the synchronised start at 0.0 s by 1.20 s" in problem.message
-    assert _find_problem(late, "cycle") is None
-    assert _find_problem(EVENT, "burst") is None
-    assert "could not allocate" in _find_problem(replace(EVENT, ok=False, error="no memory"), "cycle").message

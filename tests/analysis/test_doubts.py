@@ -89,7 +89,7 @@ def test_programs_that_failed_are_told_with_their_errors(run_folder):
 
 
 def test_a_clusters_run_speaks_of_its_nodes(run_folder):
-    change_manifest(run_folder, target="cluster")
+    change_manifest(run_folder, target="cluster", node_is_fixed=True)
     change_samples(run_folder, Arm.POD, "mem_free_bytes", lambda _, value: value - GIB)
     drift = doubts_of(run_folder)["baseline-drift"]
     assert "runs on the nodes" in drift["text"]

@@ -10,8 +10,6 @@ import sys
 import pytest
 
 from freepage.cli.main import COMMANDS, main, redact_command
-from freepage.errors import HostError
-from helpers.synthetic import write_run
 
 TINY = """name = "tiny"
 [[experiment]]
@@ -185,24 +183,3 @@ def test_another_schema_is_refused(capsys, tmp_path):
     found, _, err = run(capsys, "show", str(tmp_path))
     assert found == 5
     assert "schema 99" in err
-
-
-def test_a_run_that_cannot_be_tidied_up_after_is_reported_all_the_same(capsys, monkeypatch, tmp_path):
-    def end_badly(_options, folder, _place):
-        write_run(folder)
-        raise HostError("it could not be removed")
-
-    monkeypatch.setattr("freepage.cli.run._run", end_badly)
-    status, out, err = run(capsys, "run", "quick", "--arms", "vm,vm-fpr", "--out", str(tmp_path / "run"))
-    assert (status, "it could not be removed" in err) == (4, True)
-    assert "report:" in out
-
-
-def test_an_earlier_run_is_not_reported_for_one_that_did_not_come_to_measuring(capsys, monkeypatch, tmp_path):
-    write_run(tmp_path / "run")
-    monkeypatch.setattr("freepage.cli.run._run", lambda *_: True)
-    status, out, err = run(
-        capsys, "run", "quick", "--arms", "vm,vm-fpr", "--force", "--out", str(tmp_path / "run")
-    )
-    assert (status, "report:" in out) == (130, False)
-    assert "interrupted before anything was measured" in err

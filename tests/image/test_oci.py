@@ -18,7 +18,7 @@ from freepage.errors import HostError
 from freepage.image.oci import read_image, write_image
 from freepage.image.tools import build_tools
 from freepage.study.plan import ToolsPlan
-from freepage.targets.cluster.manifests import INITRAMFS_PATH, KERNEL_PATH, TOOLS_DISK_PATH
+from freepage.targets.cluster.vmi_manifests import INITRAMFS_PATH, KERNEL_PATH, TOOLS_DISK_PATH
 from freepage.worker.build import build_worker
 
 

@@ -54,7 +54,9 @@ def test_the_first_line_of_a_clusters_run_says_which_cluster_it_was(tmp_path):
     folder = write_run(tmp_path / "run", Truth())
     manifest = json.loads((folder / "manifest.json").read_text())
     tools = {"kubernetes": "v1.35.2", "kubevirt": "v1.9.0"}
-    changes = {"target": "cluster", "host": {"hostname": "node-1, node-2"}, "tools": tools}
+    title = f"a cluster (KubeVirt {tools['kubevirt']}, Kubernetes {tools['kubernetes']})"
+    changes = {"target": "cluster", "target_noun": "nodes", "target_title": title, "node_is_fixed": True}
+    changes |= {"host": {"hostname": "node-1, node-2"}, "tools": tools}
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
     page = render_report(folder).read_text(encoding="utf-8")
     first = re.search(r'<p class="context">(.*?)</p>', page, re.DOTALL)[1]

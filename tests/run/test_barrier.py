@@ -30,12 +30,12 @@ def plan(name, iterations):
 
 async def test_all_who_have_a_step_are_told_one_time_once_the_last_has_come():
     workers = {"a": Worker(), "b": Worker()}
-    meeting = Barrier([plan("a", 2), plan("b", 1)], workers)
+    barrier = Barrier([plan("a", 2), plan("b", 1)], workers)
     for name, process in (("a", 0), ("a", 1), ("b", 1)):
-        meeting.arrive(name, process, 0)
+        barrier.arrive(name, process, 0)
     await asyncio.sleep(0.01)
     assert not workers["a"].told
-    meeting.arrive("b", 0, 0)
+    barrier.arrive("b", 0, 0)
     await asyncio.sleep(0.01)
     times = {at_s for worker in workers.values() for _, _, at_s in worker.told}
     assert len(times) == 1
@@ -45,17 +45,17 @@ async def test_all_who_have_a_step_are_told_one_time_once_the_last_has_come():
 
 async def test_a_step_that_only_one_has_waits_for_nobody():
     workers = {"a": Worker(), "b": Worker()}
-    meeting = Barrier([plan("a", 2), plan("b", 1)], workers)
-    meeting.arrive("a", 0, 2)
+    barrier = Barrier([plan("a", 2), plan("b", 1)], workers)
+    barrier.arrive("a", 0, 2)
     await asyncio.sleep(0.01)
     assert [told[:2] for told in workers["a"].told] == [(0, 2)]
 
 
 async def test_one_that_cannot_be_told_does_not_keep_the_others():
     workers = {"a": Worker(), "b": Worker(broken=True)}
-    meeting = Barrier([plan("a", 1), plan("b", 1)], workers)
+    barrier = Barrier([plan("a", 1), plan("b", 1)], workers)
     for name in ("a", "b"):
         for process in (0, 1):
-            meeting.arrive(name, process, 1)
+            barrier.arrive(name, process, 1)
     await asyncio.sleep(0.01)
     assert len(workers["a"].told) == 2

@@ -3,19 +3,22 @@ from __future__ import annotations
 import asyncio
 import io
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from freepage.cli.progress import PlainProgress
 from freepage.errors import HostError, InstanceError
-from freepage.records import NODE, Arm, ClockOffset, EventLine, Evidence, SampleLine, TrialStatus
-from freepage.run.trial import run_trial
+from freepage.kinds import KINDS
+from freepage.records import NODE, Arm, EventLine, Evidence, SampleLine, TrialStatus
+from freepage.run.trial import _find_problem, run_trial
 from freepage.store import load_trial
 from freepage.study.file import parse_study
 from freepage.study.plan import plan_trials
 from freepage.study.scaling import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB
+from helpers.fakes import FakeTarget, RecordedProgress
 
 STUDY = """name = "tiny"
 interval = "100ms"
@@ -30,107 +33,24 @@ instances = 2
 """
 
 
-class Silence:
-    """A progress that remembers what it was told."""
-
-    def __init__(self):
-        self.samples = []
-
-    def sampled(self, trial, line):
-        self.samples.append(line)
-
-
-class FakeWorker:
-    def __init__(self, name, log, failure=None):
-        self.name, self.log, self.failure = name, log, failure
-
-    async def ping(self, count=8):
-        self.log.append(f"ping {self.name}")
-        return ClockOffset(1.0, 0.001)
-
-    async def load(self, schedules):
-        self.log.append(f"load {self.name}")
-
-    async def start(self, zero_s):
-        self.log.append(f"start {self.name}")
-
-    async def wait_done(self, on_event, deadline_s):
-        self.log.append(f"wait {self.name}")
-        on_event(
-            EventLine(0.0, 0.01, self.name, 0, 0, 0, "allocate", 1, 0.0, 0.0, 0.01, 0.0, 0.01, 1, 0, ok=True)
-        )
-        if self.failure is not None:
-            raise self.failure
-
-
-class FakeInstance:
-    def __init__(self, name, log, evidence, failure=None):
-        self.name = name
-        self.worker = FakeWorker(name, log, failure)
-        self._evidence = evidence
-
-    def read_usage(self):
-        return {"rss_bytes": 5.0}
-
-    async def read_guest(self):
-        return {}
-
-    async def read_evidence(self):
-        return self._evidence
-
-
-class FakeTarget:
-    """Instances that do nothing; `failures` by instance name are raised where the real ones would be."""
-
-    def __init__(self, evidence=None, failures=None, refusal=None, obstacle=None):
-        self.obstacle = obstacle
-        self.log = []
-        self.evidence = evidence or {}
-        self.failures = failures or {}
-        self.refusal = refusal
-
-    def find_obstacle(self, trial):
-        return self.obstacle
-
-    def set_node(self, memory_bytes):
-        self.log.append(f"node {memory_bytes}")
-
-    @asynccontextmanager
-    async def open_instances(self, trial, folder):
-        if self.refusal:
-            raise self.refusal
-        names = [i.name for i in trial.instances]
-        try:
-            yield [
-                FakeInstance(n, self.log, self.evidence.get(n, Evidence(n)), self.failures.get(n))
-                for n in names
-            ]
-        finally:
-            self.log.append("closed")
-
-    def read_node(self):
-        parts = ("cached", "buffers", "sreclaimable")
-        values = {"mem_total_bytes": 100.0, "mem_free_bytes": 50.0}
-        return {NODE: values | {f"mem_{part}_bytes": 0.0 for part in parts}}
-
-
 def plan_one(arm):
     study = scale_study(parse_study(STUDY, "tiny.toml"), 1.0, Conditions(GIB, 2, "tcg"))
     return next(t for t in plan_trials(study) if t.arm is arm)
 
 
 async def run(target, folder, arm=Arm.POD, progress=None):
-    return await run_trial(target, plan_one(arm), folder, interval_s=0.1, progress=progress or Silence())
+    return await run_trial(
+        target, plan_one(arm), folder, interval_s=0.1, progress=progress or RecordedProgress()
+    )
 
 
 async def test_a_trial_runs_in_order_and_stores_everything(tmp_path):
-    target, progress = FakeTarget(), Silence()
+    target, progress = FakeTarget(), RecordedProgress()
     record = await run(target, tmp_path, progress=progress)
     assert record.status is TrialStatus.OK, record.error
     kinds = [entry.split()[0] for entry in target.log]
-    assert kinds == ["node"] + ["ping"] * 2 + ["load"] * 2 + ["start"] * 2 + ["wait"] * 2 + ["ping"] * 2 + [
-        "closed"
-    ]
+    replayed = ["ping"] * 2 + ["load"] * 2 + ["start"] * 2 + ["wait"] * 2 + ["ping"] * 2
+    assert kinds == ["node", *replayed, "closed", "given"]
     stored = load_trial(tmp_path)
     assert stored.record == record
     assert set(stored.schedules) == {"cycle-0", "cycle-1"}
@@ -145,7 +65,7 @@ async def test_an_instance_that_dies_fails_the_trial_with_its_error_and_closes_t
     target = FakeTarget(failures={"cycle-1": InstanceError("cycle-1 was killed", hint="OOM")})
     record = await run(target, tmp_path)
     assert (record.status, record.error, record.hint) == (TrialStatus.FAILED, "cycle-1 was killed", "OOM")
-    assert target.log[-1] == "closed"
+    assert target.log[-2:] == ["closed", "given back"]
     assert load_trial(tmp_path).record.status is TrialStatus.FAILED
 
 
@@ -180,7 +100,7 @@ async def test_a_trial_that_cannot_run_here_is_skipped_with_its_reason(tmp_path)
 async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):
     target, begun = FakeTarget(), asyncio.Event()
 
-    async def waits_for_ever(on_event, deadline_s):
+    async def waits_until_cancelled(on_event, deadline_s):
         begun.set()
         await asyncio.Event().wait()
 
@@ -190,7 +110,7 @@ async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):
     async def opens_stuck(trial, folder):
         async with opened(trial, folder) as instances:
             for instance in instances:
-                instance.worker.wait_done = waits_for_ever
+                instance.worker.wait_done = waits_until_cancelled
             yield instances
 
     target.open_instances = opens_stuck
@@ -200,7 +120,19 @@ async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert load_trial(tmp_path).record.status is TrialStatus.INTERRUPTED
-    assert target.log[-1] == "closed"
+    assert target.log[-2:] == ["closed", "given back"]
+
+
+def test_an_instance_that_misses_a_synchronised_start_marks_its_trial():
+    event = EventLine(0.0, 2.0, "burst-0", 0, 0, 0, "allocate", 1, 0.0, 0.0, 2.0, 0.0, 2.0, 1, 0, ok=True)
+    late = replace(event, late_s=1.2, t_s=1.2)
+    burst, cycle = KINDS["burst"], KINDS["cycle"]
+    problem = _find_problem(late, burst)
+    assert isinstance(problem, InstanceError)
+    assert "burst-0 missed the synchronised start at 0.0 s by 1.20 s" in problem.message
+    assert _find_problem(late, cycle) is None
+    assert _find_problem(event, burst) is None
+    assert "could not allocate" in _find_problem(replace(event, ok=False, error="no memory"), cycle).message
 
 
 def test_what_was_sampled_before_the_schedules_started_is_no_progress():

@@ -21,9 +21,9 @@ from freepage.sampling.balloon import parse_buddyinfo, parse_guest_stats
 from freepage.sampling.cgroupfs import (
     parse_amount,
     parse_memory_stat,
-    read_instance_cgroup,
     read_node_cgroup,
 )
+from freepage.sampling.instances import parse_pod, parse_vm, read_cgroup
 from freepage.sampling.procfs import (
     parse_family_cpu_s,
     parse_guest_cpu,
@@ -35,7 +35,6 @@ from freepage.sampling.procfs import (
     parse_vmstat,
     parse_zoneinfo,
     read_host,
-    read_process_cpu,
 )
 from freepage.targets.local.facts import parse_cpuinfo, parse_os_release, read_host_facts
 from freepage.units import GIB, KIB, MIB
@@ -101,10 +100,6 @@ def test_a_process_whose_name_holds_spaces_and_brackets_is_read():
     assert parse_family_cpu_s("") is None
 
 
-def test_a_process_that_is_gone_has_nothing_to_read():
-    assert set(read_process_cpu(2**22 + 1, frozenset()).values()) == {None}
-
-
 def test_this_hosts_counters_are_all_known_metrics():
     values = read_host()
     assert set(values) == {m.id for m in NODE_METRICS}
@@ -144,7 +139,7 @@ def write_cgroup(folder, version):
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_cgroup_of_either_version_is_read_into_metrics(tmp_path, version):
     write_cgroup(tmp_path / "cg", version)
-    values = read_instance_cgroup(tmp_path / "cg", version)
+    values = parse_pod([], read_cgroup(tmp_path / "cg", version))
     assert values["cgroup_working_set_bytes"] == 160 * MIB
     assert set(values) <= {m.id for m in INSTANCE_METRICS}
     node = read_node_cgroup(tmp_path / "cg", version)
@@ -153,7 +148,7 @@ def test_a_cgroup_of_either_version_is_read_into_metrics(tmp_path, version):
 
 
 def test_a_cgroup_that_is_gone_has_nothing_to_read(tmp_path):
-    assert set(read_instance_cgroup(tmp_path / "gone", 2).values()) == {None}
+    assert set(parse_vm(None, read_cgroup(tmp_path / "gone", 2)).values()) == {None}
 
 
 def test_buddyinfo_adds_the_zones_of_each_order():

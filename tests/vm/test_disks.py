@@ -18,6 +18,7 @@ from freepage.image.disk import open_disk
 from freepage.image.guest import build_guest, disk_modules
 from freepage.records import Action, Arm, ProcessSchedule, Step
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
+from freepage.targets.local.choices import LocalChoices
 from freepage.targets.local.qemu_command import VmDisk, VmShape
 from freepage.targets.local.target import open_local_target
 from freepage.targets.local.vm import open_vm
@@ -90,7 +91,7 @@ def trial(carrier, tools, filesystem):
 @asynccontextmanager
 async def open_instance(carrier, tools, filesystem, folder):
     """Give a target's one instance with tools and a file system."""
-    async with open_local_target("tcg", None, None) as target:
+    async with open_local_target(LocalChoices("tcg")) as target:
         wanted = trial(carrier, tools, filesystem)
         obstacle = target.find_obstacle(wanted)
         if obstacle is not None and carrier is Arm.POD:

@@ -21,6 +21,7 @@ from freepage.image.kernel import find_kernel
 from freepage.records import Action, Arm, ProcessSchedule, Step
 from freepage.store import load_run
 from freepage.targets.local import vm as vms
+from freepage.targets.local.choices import LocalChoices
 from freepage.targets.local.qemu_command import VmShape
 from freepage.targets.local.target import open_local_target
 from freepage.targets.local.vm import open_vm
@@ -278,10 +279,11 @@ async def test_cancellation_in_the_middle_leaves_nothing(tmp_path, no_leftovers)
 
 
 async def test_an_accelerator_that_boots_no_guest_is_not_taken(tmp_path, no_leftovers):
-    async with open_local_target("auto", None, None) as target:
-        assert target.accelerator in {"kvm", "tcg"}
-        assert target.accelerator_reason
-        if target.accelerator == "kvm":
+    async with open_local_target(LocalChoices("auto")) as target:
+        accelerator = target.facts.accelerator
+        assert accelerator.name in {"kvm", "tcg"}
+        assert accelerator.reason
+        if accelerator.name == "kvm":
             await boot(tmp_path, shape(accelerator="kvm"), target.guest)
 
 

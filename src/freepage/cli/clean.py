@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
 from freepage.cli.terminal import open_console
-from freepage.targets.cluster.leftovers import find_remains, remove_remains
+from freepage.targets.cluster.leftovers import find_leftovers, remove_leftovers
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from freepage.kube.api import ClusterApi
-    from freepage.targets.cluster.leftovers import Remains
+    from freepage.targets.cluster.leftovers import Leftovers
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,26 @@ def execute(options: argparse.Namespace) -> int:
 async def _clean(api: ClusterApi, wanted: CleanOptions) -> None:
     """List what runs have left, and remove it."""
     console = open_console()
-    found = await find_remains(api, api.namespace, wanted.run)
+    found = await find_leftovers(api, api.namespace, wanted.run)
     if not found:
         console.print(f"namespace {api.namespace} holds nothing of freepage's; nothing was removed")
-    for remains in found:
-        if remains.alive and not wanted.alive:
+    for leftovers in found:
+        if leftovers.alive and not wanted.alive:
             console.print(
-                f"run {remains.run} is alive (its last sign {remains.silent_s:.0f} s ago): left as it is; "
-                f"--run {remains.run} removes it all the same",
+                f"run {leftovers.run} is alive (its last sign {leftovers.silent_s:.0f} s ago): left as it is; "
+                f"--run {leftovers.run} removes it all the same",
                 style="yellow",
             )
             continue
-        _print_remains(console, remains, api.namespace)
+        _print_leftovers(console, leftovers, api.namespace)
         if not wanted.dry_run:
-            await remove_remains(api, api.namespace, remains)
-            console.print(f"removed, and gone: {len(remains.objects)} objects of run {remains.run}")
+            await remove_leftovers(api, api.namespace, leftovers)
+            console.print(f"removed, and gone: {len(leftovers.objects)} objects of run {leftovers.run}")
     if wanted.dry_run and found:
         console.print("dry run: nothing was removed")
 
 
-def _print_remains(console: Console, remains: Remains, namespace: str) -> None:
-    console.print(f"[bold]run {remains.run or 'without a name'}[/bold] in namespace {namespace}")
-    for leftover in remains.objects:
+def _print_leftovers(console: Console, leftovers: Leftovers, namespace: str) -> None:
+    console.print(f"[bold]run {leftovers.run or 'without a name'}[/bold] in namespace {namespace}")
+    for leftover in leftovers.objects:
         console.print(f"  {leftover.resource.kind} {leftover.name}")

@@ -6,11 +6,16 @@ import argparse
 from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import add_cluster_arguments
+from freepage.errors import StudyError
 from freepage.records import CARRIERS, Arm
-from freepage.units import parse_size
+from freepage.study.request import RunRequest
+from freepage.targets.arguments import parse_count
+from freepage.targets.registry import TARGETS
 
 if TYPE_CHECKING:
-    from freepage.study.request import RunRequest
+    from contextlib import AbstractAsyncContextManager
+
+    from freepage.targets.base import Preview
 
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,60 +28,46 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scale", type=_scale, metavar="F", help="1 is the study's own size; what fits this host by default"
     )
-    parser.add_argument("--repeats", type=_count, metavar="N", help="trials of each experiment on each arm")
+    parser.add_argument(
+        "--repeats", type=parse_count, metavar="N", help="trials of each experiment on each arm"
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="another seed draws other schedules and orders")
-    parser.add_argument(
-        "--accel", choices=("auto", "kvm", "tcg"), default="auto", help="how guests are executed"
-    )
-    parser.add_argument("--kernel", metavar="PATH", help="another guest kernel (a bzImage or Image)")
-    parser.add_argument(
-        "--node-memory", type=_size, metavar="SIZE", help="make a memory cgroup of this size the node"
-    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change the study: cycle.hold=30s"
     )
     parser.add_argument(
         "--target",
-        choices=("local", "cluster"),
-        default="local",
-        help="this host, or a cluster with KubeVirt",
+        choices=tuple(TARGETS),
+        default=next(iter(TARGETS)),
+        help=f"{', or '.join(entry.title for entry in TARGETS.values())}",
     )
+    for entry in TARGETS.values():
+        group = parser.add_argument_group(f"--target {entry.name}", entry.summary)
+        for option in entry.options:
+            group.add_argument(option.flag, **option.keywords)
     add_cluster_arguments(parser)
-    _add_place_arguments(parser)
 
 
-def _add_place_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("--target cluster", "where trials run, and from which images")
-    group.add_argument(
-        "--image",
-        metavar="REF",
-        help="freepage's image in a registry (see `freepage image push`): VMs boot it",
-    )
-    group.add_argument(
-        "--vm-disk",
-        metavar="REF",
-        help="any containerDisk with cloud-init for VMs instead (Linux 5.7 or newer)",
-    )
-    group.add_argument("--pod-image", metavar="REF", help="any small image for pods instead of --image")
-    group.add_argument("--pull-secret", metavar="NAME", help="the Secret by which images are pulled")
-    group.add_argument(
-        "--nodes", type=_names, default=(), metavar="LIST", help="nodes to measure; the largest by default"
-    )
-    group.add_argument(
-        "--concurrency", type=_count, default=32, metavar="N", help="instances started at once (32)"
-    )
+def open_preview(options: argparse.Namespace) -> AbstractAsyncContextManager[Preview]:
+    """Return what looks at the chosen target and plans the study for it; StudyError for an option of another target."""
+    chosen = TARGETS[options.target]
+    for entry in TARGETS.values():
+        given = [o.flag for o in entry.options if o.is_given(options)]
+        if given and entry is not chosen:
+            raise StudyError(
+                f"{given[0]} is about {entry.title}, and the target is {chosen.title}",
+                hint=f"--target {entry.name}, or leave it out",
+            )
+    return chosen.choose(options)(_read_request(options))
 
 
-def build_request(options: argparse.Namespace) -> RunRequest:
-    from freepage.study.request import RunRequest
-
+def _read_request(options: argparse.Namespace) -> RunRequest:
     return RunRequest(
         study=options.study,
         arms=options.arms,
         scale=options.scale,
         repeats=options.repeats,
         seed=options.seed,
-        node_memory_bytes=options.node_memory,
         overrides=tuple(options.set),
         command=options.command_line,
     )
@@ -88,13 +79,6 @@ def _arms(text: str) -> tuple[Arm, ...]:
     if unknown or not names or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different arms of {', '.join(CARRIERS)}")
     return tuple(Arm(name) for name in names)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different names")
-    return names
 
 
 def _scale(text: str) -> float:
@@ -109,16 +93,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1 to 1000")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from freepage.cli.options import add_study_arguments, build_request
+from freepage.cli.cluster_options import naming_manifest
+from freepage.cli.manifests import print_manifests
+from freepage.cli.options import add_study_arguments, open_preview
+from freepage.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractAsyncContextManager
 
     from freepage.records import ProcessSchedule
     from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
+    from freepage.targets.base import Preview
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,32 +25,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    if options.target == "cluster":
-        return asyncio.run(_plan_for_cluster(options))
-    from freepage.cli.targets import refuse_cluster_options
-    from freepage.study.request import plan_run
-    from freepage.targets.local.accelerator import guess_accelerator
-    from freepage.targets.local.facts import read_host_facts
-
-    refuse_cluster_options(options)
-    accelerator = guess_accelerator(options.accel)
-    run_plan = plan_run(build_request(options), accelerator.name, read_host_facts())
-    _print_plan(run_plan, f"{accelerator.name} ({accelerator.reason})")
+    asyncio.run(_show(open_preview(options), with_objects=False))
     return 0
 
 
-async def _plan_for_cluster(options: argparse.Namespace) -> int:
-    """Plan for a cluster's nodes; a dry run shows every object it would create, as YAML with the plan for a comment."""
-    from freepage.cli.manifests import print_manifests
-    from freepage.cli.targets import open_planned_survey
-
-    async with open_planned_survey(options) as (site, run_plan):
-        execution = f"{site.execution.accelerator} ({site.execution.reason}), on {', '.join(site.node_names)}"
-        if getattr(options, "dry_run", False):
-            print_manifests(site, run_plan)
-        else:
-            _print_plan(run_plan, execution)
+def show_dry_run(target: AbstractAsyncContextManager[Preview]) -> int:
+    """Print every object a run would create, as YAML; where it creates none, the plan."""
+    asyncio.run(_show(target, with_objects=True))
     return 0
+
+
+async def _show(target: AbstractAsyncContextManager[Preview], *, with_objects: bool) -> None:
+    with naming_manifest("run"):
+        async with target as preview:
+            objects = list(preview.list_objects()) if with_objects else []
+            if objects:
+                print_manifests(objects)
+            else:
+                _print_plan(preview.plan, preview.execution)
 
 
 def _print_plan(run_plan: RunPlan, execution: str) -> None:
@@ -56,8 +53,6 @@ def _print_plan(run_plan: RunPlan, execution: str) -> None:
 
 
 def _print_summary(run_plan: RunPlan, execution: str) -> None:
-    from freepage.units import format_bytes, format_duration
-
     study = run_plan.study
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
     print(f"{study.name}: {study.title}")
@@ -70,12 +65,10 @@ def _print_summary(run_plan: RunPlan, execution: str) -> None:
 
 def print_left_out(run_plan: RunPlan) -> None:
     if run_plan.left_out:
-        print(f"only tried at this scale; left out: {', '.join(run_plan.left_out)}")
+        print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:
-    from freepage.units import format_bytes, format_duration
-
     print("\ntrials, in order")
     for trial in trials:
         print(
@@ -85,17 +78,15 @@ def _print_trials(trials: list[Trial]) -> None:
 
 
 def _describe_instances(trial: Trial) -> str:
-    """Say how many instances of each kind a trial has."""
-    from freepage.units import format_bytes
-
-    kinds: dict[str, int] = {}
+    """Describe how many instances of each carrier and size a trial has."""
+    counts: dict[str, int] = {}
     for plan in trial.instances:
         guest = "" if plan.carrier == "pod" else f", {format_bytes(plan.vm_memory_bytes)} guest"
         disk = "" if plan.data is None else f", {format_bytes(plan.data.bytes)} {plan.data.filesystem}"
         count = len(plan.schedules)
         words = f"{plan.carrier} ({count} process{'es' if count > 1 else ''}{guest}{disk})"
-        kinds[words] = kinds.get(words, 0) + 1
-    return " + ".join(f"{count} x {words}" for words, count in kinds.items())
+        counts[words] = counts.get(words, 0) + 1
+    return " + ".join(f"{count} x {words}" for words, count in counts.items())
 
 
 def _print_schedules(trials: list[Trial]) -> None:
@@ -109,8 +100,6 @@ def _print_schedules(trials: list[Trial]) -> None:
 
 
 def _describe_steps(process: ProcessSchedule) -> str:
-    from freepage.units import format_bytes
-
     words = {
         "allocate": lambda s: f"a {format_bytes(s.bytes)} @{s.at_s:g}",
         "free": lambda s: f"f @{s.at_s:g}",

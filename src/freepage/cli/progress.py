@@ -5,6 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Arm, SampleLine, TrialRecord, TrialStatus
 from freepage.units import GIB, format_bytes, format_duration
@@ -12,8 +16,7 @@ from freepage.units import GIB, format_bytes, format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console, RenderableType
-    from rich.live import Live
+    from rich.console import RenderableType
 
     from freepage.run.progress import Progress
     from freepage.study.plan import Trial
@@ -26,9 +29,7 @@ _ASCII_BARS = " .:-=+*%#"
 
 
 def make_progress(stream: TextIO) -> Progress:
-    """Give the view that suits `stream`: live when it is a terminal that can, else plain lines."""
-    from rich.console import Console
-
+    """Return the view that suits `stream`: live when it is a terminal that can, else plain lines."""
     console = Console(file=stream)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)
@@ -36,7 +37,7 @@ def make_progress(stream: TextIO) -> Progress:
 
 
 class TimeLeft:
-    """How long a run still takes: what is planned for the trials to come, and the rest of this one."""
+    """The time a run still takes: that planned for the trials to come, and the rest of the current one."""
 
     def __init__(self, trials: Sequence[Trial], total_s: float) -> None:
         planned_s = sum(t.duration_s for t in trials)
@@ -110,8 +111,6 @@ class LiveProgress:
         self._problems: list[str] = []
 
     def run_started(self, trials: Sequence[Trial], total_s: float) -> None:
-        from rich.live import Live
-
         self._trials, self._left = trials, TimeLeft(trials, total_s)
         self._live = Live(
             console=self._console, get_renderable=self._render, refresh_per_second=LIVE_HZ, transient=True
@@ -146,8 +145,6 @@ class LiveProgress:
             self._console.print(problem, style="yellow", markup=False)
 
     def _render(self) -> RenderableType:
-        from rich.text import Text
-
         lines = [self._headline()]
         if self._trial is not None:
             lines += self._chart_lines(self._trial)
@@ -157,18 +154,14 @@ class LiveProgress:
         ]
         return Text("\n").join(lines)
 
-    def _headline(self) -> RenderableText:
-        from rich.text import Text
-
+    def _headline(self) -> Text:
         if self._trial is None:
             return Text("starting")
         where = describe_trial(self._trial, len(self._trials))
         left = f"   {format_duration(self._left.seconds())} left"
         return Text(where, style="bold", no_wrap=True).append(left, style="not bold")
 
-    def _chart_lines(self, trial: Trial) -> list[RenderableText]:
-        from rich.text import Text
-
+    def _chart_lines(self, trial: Trial) -> list[Text]:
         width = max(10, min(self._console.width - 30, 100))
         top = max((v for chart in self._charts.values() for _, v in chart), default=0.0)
         lines = [Text("node memory in use, above the trial's start", style="dim")]
@@ -182,12 +175,8 @@ class LiveProgress:
         return lines
 
 
-if TYPE_CHECKING:
-    from rich.text import Text as RenderableText
-
-
 def describe_trial(trial: Trial, count: int) -> str:
-    """Say which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
+    """Describe which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
     return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, repeat {trial.repeat + 1}"
 
 

@@ -5,24 +5,45 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freepage.cli.options import add_study_arguments, build_request
+from freepage.cli.cluster_options import naming_manifest
+from freepage.cli.options import add_study_arguments, open_preview
+from freepage.cli.plan import print_left_out, show_dry_run
+from freepage.cli.progress import make_progress
 from freepage.cli.prometheus import collect_into
 from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
+from freepage.cli.show import show_run
 from freepage.errors import FreepageError
+from freepage.records import TrialStatus
+from freepage.report.page import render_report
+from freepage.run.run import RunEnded, run_study
+from freepage.store import check_folder
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from freepage.cli.prometheus_options import PrometheusOptions
-    from freepage.records import Manifest
-    from freepage.targets.base import Place
+    from freepage.records import TrialRecord
+    from freepage.targets.base import Preview
 
 SOME_TRIALS_FAILED = 6
 INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """target: looks at the target and plans the study. prometheus: what is collected from at the end; None for nothing."""
+
+    target: AbstractAsyncContextManager[Preview]
+    folder: Path
+    force: bool
+    command: tuple[str, ...]
+    prometheus: PrometheusOptions | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,91 +54,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 
 
-def execute(options: argparse.Namespace) -> int:
-    if options.dry_run:
-        from freepage.cli import plan
+def read_options(options: argparse.Namespace) -> RunOptions:
+    return RunOptions(
+        target=open_preview(options),
+        folder=options.out or Path(f"{Path(options.study).stem}-run"),
+        force=options.force,
+        command=options.command_line,
+        prometheus=read_prometheus_options(options),
+    )
 
-        return plan.execute(options)
-    folder: Path = options.out or Path(f"{Path(options.study).stem}-run")
-    place = _choose_place(options, folder)
-    earlier = _read_manifest(folder)
-    interrupted, problem = False, None
+
+def execute(options: argparse.Namespace) -> int:
+    chosen = read_options(options)
+    if options.dry_run:
+        return show_dry_run(chosen.target)
+    check_folder(chosen.folder, force=chosen.force)
+    if chosen.prometheus is not None:
+        asyncio.run(check_now(chosen.prometheus))
+    return run_and_report(chosen)
+
+
+def run_and_report(options: RunOptions) -> int:
+    """Run the study and report on it, also where it ended early; return the exit status, or raise what ended it."""
     try:
-        interrupted = _run(options, folder, place)
-    except FreepageError as error:
-        problem = error
-    if _read_manifest(folder) == earlier:
-        if problem is not None:
-            raise problem
+        records = asyncio.run(_run(options))
+    except asyncio.CancelledError:
         print("freepage: interrupted before anything was measured", file=sys.stderr)
         return INTERRUPTED
-    prometheus = read_prometheus_options(options)
-    if prometheus is not None:
-        _collect(prometheus, folder)
-    status = _report(folder, interrupted=interrupted)
-    if problem is not None:
-        raise problem
-    return status
+    except RunEnded as ended:
+        _report(options)
+        if ended.problem is not None:
+            raise ended.problem from ended
+        return INTERRUPTED
+    _report(options)
+    return _find_status(records)
 
 
-def _read_manifest(folder: Path) -> bytes | None:
-    """Read what tells one run in a folder from another; None where there is none."""
-    from freepage.store import MANIFEST
-
-    path = folder / MANIFEST
-    return path.read_bytes() if path.exists() else None
-
-
-def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncContextManager[Place]:
-    """Refuse what can be seen to be wrong before anything is started, fetched or removed; give the place of the run."""
-    from freepage.cli.targets import open_cluster_run, open_local, refuse_cluster_options
-    from freepage.store import check_folder
-
-    check_folder(folder, force=options.force)
-    prometheus = read_prometheus_options(options)
-    if prometheus is not None:
-        asyncio.run(check_now(prometheus))
-    if options.target == "cluster":
-        return open_cluster_run(options)
-    from freepage.cli.plan import print_left_out
-    from freepage.study.plan import check_disk
-    from freepage.study.request import plan_run
-    from freepage.targets.local.accelerator import guess_accelerator
-    from freepage.targets.local.facts import read_host_facts
-
-    refuse_cluster_options(options)
-    accelerator = guess_accelerator(options.accel).name
-    run_plan = plan_run(build_request(options), accelerator, read_host_facts())
-    check_disk(run_plan.trials, folder)
-    print_left_out(run_plan)
-    return open_local(options, run_plan.trials)
-
-
-def _run(options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]) -> bool:
-    """Run the study; true when it was interrupted."""
-    try:
-        asyncio.run(_run_cancellable(options, folder, place))
-    except asyncio.CancelledError:
-        return True
-    return False
-
-
-async def _run_cancellable(
-    options: argparse.Namespace, folder: Path, place: AbstractAsyncContextManager[Place]
-) -> Manifest:
+async def _run(options: RunOptions) -> list[TrialRecord]:
     """Run with the signals that ask to stop turned into one cancellation, which cleans up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - true of every coroutine that asyncio.run runs
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, task.cancel)
-    from freepage.cli.progress import make_progress
-    from freepage.run.run import run_study
+    with naming_manifest("run"):
+        async with options.target as preview:
+            print_left_out(preview.plan)
+            return await run_study(
+                preview.open_target(options.folder),
+                options.folder,
+                make_progress(sys.stdout),
+                command=options.command,
+                force=options.force,
+            )
 
-    async with place as opened:
-        return await run_study(
-            build_request(options), opened, folder, make_progress(sys.stdout), force=options.force
-        )
+
+def _report(options: RunOptions) -> None:
+    if options.prometheus is not None:
+        _collect(options.prometheus, options.folder)
+    page = render_report(options.folder)
+    show_run(options.folder)
+    print(f"report: {page}")
 
 
 def _collect(prometheus: PrometheusOptions, folder: Path) -> None:
@@ -129,17 +126,6 @@ def _collect(prometheus: PrometheusOptions, folder: Path) -> None:
         print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
 
 
-def _report(folder: Path, *, interrupted: bool) -> int:
-    from freepage.cli.show import show_run
-    from freepage.records import TrialStatus
-    from freepage.report.page import render_report
-    from freepage.store import load_run
-
-    page = render_report(folder)
-    show_run(folder)
-    print(f"report: {page}")
-    if interrupted:
-        return INTERRUPTED
+def _find_status(records: Sequence[TrialRecord]) -> int:
     fine = {TrialStatus.OK, TrialStatus.SKIPPED}
-    ok = all(t.record.status in fine for t in load_run(folder).trials)
-    return 0 if ok else SOME_TRIALS_FAILED
+    return 0 if all(record.status in fine for record in records) else SOME_TRIALS_FAILED

@@ -1,4 +1,4 @@
-"""Steps that wait for each other: once all processes of a trial have arrived, they are told one common time."""
+"""Steps that wait for each other: once all processes of a trial have arrived, they start at one common time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEAD_S = 0.25
 
 
 class Barrier:
-    """Knows who has to meet at which step (its action and iteration), and lets them go together."""
+    """Holds processes at each step (its action and iteration) until all that have it arrived, then releases them together."""
 
     def __init__(self, plans: Sequence[InstancePlan], workers: Mapping[str, WorkerClient]) -> None:
         self._workers = workers
@@ -35,16 +35,16 @@ class Barrier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def arrive(self, instance: str, process: int, index: int) -> None:
-        """Note that a process waits before its step; the last one of a barrier sets all of them going."""
+        """Record that a process waits before its step; the last one to arrive releases all of them."""
         key = _key(self._steps[instance, process, index])
         waiting = self._waiting.setdefault(key, [])
         waiting.append((instance, process, index))
         if len(waiting) == self._expected[key]:
-            task = asyncio.get_running_loop().create_task(self._let_go(self._waiting.pop(key)))
+            task = asyncio.get_running_loop().create_task(self._release(self._waiting.pop(key)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _let_go(self, waiting: list[tuple[str, int, int]]) -> None:
+    async def _release(self, waiting: list[tuple[str, int, int]]) -> None:
         at_s = time.monotonic() + LEAD_S
         await asyncio.gather(
             *(self._workers[name].go(process, index, at_s) for name, process, index in waiting),

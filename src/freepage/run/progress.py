@@ -1,4 +1,4 @@
-"""What a run tells those who watch it."""
+"""The seam between a run and its display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Somebody who watches a run."""
+    """A display of a run's progress."""
 
     def run_started(self, trials: Sequence[Trial], total_s: float) -> None:
         """All trials in order, and the seconds they are expected to take."""

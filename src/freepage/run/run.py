@@ -1,104 +1,142 @@
-"""A whole run: from what a person asked for to a run folder."""
+"""A whole run: a planned study at an opened target, to a run folder."""
 
 from __future__ import annotations
 
+import asyncio
 import platform
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from freepage import __version__
+from freepage.errors import FreepageError
 from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
-from freepage.study.plan import (
-    plan_as_json,
-)
-from freepage.study.request import RunPlan, RunRequest, plan_run
+from freepage.study.plan import plan_as_json
 from freepage.study.scaling import SMOKE_SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from freepage.records import TrialRecord
     from freepage.run.progress import Progress
-    from freepage.targets.base import Place
+    from freepage.study.plan import Trial
+    from freepage.study.request import RunPlan
+    from freepage.targets.base import Target, TargetFacts
+
+
+class RunEnded(Exception):  # noqa: N818 - it carries an end, which an interruption is too
+    """A run ended before it was through, and its folder holds what it measured until then.
+
+    problem: the error that ended it; None when it was interrupted.
+    """
+
+    def __init__(self, manifest: Manifest, problem: FreepageError | None) -> None:
+        super().__init__(f"the run of {manifest.study} ended early")
+        self.manifest = manifest
+        self.problem = problem
 
 
 async def run_study(
-    request: RunRequest, place: Place, folder: Path, progress: Progress, *, force: bool = False
-) -> Manifest:
-    """Run every trial of a study at `place` and store it in `folder`.
+    opening: AbstractAsyncContextManager[tuple[Target, RunPlan]],
+    folder: Path,
+    progress: Progress,
+    *,
+    command: tuple[str, ...],
+    force: bool = False,
+) -> list[TrialRecord]:
+    """Open a target, run every trial of the plan there and store it in `folder`; return the trials' records.
 
-    The folder is complete and can be reported on whatever ends the run; cancellation is raised again at the end.
+    What ends the run once the folder holds it, be it while the target is closed, raises RunEnded, cancellation too. What
+    comes before that is raised as it is, and the folder is left as it was.
     """
-    host = place.read_facts()
-    run_plan = plan_run(request, place.accelerator, host, nodes_are_given=place.nodes_are_given)
-    place.check_disk(run_plan.trials, folder)
-    check_runnable(run_plan, place)
-    prepare_folder(folder, force=force)
-    manifest = _build_manifest(request, run_plan, place, host)
-    write_manifest(folder, manifest)
-    (folder / "study.toml").write_text(run_plan.study_text, encoding="utf-8")
-    write_json(folder / "plan.json", plan_as_json(run_plan.trials))
-    await place.warm_up(max(t.demand_bytes for t in run_plan.trials))
-    progress.run_started(run_plan.trials, run_plan.planned_duration_s)
+    manifest: Manifest | None = None
     try:
-        await _run_trials(place, run_plan, folder, progress)
-    finally:
-        progress.run_ended()
-        manifest = replace(manifest, finished_at=_now())
-        write_manifest(folder, manifest)
-    return manifest
+        async with opening as (target, run_plan):
+            check_runnable(run_plan.trials, target)
+            planned = _build_manifest(command, run_plan, target.facts)
+            _write_plan(folder, planned, run_plan, force=force)
+            manifest = planned
+            async with _finishing(folder, manifest, progress):
+                progress.run_started(run_plan.trials, run_plan.planned_duration_s)
+                return await _run_trials(target, run_plan, folder, progress)
+    except (FreepageError, asyncio.CancelledError) as error:
+        if manifest is None:
+            raise
+        raise RunEnded(manifest, error if isinstance(error, FreepageError) else None) from error
 
 
-def check_runnable(run_plan: RunPlan, place: Place) -> None:
+def check_runnable(trials: Sequence[Trial], target: Target) -> None:
     """Raise what stands in the way of the first trial when something stands in the way of every one."""
-    obstacles = [place.find_obstacle(t) for t in run_plan.trials]
+    obstacles = [target.find_obstacle(t) for t in trials]
     if all(obstacles) and obstacles[0] is not None:
         raise obstacles[0]
 
 
-async def _run_trials(place: Place, run_plan: RunPlan, folder: Path, progress: Progress) -> None:
+def _write_plan(folder: Path, manifest: Manifest, run_plan: RunPlan, *, force: bool) -> None:
+    prepare_folder(folder, force=force)
+    write_manifest(folder, manifest)
+    (folder / "study.toml").write_text(run_plan.study_text, encoding="utf-8")
+    write_json(folder / "plan.json", plan_as_json(run_plan.trials))
+
+
+@asynccontextmanager
+async def _finishing(folder: Path, manifest: Manifest, progress: Progress) -> AsyncIterator[None]:
+    """Note in the folder when the run was over, whatever ends it."""
+    try:
+        yield
+    finally:
+        progress.run_ended()
+        write_manifest(folder, replace(manifest, finished_at=_now()))
+
+
+async def _run_trials(
+    target: Target, run_plan: RunPlan, folder: Path, progress: Progress
+) -> list[TrialRecord]:
+    records = []
     for trial in run_plan.trials:
         progress.trial_started(trial)
-        record = await run_trial(
-            place,
-            trial,
-            folder / "trials" / trial.id,
-            interval_s=run_plan.study.interval_s,
-            progress=progress,
-        )
+        trial_folder = folder / "trials" / trial.id
+        interval_s = run_plan.study.interval_s
+        record = await run_trial(target, trial, trial_folder, interval_s=interval_s, progress=progress)
         progress.trial_ended(trial, record)
+        records.append(record)
+    return records
 
 
-def _build_manifest(
-    request: RunRequest, run_plan: RunPlan, place: Place, host: dict[str, object]
-) -> Manifest:
+def _build_manifest(command: tuple[str, ...], run_plan: RunPlan, facts: TargetFacts) -> Manifest:
     study = run_plan.study
     return Manifest(
         schema=RUN_SCHEMA,
         freepage_version=__version__,
-        command=request.command,
+        command=command,
         study=study.name,
         title=study.title,
         seed=study.seed,
         scale=study.scale,
         repeats=max(e.repeats for e in study.experiments),
         arms=study.arms,
-        target=place.name,
-        accelerator=place.accelerator,
-        accelerator_reason=place.accelerator_reason,
+        target=facts.name,
+        accelerator=facts.accelerator.name,
+        accelerator_reason=facts.accelerator.reason,
         interval_s=study.interval_s,
-        node=place.node,
+        node=facts.node,
         node_memory_bytes=run_plan.conditions.node_memory_bytes,
         started_at=_now(),
         finished_at=None,
-        host=host,
-        tools=place.tools | {"python": platform.python_version()},
+        host=facts.conditions,
+        tools=facts.tools | {"python": platform.python_version()},
         verdict_rule=study.verdict_rule,
         smoke=study.scale < SMOKE_SCALE,
         budget_bytes=None if run_plan.budget is None else round(run_plan.budget.memory_bytes),
         budget_s=None if run_plan.budget is None else run_plan.budget.duration_s,
+        target_noun=facts.noun,
+        target_title=facts.title,
+        node_is_fixed=facts.node_is_fixed,
     )
 
 

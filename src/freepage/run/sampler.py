@@ -13,14 +13,15 @@ from freepage.records import SampleLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from freepage.targets.base import Instance, Target
+    from freepage.metrics import MetricValues
+    from freepage.targets.base import Instance
 
-Values = dict[str, float | None]
+# A tick waits for nobody: docs/decisions/004-one-client-task.md.
 
 
 @dataclass
 class SamplerCost:
-    """What sampling itself cost: CPU seconds of the ticks, and how long it has been going on."""
+    """The cost of sampling itself: CPU seconds of the ticks, and when it started and ended."""
 
     cpu_s: float = 0.0
     started_s: float = 0.0
@@ -28,7 +29,7 @@ class SamplerCost:
 
 
 async def sample_until_cancelled(
-    target: Target,
+    read_node: Callable[[], dict[str, MetricValues]],
     instances: Callable[[], Sequence[Instance]],
     *,
     interval_s: float,
@@ -47,7 +48,7 @@ async def sample_until_cancelled(
         while True:
             await asyncio.sleep(max(0.0, deadline_s - time.monotonic()))
             now_s, cpu_s = time.monotonic(), time.thread_time()
-            write(SampleLine(now_s, now_s - deadline_s, _read_all(target, instances(), guests)))
+            write(SampleLine(now_s, now_s - deadline_s, _read_all(read_node(), instances(), guests)))
             cost.cpu_s += time.thread_time() - cpu_s
             missed = int((time.monotonic() - deadline_s) / interval_s)
             deadline_s += (missed + 1) * interval_s
@@ -57,23 +58,23 @@ async def sample_until_cancelled(
 
 
 class _Guests:
-    """The questions under way to guests, and the answers no line has carried yet."""
+    """The requests in progress to guests, and the replies that no line has carried yet."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s
         self._asked_s: dict[str, float] = {}
-        self._answers: dict[str, Values] = {}
+        self._replies: dict[str, MetricValues] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def take(self, instance: Instance) -> Values:
-        """Give the answer that came since the last tick ({} without one), and ask again when it is time."""
+    def take(self, instance: Instance) -> MetricValues:
+        """Return the reply since the last tick ({} without one), and start the next request when it is due."""
         name = instance.name
-        answer = self._answers.pop(name, {})
+        reply = self._replies.pop(name, {})
         due = time.monotonic() - self._asked_s.get(name, -1e9) >= self._interval_s * 0.95
         if due and (name not in self._tasks or self._tasks[name].done()):
             self._asked_s[name] = time.monotonic()
             self._tasks[name] = asyncio.create_task(self._ask(instance))
-        return answer
+        return reply
 
     async def stop(self) -> None:
         for task in self._tasks.values():
@@ -82,13 +83,15 @@ class _Guests:
 
     async def _ask(self, instance: Instance) -> None:
         try:
-            self._answers[instance.name] = await instance.read_guest()
+            self._replies[instance.name] = await instance.read_guest()
         except InstanceError:
-            self._answers[instance.name] = {}
+            self._replies[instance.name] = {}
 
 
-def _read_all(target: Target, instances: Sequence[Instance], guests: _Guests) -> dict[str, Values]:
-    values = dict(target.read_node())
+def _read_all(
+    nodes: dict[str, MetricValues], instances: Sequence[Instance], guests: _Guests
+) -> dict[str, MetricValues]:
+    values = dict(nodes)
     for instance in instances:
         values[instance.name] = instance.read_usage() | guests.take(instance)
     return values

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from freepage.aio import run_together
 from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
+from freepage.kinds import find_kind
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
@@ -21,14 +22,17 @@ from freepage.store import TrialWriter
 from freepage.units import MIB, format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from freepage.kinds import Kind
+    from freepage.metrics import MetricValues
     from freepage.records import ClockOffset, EventLine
     from freepage.run.progress import Progress
     from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance, Target
 
+# Samples wait for their zero, and one task watches each VM: docs/decisions/004-one-client-task.md.
 # The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
 SETTLED_BYTES = 16 * MIB
 SETTLED_SAMPLES = 3
@@ -85,8 +89,11 @@ class _TrialRunner:
         if obstacle is not None:
             self._note(status=TrialStatus.SKIPPED, error=obstacle.message, hint=obstacle.hint)
             return
-        self._target.set_node(self._trial.node_memory_bytes)
-        async with self._sampling():
+        with self._target.open_node(self._trial) as read_node:
+            await self._measure(read_node)
+
+    async def _measure(self, read_node: Callable[[], dict[str, MetricValues]]) -> None:
+        async with self._sampling(read_node):
             await self._settle()
             started_s = time.monotonic()
             async with self._target.open_instances(self._trial, self._writer.folder) as instances:
@@ -160,11 +167,11 @@ class _TrialRunner:
         return {i.name: offset for i, offset in zip(self._instances, offsets, strict=True)}
 
     @asynccontextmanager
-    async def _sampling(self) -> AsyncIterator[None]:
+    async def _sampling(self, read_node: Callable[[], dict[str, MetricValues]]) -> AsyncIterator[None]:
         cost = SamplerCost()
         task = asyncio.create_task(
             sample_until_cancelled(
-                self._target,
+                read_node,
                 lambda: self._instances,
                 interval_s=self._interval_s,
                 guest_interval_s=max(self._interval_s, GUEST_INTERVAL_S),
@@ -182,7 +189,7 @@ class _TrialRunner:
     def _take_event(self, event: EventLine) -> None:
         self._writer.write_event(event)
         if self._problem is None:
-            self._problem = _find_problem(event, self._trial.experiment.kind)
+            self._problem = _find_problem(event, find_kind(self._trial.experiment.kind))
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
@@ -214,14 +221,14 @@ def _is_settled(lines: Sequence[SampleLine]) -> bool:
     return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
 
 
-def _find_problem(event: EventLine, kind: str) -> InstanceError | None:
-    """Say why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
+def _find_problem(event: EventLine, kind: Kind) -> InstanceError | None:
+    """Return why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
     if not event.ok and event.action != Action.RUN:
         return InstanceError(
             f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
             hint="give it more memory (vm_memory), or use a smaller --scale",
         )
-    if kind == "burst" and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
+    if kind.synchronised and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
         return InstanceError(
             f"{event.instance} missed the synchronised start at {event.planned_s:.1f} s by {event.late_s:.2f} s",
             hint="use fewer instances or a smaller --scale, or stop other work on the host",

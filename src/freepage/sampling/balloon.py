@@ -1,4 +1,4 @@
-"""Reads what a guest says of its memory: the balloon's statistics, and its /proc/buddyinfo."""
+"""Reads the balloon as QEMU knows it: the guest's statistics, and the reports it has handled; and /proc/buddyinfo."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from freepage.metrics import BUDDY_ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from freepage.metrics import MetricValues
+
+# The balloon's name, which libvirt gives it too, and where QEMU has it and its virtio part among its objects.
+BALLOON_ID = "balloon0"
+BALLOON_PATH = f"/machine/peripheral/{BALLOON_ID}"
+# The reporting queue comes after inflate, deflate and stats (no free page hinting here).
+QUEUE_STATUS = "x-query-virtio-queue-status"
+REPORTING_QUEUE = {"path": f"{BALLOON_PATH}/virtio-backend", "queue": 3}
+_USED_INDEX_RANGE = 2**16
 
 _STATS = {
     "stat-total-memory": "guest_total_bytes",
@@ -24,7 +34,24 @@ _STATS = {
 _UNKNOWN = 2**64 - 1
 
 
-def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> dict[str, float | None]:
+class ReportCounter:
+    """Counts the reports QEMU has handled from the used index of the reporting queue, which has 16 bits."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._total = 0
+
+    def update(self, status: Mapping[str, Any] | None) -> int | None:
+        """Return how many there have been, from what QUEUE_STATUS says of REPORTING_QUEUE; None where it says nothing."""
+        seen = None if status is None else status.get("used-idx")
+        if not isinstance(seen, int):
+            return None
+        self._total += (seen - self._seen) % _USED_INDEX_RANGE
+        self._seen = seen
+        return self._total
+
+
+def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> MetricValues:
     """Read QEMU's guest-stats by metric id; all None before the guest's first answer. `wall_s`: seconds since 1970."""
     last_update_s = int(reply.get("last-update", 0))
     stats = reply.get("stats", {}) if last_update_s else {}
@@ -32,7 +59,7 @@ def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> dict[str, floa
     return values | {"guest_stats_age_s": max(0.0, wall_s - last_update_s) if last_update_s else None}
 
 
-def parse_buddyinfo(text: str) -> dict[str, float | None]:
+def parse_buddyinfo(text: str) -> MetricValues:
     """Read /proc/buddyinfo: free blocks of each order, all zones together, by metric id; None for orders it lacks."""
     totals: dict[int, float] = {}
     for counts in re.findall(r"^Node +\d+, zone +\w+ +([\d ]+)$", text, re.MULTILINE):

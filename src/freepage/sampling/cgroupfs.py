@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.sampling.procfs import Values, read_text
+from freepage.sampling.procfs import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from freepage.metrics import MetricValues
+
+# The files of an instance's cgroup by version: what it uses, and of what kinds.
+INSTANCE_FILES = {2: ("memory.current", "memory.stat"), 1: ("memory.usage_in_bytes", "memory.stat")}
+_CONTAINER_FOLDERS = {2: "/sys/fs/cgroup", 1: "/sys/fs/cgroup/memory"}
 
 # What both versions know, by the name version 2 gives it, and version 1's name for the whole subtree.
 _STAT = {
@@ -21,7 +27,15 @@ _STAT = {
 _NO_LIMIT_V1 = 0x7FFFFFFFFFFFF000
 
 
-def parse_memory_stat(text: str, version: int) -> Values:
+def container_cgroup_files() -> dict[int, tuple[str, str]]:
+    """Return the paths at which a container sees the INSTANCE_FILES of its own cgroup, by version."""
+    return {
+        version: (f"{_CONTAINER_FOLDERS[version]}/{usage}", f"{_CONTAINER_FOLDERS[version]}/{stat}")
+        for version, (usage, stat) in INSTANCE_FILES.items()
+    }
+
+
+def parse_memory_stat(text: str, version: int) -> MetricValues:
     """Read memory.stat: bytes by version 2's names, of the whole subtree; None for what this version lacks."""
     found = {w[0]: float(w[1]) for w in (line.split() for line in text.splitlines()) if len(w) == 2}
     return {name: found.get(name if version == 2 else str(v1)) for name, v1 in _STAT.items()}
@@ -33,30 +47,19 @@ def parse_amount(text: str) -> float | None:
     return float(word) if word.isdigit() and int(word) < _NO_LIMIT_V1 else None
 
 
-def read_cgroup_memory(folder: Path, version: int) -> Values:
+def read_cgroup_memory(folder: Path, version: int) -> MetricValues:
     """Read a cgroup's memory by plain names: usage, limit, swap, anon, file, shmem, inactive_file, slab_reclaimable."""
-    current, limit = (
-        ("memory.current", "memory.max")
-        if version == 2
-        else ("memory.usage_in_bytes", "memory.limit_in_bytes")
-    )
-    stat_text = read_text(folder / "memory.stat")
+    current, stat = INSTANCE_FILES[version]
+    limit = "memory.max" if version == 2 else "memory.limit_in_bytes"
     usage = parse_amount(read_text(folder / current))
-    values = parse_memory_stat(stat_text, version)
-    return values | {
+    return parse_memory_stat(read_text(folder / stat), version) | {
         "usage": usage,
         "limit": parse_amount(read_text(folder / limit)),
         "swap": _read_swap(folder, version, usage),
     }
 
 
-def read_instance_cgroup(folder: Path, version: int) -> Values:
-    """Read an instance's cgroup by metric id; all None when it is gone."""
-    current = "memory.current" if version == 2 else "memory.usage_in_bytes"
-    return parse_instance_cgroup(read_text(folder / current), read_text(folder / "memory.stat"), version)
-
-
-def parse_instance_cgroup(usage_text: str, stat_text: str, version: int) -> Values:
+def parse_instance_cgroup(usage_text: str, stat_text: str, version: int) -> MetricValues:
     """Read what a cgroup's files say of an instance's memory, by metric id."""
     values = parse_memory_stat(stat_text, version)
     usage, inactive = parse_amount(usage_text), values["inactive_file"]
@@ -68,7 +71,7 @@ def parse_instance_cgroup(usage_text: str, stat_text: str, version: int) -> Valu
     }
 
 
-def read_node_cgroup(folder: Path, version: int) -> Values:
+def read_node_cgroup(folder: Path, version: int) -> MetricValues:
     """Read the cgroup that plays the node, by metric id."""
     values = read_cgroup_memory(folder, version)
     names = ("usage", "anon", "file", "shmem", "slab_reclaimable", "swap", "limit")

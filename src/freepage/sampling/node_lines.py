@@ -1,4 +1,4 @@
-"""What `worker sample` prints of a node, one line a tick: the command for it, and a line taken apart."""
+"""The lines that `worker sample` prints of a node, one a tick: the command for it, and their parser."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class NodeLine:
     texts: dict[str, str | None]
 
     def read(self, path: str) -> str:
-        """Give the text of a file as procfs.read_host_from asks for it."""
+        """Return the text of a file as procfs.read_host_from asks for it."""
         return self.texts.get(path) or ""
 
 
 def sampler_command(interval_s: float) -> list[str]:
-    """Give the worker's arguments that make it print what procfs.read_host_from needs every `interval_s` seconds."""
+    """Return the worker's arguments that make it print what procfs.read_host_from needs every `interval_s` seconds."""
     files = [f"{path}:{','.join(starts)}" if starts else path for path, starts in NODE_FILES.items()]
     return ["sample", str(max(1, round(interval_s * 1000))), *files]
 
@@ -35,15 +35,15 @@ def sampler_command(interval_s: float) -> list[str]:
 def parse_node_line(text: str) -> NodeLine | None:
     """Take one printed line apart; None for what is no whole line of the sampler."""
     try:
-        said: dict[str, Any] = json.loads(text)
-        if said["type"] != "sample":
+        content: dict[str, Any] = json.loads(text)
+        if content["type"] != "sample":
             return None
         return NodeLine(
-            int(said["n"]),
-            said["clock_ns"] / _NS,
-            said["wall_ns"] / _NS,
-            int(said["page_bytes"]),
-            {path: None if held is None else str(held) for path, held in said["files"].items()},
+            int(content["n"]),
+            content["clock_ns"] / _NS,
+            content["wall_ns"] / _NS,
+            int(content["page_bytes"]),
+            {path: None if held is None else str(held) for path, held in content["files"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -7,10 +7,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freepage.metrics import sum_known
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from freepage.metrics import MetricValues
+
 PROC = Path("/proc")
+# The kernel's choice of transparent huge pages (fpr.evidence.parse_choice reads it).
+THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _KIB = 1024
@@ -53,8 +59,6 @@ _STATUS = {
     "VmSwap": "swap_bytes",
 }
 
-Values = dict[str, float | None]
-
 # The files read_host_from asks for, and what the lines it takes of them start with; of some it takes all.
 NODE_FILES: dict[str, tuple[str, ...]] = {
     "/proc/meminfo": tuple(f"{name}:" for name in _MEMINFO),
@@ -66,12 +70,12 @@ NODE_FILES: dict[str, tuple[str, ...]] = {
 }
 
 
-def parse_meminfo(text: str) -> Values:
+def parse_meminfo(text: str) -> MetricValues:
     """Read /proc/meminfo: bytes (huge pages: pages) by metric id; None for what the kernel lacks."""
     return _pick(_parse_colons(text), _MEMINFO)
 
 
-def parse_stat_cpu(text: str) -> Values:
+def parse_stat_cpu(text: str) -> MetricValues:
     """Read the first line of /proc/stat: seconds since boot by metric id, all CPUs together."""
     found = re.search(r"^cpu +(.*)$", text, re.MULTILINE)
     ticks = [float(word) for word in found[1].split()] if found else []
@@ -80,16 +84,17 @@ def parse_stat_cpu(text: str) -> Values:
     }
 
 
-def parse_guest_cpu(text: str) -> Values:
+def parse_guest_cpu(text: str) -> MetricValues:
     """Read a guest's /proc/stat: CPU seconds of its programs, its kernel, and what its host took; None for no text."""
     found = parse_stat_cpu(text)
     groups = {"user": ("user", "nice"), "system": ("system", "irq", "softirq"), "steal": ("steal",)}
     return {
-        f"guest_cpu_{name}_s": _sum([found[f"cpu_{s}_s"] for s in states]) for name, states in groups.items()
+        f"guest_cpu_{name}_s": sum_known([found[f"cpu_{s}_s"] for s in states])
+        for name, states in groups.items()
     }
 
 
-def parse_vmstat(text: str) -> Values:
+def parse_vmstat(text: str) -> MetricValues:
     """Read /proc/vmstat: counts by metric id; allocation stalls of all zones together."""
     counts = {
         words[0]: float(words[1]) for words in (line.split() for line in text.splitlines()) if len(words) == 2
@@ -98,19 +103,19 @@ def parse_vmstat(text: str) -> Values:
     return {key: counts.get(key) for key in _VMSTAT} | {_STALLS: sum(stalls) if stalls else None}
 
 
-def parse_pressure(text: str, resource: str) -> Values:
+def parse_pressure(text: str, resource: str) -> MetricValues:
     """Read one file of /proc/pressure: stalled seconds since boot by metric id."""
     totals = dict(re.findall(r"^(some|full) .*total=(\d+)", text, re.MULTILINE))
     return {f"psi_{resource}_{s}_s": int(totals[s]) / 1e6 if s in totals else None for s in ("some", "full")}
 
 
-def parse_zoneinfo(text: str, page_bytes: int) -> Values:
+def parse_zoneinfo(text: str, page_bytes: int) -> MetricValues:
     """Read /proc/zoneinfo: free bytes on per-CPU lists, all zones and CPUs together; None for no text."""
     counts = re.findall(r"^\s+count:\s+(\d+)$", text, re.MULTILINE)
     return {"mem_per_cpu_free_bytes": sum(map(float, counts)) * page_bytes if counts else None}
 
 
-def parse_status(text: str) -> Values:
+def parse_status(text: str) -> MetricValues:
     """Read /proc/PID/status: resident and swapped bytes by metric id."""
     return _pick(_parse_colons(text), _STATUS)
 
@@ -127,12 +132,12 @@ def parse_family_cpu_s(text: str) -> float | None:
     return sum(int(word) for word in words[11:15]) / _TICKS_PER_S if words else None
 
 
-def read_host() -> Values:
+def read_host() -> MetricValues:
     """Read every counter of the host."""
     return read_host_from(lambda path: read_text(Path(path)))
 
 
-def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) -> Values:
+def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) -> MetricValues:
     """Read every counter of a host whose files `read` gives by path, "" for one that is not there (NODE_FILES)."""
     values = parse_meminfo(read("/proc/meminfo"))
     values |= parse_stat_cpu(read("/proc/stat")) | parse_vmstat(read("/proc/vmstat"))
@@ -143,30 +148,6 @@ def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) ->
     return values | {"ksm_pages_sharing": float(sharing) if sharing else None}
 
 
-def read_process_memory(pid: int) -> Values:
-    """Read what memory a process has; all None when it is gone."""
-    return parse_status(_read(f"{pid}/status"))
-
-
-def read_process_cpu(pid: int, vcpu_threads: frozenset[int]) -> Values:
-    """Read the CPU seconds of a QEMU by kind of thread, and its faults; all None when it is gone."""
-    times = {tid: _thread_cpu_s(pid, tid) for tid in _threads(pid)}
-    text = _read(f"{pid}/stat")
-    if not times or not text:
-        return dict.fromkeys(
-            ("cpu_vcpu_s", "cpu_main_loop_s", "cpu_other_s", "cpu_total_s", "minor_faults", "major_faults")
-        )
-    total_s, minor, major = parse_task_stat(text)
-    return {
-        "cpu_vcpu_s": sum(s for tid, s in times.items() if tid in vcpu_threads),
-        "cpu_main_loop_s": times.get(pid),
-        "cpu_other_s": sum(s for tid, s in times.items() if tid not in vcpu_threads and tid != pid),
-        "cpu_total_s": total_s,
-        "minor_faults": minor,
-        "major_faults": major,
-    }
-
-
 def read_text(path: Path) -> str:
     """Read a small file of the kernel; "" when it is not there or may not be read."""
     try:
@@ -175,31 +156,10 @@ def read_text(path: Path) -> str:
         return ""
 
 
-def _read(name: str) -> str:
-    return read_text(PROC / name)
-
-
-def _threads(pid: int) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(PROC / str(pid) / "task")]  # noqa: PTH208 - names, at every tick
-    except OSError:
-        return []
-
-
-def _thread_cpu_s(pid: int, tid: int) -> float:
-    text = _read(f"{pid}/task/{tid}/stat")
-    return parse_task_stat(text)[0] if text else 0.0
-
-
 def _parse_colons(text: str) -> dict[str, float]:
     found = re.findall(r"^([\w()]+):\s+(\d+)( kB)?", text, re.MULTILINE)
     return {name: float(number) * (_KIB if unit else 1) for name, number, unit in found}
 
 
-def _sum(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _pick(found: dict[str, float], ids: dict[str, str]) -> Values:
+def _pick(found: dict[str, float], ids: dict[str, str]) -> MetricValues:
     return {id_: found.get(name) for name, id_ in ids.items()}

@@ -16,21 +16,21 @@ from freepage.kube.resources import dig
 from freepage.records import NODE, Arm
 from freepage.sampling.node_lines import NodeLine
 from freepage.study.plan import InstancePlan
-from freepage.targets.cluster.facts import Execution, choose_nodes, read_execution, read_facts
+from freepage.targets.base import Accelerator
+from freepage.targets.cluster.choices import ClusterChoices
+from freepage.targets.cluster.facts import choose_nodes, read_accelerator, read_facts
 from freepage.targets.cluster.instances import build_instance, build_scope, find_overload
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.manifests import (
     PodShape,
     RunScope,
-    VmiShape,
     build_sampler_pod,
     build_secret,
-    build_vmi,
     build_worker_map,
     build_worker_pod,
 )
-from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, add_up
+from freepage.targets.cluster.nodes import AGE, Nodes, NodeSampler, sum_nodes
 from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
@@ -40,11 +40,12 @@ from freepage.targets.cluster.readiness import (
     is_node_ready,
     is_started,
 )
-from freepage.targets.cluster.survey import ClusterChoices, ClusterSurvey
+from freepage.targets.cluster.survey import ClusterSurvey
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import GIB, MIB
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "freepage-run-abc", "uid": "u-1"}}
-PLACE = RunScope("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
+SCOPE = RunScope("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
 POD = PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "registry/small:1", 512 * MIB)
 VM = VmiShape("freepage-abc-1-1", "cycle-0", "worker-0", True, GIB, 1, image="registry/freepage:1")
 
@@ -83,10 +84,10 @@ def test_quantities_are_read(text, number):
 
 def test_everything_a_run_creates_carries_its_labels_and_goes_with_its_owner():
     objects = [
-        build_worker_map(PLACE, b"binary"),
-        build_worker_pod(PLACE, POD),
-        build_vmi(PLACE, VM),
-        build_secret(PLACE, "seed", {"userdata": b"#cloud-config"}),
+        build_worker_map(SCOPE, b"binary"),
+        build_worker_pod(SCOPE, POD),
+        build_vmi(SCOPE, VM),
+        build_secret(SCOPE, "seed", {"userdata": b"#cloud-config"}),
     ]
     for obj in objects:
         assert obj["metadata"]["namespace"] == "bench"
@@ -97,11 +98,11 @@ def test_everything_a_run_creates_carries_its_labels_and_goes_with_its_owner():
 
 
 def test_a_dry_run_has_no_owner_yet():
-    assert "ownerReferences" not in build_worker_pod(replace(PLACE, owner=None), POD)["metadata"]
+    assert "ownerReferences" not in build_worker_pod(replace(SCOPE, owner=None), POD)["metadata"]
 
 
 def test_pods_are_restricted_and_end_by_themselves():
-    pod = build_worker_pod(PLACE, POD)
+    pod = build_worker_pod(SCOPE, POD)
     (container,) = pod["spec"]["containers"]
     assert pod["spec"]["activeDeadlineSeconds"] == 1200
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
@@ -113,12 +114,13 @@ def test_pods_are_restricted_and_end_by_themselves():
     }
     assert container["stdin"] is True
     assert container["stdinOnce"] is False
-    assert "runAsUser" not in build_worker_pod(replace(PLACE, user=None), POD)["spec"]["securityContext"]
+    assert "runAsUser" not in build_worker_pod(replace(SCOPE, user=None), POD)["spec"]["securityContext"]
 
 
-def site_of(*nodes):
+def survey_of(*nodes):
     choices = ClusterChoices(Login(), image="registry/freepage:1", concurrency=32)
-    return ClusterSurvey(choices, SimpleNamespace(namespace="bench"), nodes, None, Execution("kvm", ""), None)
+    api = SimpleNamespace(namespace="bench")
+    return ClusterSurvey(choices, api, nodes, True, None, Accelerator("kvm", ""), None)
 
 
 def vm_plan(name, memory_bytes):
@@ -126,7 +128,7 @@ def vm_plan(name, memory_bytes):
 
 
 def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the_longest():
-    survey = site_of(node("worker-0"))
+    survey = survey_of(node("worker-0"))
     short, long, crowded = (
         SimpleNamespace(duration_s=seconds, instances=range(instances))
         for seconds, instances in ((60.0, 1), (600.0, 1), (60.0, 200))
@@ -146,22 +148,22 @@ def test_a_distribution_may_take_longer_to_its_workers_ready():
 
 
 def test_a_node_is_asked_for_what_kubevirt_adds_to_a_vm():
-    survey = site_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
+    survey = survey_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
     fitting = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 7 * GIB // 4) for n in range(4)])
     crowded = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 31 * GIB // 16) for n in range(4)])
-    assert find_overload(survey, PLACE, fitting) is None
-    assert "of memory on node a, which gives 4.00 GiB" in find_overload(survey, PLACE, crowded)
+    assert find_overload(survey, SCOPE, fitting) is None
+    assert "of memory on node a, which gives 4.00 GiB" in find_overload(survey, SCOPE, crowded)
 
 
 def test_a_node_is_chosen_by_its_label_where_that_is_not_its_name():
     cloud = node("ip-10-0-0-7.example.net", labels={"kubernetes.io/hostname": "ip-10-0-0-7"})
     trial = SimpleNamespace(order=0, instances=[])
-    built = build_instance(PLACE, site_of(cloud), 0, trial, vm_plan("vm-0", GIB))
+    built = build_instance(SCOPE, survey_of(cloud), 0, trial, vm_plan("vm-0", GIB))
     assert built.main["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "ip-10-0-0-7"}
 
 
 def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
-    on, off = (build_vmi(PLACE, replace(VM, reporting=reporting)) for reporting in (True, False))
+    on, off = (build_vmi(SCOPE, replace(VM, reporting=reporting)) for reporting in (True, False))
     assert "annotations" not in on["metadata"]
     assert off["metadata"]["annotations"] == {ANNOTATION: "true"}
     enabled = ReportingSetting(True, "KubeVirt")
@@ -170,14 +172,14 @@ def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
 
 
 def test_a_vm_has_no_more_memory_than_it_is_given_and_a_deadline_of_its_own():
-    vm = build_vmi(PLACE, VM)
+    vm = build_vmi(SCOPE, VM)
     assert vm["spec"]["domain"]["memory"] == {"guest": "1024Mi", "maxGuest": "1024Mi"}
     assert "freepage.deadline=1200" in vm["spec"]["domain"]["firmware"]["kernelBoot"]["kernelArgs"]
     assert vm["spec"]["volumes"] == []
 
 
 def test_a_vm_with_programs_has_their_disk_and_one_to_work_on():
-    vm = build_vmi(PLACE, replace(VM, tools=True, data="xfs", data_bytes=2 * GIB))
+    vm = build_vmi(SCOPE, replace(VM, tools=True, data="xfs", data_bytes=2 * GIB))
     tools, data = vm["spec"]["volumes"]
     assert tools["containerDisk"] == {"image": "registry/freepage:1", "path": "/disk/tools.img"}
     assert data["emptyDisk"] == {"capacity": "2048Mi"}
@@ -187,7 +189,7 @@ def test_a_vm_with_programs_has_their_disk_and_one_to_work_on():
 
 
 def test_a_vm_from_any_disk_starts_by_cloud_init():
-    vm = build_vmi(PLACE, replace(VM, image=None, disk_image="registry/fedora:41", secret="seed"))
+    vm = build_vmi(SCOPE, replace(VM, image=None, disk_image="registry/fedora:41", secret="seed"))
     assert "firmware" not in vm["spec"]["domain"]
     system, seed = vm["spec"]["volumes"]
     assert system["containerDisk"] == {"image": "registry/fedora:41"}
@@ -195,7 +197,7 @@ def test_a_vm_from_any_disk_starts_by_cloud_init():
 
 
 def test_images_are_pulled_by_the_secret_that_was_named():
-    scope = replace(PLACE, pull_secret="pull")
+    scope = replace(SCOPE, pull_secret="pull")
     vm = build_vmi(scope, replace(VM, tools=True))
     assert dig(vm, "spec", "domain", "firmware", "kernelBoot", "container", "imagePullSecret") == "pull"
     assert dig(vm, "spec", "volumes", 0, "containerDisk", "imagePullSecret") == "pull"
@@ -228,12 +230,12 @@ def test_a_vm_whose_launcher_was_refused_says_why():
 def test_pods_ask_for_what_they_allocate_and_a_little_more():
     assert POD.request_bytes < 1.1 * POD.memory_bytes
     assert replace(POD, programs=True).request_bytes > POD.request_bytes
-    (container,) = build_worker_pod(PLACE, POD)["spec"]["containers"]
+    (container,) = build_worker_pod(SCOPE, POD)["spec"]["containers"]
     assert container["resources"]["limits"] == {"memory": "538Mi"}
 
 
 def test_a_pod_whose_io_is_measured_has_no_limit_that_its_page_cache_would_meet():
-    (container,) = build_worker_pod(PLACE, replace(POD, programs=True))["spec"]["containers"]
+    (container,) = build_worker_pod(SCOPE, replace(POD, programs=True))["spec"]["containers"]
     assert "limits" not in container["resources"]
 
 
@@ -327,11 +329,11 @@ def test_facts_of_several_nodes_are_added_up():
     assert facts["swap_total_bytes"] is None
 
 
-def test_kubevirt_says_how_guests_are_executed():
-    assert read_execution(None).accelerator == "kvm"
-    assert read_execution({"spec": {"configuration": {}}}).accelerator == "kvm"
+def test_kubevirt_says_what_guests_are_executed_by():
+    assert read_accelerator(None).name == "kvm"
+    assert read_accelerator({"spec": {"configuration": {}}}).name == "kvm"
     developer = {"developerConfiguration": {"useEmulation": True}}
-    assert read_execution({"spec": {"configuration": developer}}).accelerator == "tcg"
+    assert read_accelerator({"spec": {"configuration": developer}}).name == "tcg"
 
 
 def test_a_node_that_says_nothing_of_itself_counts_as_ready():
@@ -382,18 +384,18 @@ def test_the_loop_in_a_launcher_is_plain_shell():
 
 def test_numbers_that_are_too_old_are_a_gap():
     latest = LatestValues(1.0, "usage_age_s")
-    assert latest.take() == {}
-    latest.put({"rss_bytes": 5.0})
-    assert latest.take()["rss_bytes"] == 5.0
-    assert 0 <= latest.take()["usage_age_s"] < 1
-    latest.put({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
-    assert latest.take() == {}
+    assert latest.read() == {}
+    latest.update({"rss_bytes": 5.0})
+    assert latest.read()["rss_bytes"] == 5.0
+    assert 0 <= latest.read()["usage_age_s"] < 1
+    latest.update({"rss_bytes": 6.0}, read_s=time.monotonic() - 4)
+    assert latest.read() == {}
 
 
 def test_nodes_are_summed_and_a_sum_lacks_what_one_of_them_lacks():
     first = {"mem_free_bytes": 1.0, "swap_free_bytes": None, AGE: 0.1}
     second = {"mem_free_bytes": 2.0, "swap_free_bytes": 5.0, AGE: 0.4, "ksm_pages_sharing": 1.0}
-    assert add_up([first, second]) == {"mem_free_bytes": 3.0, "swap_free_bytes": None, AGE: 0.4}
+    assert sum_nodes([first, second]) == {"mem_free_bytes": 3.0, "swap_free_bytes": None, AGE: 0.4}
 
 
 def test_a_nodes_clock_is_taken_from_its_quickest_line():

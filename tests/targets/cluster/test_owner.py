@@ -11,7 +11,7 @@ from freepage.errors import HostError
 from freepage.kube.errors import ClusterError, ExistsError
 from freepage.kube.resources import CONFIG_MAPS, PODS, RUN_LABEL, VMIS, dig
 from freepage.targets.cluster import leftovers, owner
-from freepage.targets.cluster.leftovers import ALIVE, find_remains, remove_remains, wait_until_gone
+from freepage.targets.cluster.leftovers import ALIVE, find_leftovers, remove_leftovers, wait_until_gone
 from freepage.targets.cluster.manifests import build_owner_reference
 from freepage.targets.cluster.owner import build_owner, open_owner
 from helpers.crashed_run import add_crashed_run, add_pod, names_left
@@ -150,22 +150,22 @@ async def test_what_a_killed_run_left_is_found_by_its_labels_in_the_order_of_rem
     add_crashed_run(cluster)
     add_pod(cluster, "r2", "orphan")
     cluster.add(PODS, {"metadata": {"name": "foreign", "namespace": "bench", "labels": {"app": "x"}}})
-    first, second = await find_remains(cluster, "bench")
+    first, second = await find_leftovers(cluster, "bench")
     assert [o.name for o in first.objects] == ["r1-vm", "r1-pod", "r1-seed", "freepage-run-r1"]
     assert not first.alive
     assert (second.run, second.silent_s, [o.name for o in second.objects]) == ("r2", None, ["orphan"])
-    await remove_remains(cluster, "bench", first)
+    await remove_leftovers(cluster, "bench", first)
     assert names_left(cluster) == ["orphan", "foreign"]
 
 
 async def test_a_run_that_was_heard_of_lately_is_alive():
     cluster = FakeCluster()
     add_crashed_run(cluster, silent_s=60)
-    (found,) = await find_remains(cluster, "bench", "r1")
+    (found,) = await find_leftovers(cluster, "bench", "r1")
     assert found.alive
     assert 59 < found.silent_s < 65
     cluster.peek(CONFIG_MAPS, "bench", "freepage-run-r1")["metadata"]["annotations"][ALIVE] = "yesterday"
-    (found,) = await find_remains(cluster, "bench", "r1")
+    (found,) = await find_leftovers(cluster, "bench", "r1")
     assert not found.alive
 
 
@@ -180,16 +180,16 @@ async def test_what_a_finalizer_holds_is_named_after_the_deadline():
 async def test_a_cluster_without_kubevirt_is_cleaned_as_well(monkeypatch):
     cluster = FakeCluster(kubevirt=None)
     add_pod(cluster, "r1", "left")
-    found = cluster.list
+    list_all = cluster.list
 
     async def list_without_vms(resource, *args, **options):
         if resource == VMIS:
             raise leftovers.NotFoundError("the cluster has no virtualmachineinstances")
-        return await found(resource, *args, **options)
+        return await list_all(resource, *args, **options)
 
     monkeypatch.setattr(cluster, "list", list_without_vms)
-    (remains,) = await find_remains(cluster, "bench")
-    await remove_remains(cluster, "bench", remains)
+    (found,) = await find_leftovers(cluster, "bench")
+    await remove_leftovers(cluster, "bench", found)
     assert names_left(cluster) == []
 
 

@@ -23,8 +23,8 @@ from freepage.units import MIB
 from helpers.fake_cluster import FakeCluster
 
 FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
-PLACE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200)
-POD = build_worker_pod(PLACE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
+SCOPE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200)
+POD = build_worker_pod(SCOPE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
 
 
 class SlowCluster(FakeCluster):
@@ -59,7 +59,7 @@ class SlowCluster(FakeCluster):
 
 @asynccontextmanager
 async def opened(cluster):
-    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
     async with session.open_object(PODS, POD, "cycle-0"):
         yield
 
@@ -108,7 +108,7 @@ async def test_a_sampler_is_read_again_after_its_log_could_not_be(monkeypatch):
 
     cluster.follow_log = follow_log
     sampler = NodeSampler("freepage-abc-sampler-0", 1.0)
-    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
     async with session.background(follow_sampler(session, sampler)), asyncio.timeout(5):
         while sampler.texts != {"/proc/tick": "2"}:  # noqa: ASYNC110 - nothing says when a line has been taken
             await asyncio.sleep(0.01)
@@ -116,7 +116,7 @@ async def test_a_sampler_is_read_again_after_its_log_could_not_be(monkeypatch):
 
 async def test_a_trial_does_not_begin_while_a_node_says_nothing(monkeypatch):
     monkeypatch.setattr(nodes, "LINES_DEADLINE_S", 0.05)
-    session = ClusterSession(SlowCluster(), PLACE, 1.0, asyncio.Semaphore(4))
+    session = ClusterSession(SlowCluster(), SCOPE, 1.0, asyncio.Semaphore(4))
     session.caches[PODS] = ObjectCache()
     measured = Nodes(session, {"worker-0": NodeSampler("sampler", 1.0)})
     with pytest.raises(InstanceError, match="the sampler of node worker-0 runs, and its log has had no line"):
@@ -210,7 +210,7 @@ async def test_a_pod_whose_removal_is_interrupted_is_removed():
 async def test_an_image_that_is_not_pulled_is_asked_about_beside_what_the_cluster_says():
     waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}}
     cluster = SlowCluster()
-    session = ClusterSession(cluster, PLACE, 1.0, asyncio.Semaphore(4))
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
     session.caches[PODS] = cache = ObjectCache()
     cache.objects["p"] = {"metadata": {"name": "p"}, "status": {"containerStatuses": [waiting]}}
     with pytest.raises(

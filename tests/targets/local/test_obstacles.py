@@ -10,12 +10,14 @@ import pytest
 from freepage.errors import HostError
 from freepage.image import disk, programs, tools
 from freepage.image.guest import Guest
-from freepage.records import Arm
+from freepage.records import NODE, Arm
 from freepage.run.run import check_runnable
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
+from freepage.targets.base import Accelerator, TargetFacts
 from freepage.targets.local import cgroup as cgroups
 from freepage.targets.local import disks
 from freepage.targets.local.cgroup import Cgroup
+from freepage.targets.local.choices import LocalChoices
 from freepage.targets.local.container import write_bundle
 from freepage.targets.local.disks import PodMounts, open_pod_mounts, open_vm_disks
 from freepage.targets.local.qemu_command import ARCHITECTURES, VmDisk, VmPipes, VmShape, build_command
@@ -37,8 +39,11 @@ def fresh(monkeypatch, tmp_path):
         check.cache_clear()
 
 
-def target(cgroup=None):
-    return LocalTarget(GUEST, "tcg", "", None, cgroup, "host", {})
+FACTS = TargetFacts("local", "host", "", "host", False, Accelerator("tcg", ""), {}, {})
+
+
+def target(cgroup=None, limit_bytes=None):
+    return LocalTarget(FACTS, GUEST, None, cgroup, LocalChoices(node_memory_bytes=limit_bytes))
 
 
 def trial(*instances, node_memory_bytes=None):
@@ -84,31 +89,52 @@ def test_a_file_system_this_hosts_kernel_has_not_is_in_the_way_of_pods_only(monk
 
 def test_a_node_of_its_own_needs_cgroups():
     assert "memory cgroup" in target().find_obstacle(trial(PLAIN, node_memory_bytes=MIB)).message
-    with pytest.raises(HostError, match="memory cgroup"):
-        target().set_node(MIB)
+    with (
+        pytest.raises(HostError, match="memory cgroup"),
+        target().open_node(trial(PLAIN, node_memory_bytes=MIB)),
+    ):
+        pytest.fail("there is no node")
 
 
 def test_a_run_of_which_nothing_can_run_is_refused_with_the_reason(monkeypatch):
     forget_program(monkeypatch, "fio")
-    prepared = type("RunPlan", (), {"trials": [trial(FIO), trial(FIO)]})
     with pytest.raises(HostError, match="fio is not installed"):
-        check_runnable(prepared, target())
-    prepared.trials.append(trial(PLAIN))
-    check_runnable(prepared, target())
+        check_runnable([trial(FIO), trial(FIO)], target())
+    check_runnable([trial(FIO), trial(FIO), trial(PLAIN)], target())
 
 
 @pytest.mark.parametrize(
     ("version", "name", "none"), [(1, "memory.limit_in_bytes", "-1"), (2, "memory.max", "max")]
 )
 def test_a_trials_own_node_is_a_limit_of_the_runs_cgroup_for_its_time(tmp_path, version, name, none):
-    local = target(Cgroup(tmp_path, version))
-    local.set_node(64 * MIB)
-    assert (local.node, (tmp_path / name).read_text()) == ("cgroup", str(64 * MIB))
-    local.set_node(None)
-    assert (local.node, (tmp_path / name).read_text()) == ("host", none)
-    local.limit_bytes = 128 * MIB
-    local.set_node(None)
-    assert (local.node, (tmp_path / name).read_text()) == ("cgroup", str(128 * MIB))
+    small = trial(PLAIN, node_memory_bytes=64 * MIB)
+    with target(Cgroup(tmp_path, version)).open_node(small) as read_node:
+        assert (tmp_path / name).read_text() == str(64 * MIB)
+        assert read_node()[NODE]["node_cgroup_limit_bytes"] == 64 * MIB
+    assert (tmp_path / name).read_text() == none
+    limited = target(Cgroup(tmp_path, version), limit_bytes=128 * MIB)
+    with limited.open_node(small):
+        assert (tmp_path / name).read_text() == str(64 * MIB)
+    assert (tmp_path / name).read_text() == str(128 * MIB)
+    with limited.open_node(trial(PLAIN)) as read_node:
+        assert read_node()[NODE]["node_cgroup_limit_bytes"] == 128 * MIB
+
+
+def test_a_trials_limit_ends_with_it_even_when_it_fails(tmp_path):
+    with (
+        pytest.raises(HostError),
+        target(Cgroup(tmp_path, 2)).open_node(trial(PLAIN, node_memory_bytes=MIB)),
+    ):
+        raise HostError("it failed")
+    assert (tmp_path / "memory.max").read_text() == "max"
+
+
+def test_without_a_limit_the_node_is_the_host():
+    with target().open_node(trial(PLAIN)) as read_node:
+        values = read_node()
+    assert list(values) == [NODE]
+    assert values[NODE]["mem_total_bytes"] > 0
+    assert "node_cgroup_usage_bytes" not in values[NODE]
 
 
 def test_a_disk_is_inherited_by_number_and_known_by_its_serial():

@@ -12,10 +12,11 @@ import pytest
 from freepage.errors import HostError
 from freepage.image.guest import Guest
 from freepage.records import Arm
+from freepage.targets.base import Accelerator
 from freepage.targets.local import accelerator as accelerators
 from freepage.targets.local import cgroup as cgroups
 from freepage.targets.local import target as local
-from freepage.targets.local.accelerator import Accelerator, guess_accelerator
+from freepage.targets.local.accelerator import guess_accelerator
 from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup
 from freepage.targets.local.container import build_config, is_root_mounted
 from freepage.targets.local.process import read_tail

@@ -1,43 +1,34 @@
-"""What is known of a cluster and its nodes before anything runs there: pure readings of their objects."""
+"""Reads a cluster's nodes and KubeVirt object before anything runs there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
 from freepage.kube.quantities import parse_quantity
 from freepage.kube.resources import dig, name_of
 from freepage.metrics import METRICS
+from freepage.targets.base import Accelerator
 from freepage.targets.cluster.manifests import HOSTNAME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from freepage.kube.resources import Object
-
-Values = dict[str, float | None]
+    from freepage.metrics import MetricValues
 
 SCHEDULABLE = "kubevirt.io/schedulable"
 _ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How KubeVirt executes guests ("kvm" or "tcg"), and where that was read."""
-
-    accelerator: str
-    reason: str
-
-
-def read_execution(kubevirt: Object | None) -> Execution:
-    """Read how KubeVirt executes guests from its own object; it takes KVM unless told otherwise."""
+def read_accelerator(kubevirt: Object | None) -> Accelerator:
+    """Read what KubeVirt executes guests by from its own object: KVM unless that asks for emulation."""
     if kubevirt is None:
-        return Execution("kvm", "KubeVirt takes KVM unless told otherwise; its own object may not be read")
+        return Accelerator("kvm", "KubeVirt takes KVM unless told otherwise; its own object may not be read")
     path = ("spec", "configuration", "developerConfiguration", "useEmulation")
     if dig(kubevirt, *path) is True:
-        return Execution("tcg", f"KubeVirt's {'.'.join(path)} is true")
-    return Execution("kvm", f"KubeVirt's {'.'.join(path)} is not set")
+        return Accelerator("tcg", f"KubeVirt's {'.'.join(path)} is true")
+    return Accelerator("kvm", f"KubeVirt's {'.'.join(path)} is not set")
 
 
 def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bool) -> tuple[Object, ...]:
@@ -51,20 +42,20 @@ def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bo
             raise HostError(
                 f"the cluster has no node {name}", hint=f"it has {', '.join(sorted(by_name)) or 'none'}"
             )
-        cause = _what_keeps_work_off(by_name[name], with_vms=with_vms)
+        cause = _find_exclusion(by_name[name], with_vms=with_vms)
         if cause is not None:
             raise HostError(f"node {name} {cause}", hint="choose another with --nodes")
     if wanted:
         return tuple(by_name[name] for name in wanted)
-    fit = [n for n in nodes if _what_keeps_work_off(n, with_vms=with_vms) is None]
+    fit = [n for n in nodes if _find_exclusion(n, with_vms=with_vms) is None]
     if not fit:
-        causes = [f"{n} {_what_keeps_work_off(o, with_vms=with_vms)}" for n, o in by_name.items()]
+        causes = [f"{n} {_find_exclusion(o, with_vms=with_vms)}" for n, o in by_name.items()]
         raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
     workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
     return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
 
 
-def _what_keeps_work_off(node: Object, *, with_vms: bool) -> str | None:
+def _find_exclusion(node: Object, *, with_vms: bool) -> str | None:
     if dig(node, "spec", "unschedulable"):
         return "is cordoned"
     ready = [c for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
@@ -79,19 +70,19 @@ def _what_keeps_work_off(node: Object, *, with_vms: bool) -> str | None:
 
 
 def hostname_of(node: Object) -> str:
-    """Give what chooses a node for a pod: its label, which a cloud may give another value than its name."""
+    """Return the label that selects a node, which a cloud may give another value than its name."""
     return str(dig(node, "metadata", "labels", HOSTNAME_LABEL) or name_of(node))
 
 
 def allocatable_bytes(node: Object) -> int:
-    """Give what pods may take of a node's memory together."""
+    """Return the memory that a node gives to all of its pods together."""
     return round(parse_quantity(dig(node, "status", "allocatable", "memory")) or 0)
 
 
-def read_facts(nodes: Sequence[Object], seen: Mapping[str, Values]) -> dict[str, object]:
-    """Give the conditions of all measured nodes by the names of facts.read_host_facts.
+def read_facts(nodes: Sequence[Object], seen: Mapping[str, MetricValues]) -> dict[str, object]:
+    """Return the conditions of all measured nodes by the names of facts.read_host_facts.
 
-    Sizes are sums; words that differ between nodes are joined. `seen` is what the samplers read; without it the
+    Sizes are sums; words that differ between nodes are joined. `seen` are the samplers' values by node; without it the
     memory that is available is what the nodes may give to pods.
     """
     names = [name_of(n) for n in nodes]
@@ -118,19 +109,19 @@ def _allocatable(node: Object, what: str) -> object:
     return dig(node, "status", "allocatable", what)
 
 
-def _total_bytes(node: Object, seen: Values) -> int:
+def _total_bytes(node: Object, seen: MetricValues) -> int:
     return round(
         seen.get("mem_total_bytes") or parse_quantity(dig(node, "status", "capacity", "memory")) or 0
     )
 
 
-def _available_bytes(node: Object, seen: Values) -> int:
+def _available_bytes(node: Object, seen: MetricValues) -> int:
     available = seen.get("mem_available_bytes")
     allocatable = allocatable_bytes(node)
     return allocatable if available is None else min(allocatable, round(available))
 
 
-def _sum_seen(names: Sequence[str], seen: Mapping[str, Values], metric: str) -> int | None:
+def _sum_seen(names: Sequence[str], seen: Mapping[str, MetricValues], metric: str) -> int | None:
     assert metric in METRICS  # noqa: S101 - a misspelt id would silently be missing
     values = [seen.get(name, {}).get(metric) for name in names]
     known = [v for v in values if v is not None]

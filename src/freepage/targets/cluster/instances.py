@@ -9,14 +9,8 @@ from freepage.image.cloud_init import build_user_data
 from freepage.kube.resources import name_of
 from freepage.records import Arm
 from freepage.targets.cluster.facts import allocatable_bytes, hostname_of
-from freepage.targets.cluster.manifests import (
-    PodShape,
-    RunScope,
-    VmiShape,
-    build_secret,
-    build_vmi,
-    build_worker_pod,
-)
+from freepage.targets.cluster.manifests import PodShape, RunScope, build_secret, build_worker_pod
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import format_bytes
 from freepage.worker.build import build_worker
 
@@ -25,7 +19,8 @@ if TYPE_CHECKING:
 
     from freepage.kube.resources import Object
     from freepage.study.plan import InstancePlan, Trial
-    from freepage.targets.cluster.survey import ClusterChoices, ClusterSurvey
+    from freepage.targets.cluster.choices import ClusterChoices
+    from freepage.targets.cluster.survey import ClusterSurvey
 
 # What a trial may take beside its schedules and the start of its instances: a slow replay, results, the end.
 TRIAL_MARGIN_S = 600.0
@@ -33,7 +28,7 @@ USER_DATA_KEY = "userdata"
 
 
 def build_scope(survey: ClusterSurvey, run: str, owner: Object | None, trials: Sequence[Trial]) -> RunScope:
-    """Give what all objects of a run share."""
+    """Return the scope that all objects of a run share."""
     limits_s = [_limit_s(trial, survey.choices) for trial in trials]
     return RunScope(
         namespace=survey.api.namespace,
@@ -48,13 +43,13 @@ def build_scope(survey: ClusterSurvey, run: str, owner: Object | None, trials: S
 
 
 def _limit_s(trial: Trial, choices: ClusterChoices) -> float:
-    """Give the longest a trial may take, its instances starting so many at once."""
+    """Return the longest a trial may take, `concurrency` instances starting at once."""
     turns = -(-len(trial.instances) // choices.concurrency)
     return trial.duration_s + TRIAL_MARGIN_S + choices.ready_deadline_s * turns
 
 
 def find_overload(survey: ClusterSurvey, scope: RunScope, trial: Trial) -> str | None:
-    """Say which node cannot give what a trial's instances ask it for, all other work there left out; None if all can."""
+    """Return which node cannot give what a trial's instances ask it for, other work there not counted; None if all can."""
     asked: dict[str, int] = {}
     for number, plan in enumerate(trial.instances):
         shape = build_instance(scope, survey, number, trial, plan).shape
@@ -80,7 +75,7 @@ class InstanceManifests:
 def build_instance(
     scope: RunScope, survey: ClusterSurvey, number: int, trial: Trial, plan: InstancePlan
 ) -> InstanceManifests:
-    """Give the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
+    """Return the objects of the trial's instance `number`, whose name in the study is a label; nodes take them in turn."""
     name = f"{scope.worker_map}-{trial.order + 1}-{number}"
     node = hostname_of(survey.nodes[number % len(survey.nodes)])
     if plan.carrier is Arm.POD:

@@ -1,4 +1,4 @@
-"""What a VM costs its node, read inside its launcher: the memory cgroup of the container, and QEMU's own numbers.
+"""A VM's cost for its node, read inside its launcher: the memory cgroup of the container, and QEMU's own counters.
 
 One small shell loop runs in the container `compute` (pods/exec) and prints everything once a tick.
 """
@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING
 from freepage.kube.errors import ClusterError, ForbiddenError
 from freepage.kube.resources import name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE
-from freepage.sampling.cgroupfs import parse_instance_cgroup
-from freepage.sampling.procfs import parse_status, parse_task_stat
+from freepage.sampling.cgroupfs import container_cgroup_files
+from freepage.sampling.instances import CgroupTexts, ProcessTexts, parse_vm
 
 if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
+    from freepage.metrics import MetricValues
     from freepage.targets.cluster.latest import LatestValues
-
-Values = dict[str, float | None]
 
 # A pause after the stream was lost, so that a launcher that cannot be read does not cost the API server much.
 RETRY_S = 5.0
-_CGROUPS = {2: "/sys/fs/cgroup", 1: "/sys/fs/cgroup/memory"}
-_FILES = {2: ("memory.current", "memory.stat"), 1: ("memory.usage_in_bytes", "memory.stat")}
+_FILES = container_cgroup_files()
 # Each file after a line "== NAME", all of a tick before a line "==". The pid of QEMU is looked for until it is there.
 _LOOP = r"""
 q=
@@ -44,42 +42,27 @@ done
 
 
 def build_loop(interval_s: float) -> list[str]:
-    """Give the command that prints a launcher's numbers every `interval_s` seconds."""
-    files = [f"{_CGROUPS[version]}/{name}" for version in (2, 1) for name in _FILES[version]]
-    return ["/bin/sh", "-c", _LOOP % (" ".join(files), interval_s)]
+    """Return the command that prints a launcher's numbers every `interval_s` seconds."""
+    return ["/bin/sh", "-c", _LOOP % (" ".join((*_FILES[2], *_FILES[1])), interval_s)]
 
 
-def parse_tick(text: str) -> Values:
+def parse_tick(text: str) -> MetricValues:
     """Read what one tick printed, by metric id; what it lacks is missing."""
-    found = dict(re.findall(r"^== (\S+)\n(.*?)(?=^==)", text + "\n==", re.MULTILINE | re.DOTALL))
-    version = 2 if f"{_CGROUPS[2]}/memory.current" in found else 1
-    usage, stat = (found.get(f"{_CGROUPS[version]}/{name}", "") for name in _FILES[version])
-    values = parse_instance_cgroup(usage, stat, version)
-    if "status" in found:
-        values |= parse_status(found["status"])
-    if found.get("stat", "").strip():
-        values |= _parse_qemu_cpu(found["stat"], found.get("tasks", ""))
-    return values
-
-
-def _parse_qemu_cpu(stat: str, tasks: str) -> Values:
-    """Read QEMU's CPU by kind of thread: libvirt has QEMU name its threads, "CPU 0/KVM" those that execute the guest."""
-    total_s, minor, major = parse_task_stat(stat)
-    pid = stat.split(" ", 1)[0]
-    times: dict[str, float] = {"vcpu": 0.0, "main_loop": 0.0, "other": 0.0}
-    for line in tasks.splitlines():
-        kind = "vcpu" if "(CPU " in line else "main_loop" if line.startswith(f"{pid} ") else "other"
-        times[kind] += parse_task_stat(line)[0]
-    return {
-        **{f"cpu_{kind}_s": seconds if tasks.strip() else None for kind, seconds in times.items()},
-        "cpu_total_s": total_s,
-        "minor_faults": minor,
-        "major_faults": major,
-    }
+    found: dict[str, str] = dict(
+        re.findall(r"^== (\S+)\n(.*?)(?=^==)", text + "\n==", re.MULTILINE | re.DOTALL)
+    )
+    version = 2 if _FILES[2][0] in found else 1
+    usage, stat = (found.get(path, "") for path in _FILES[version])
+    qemu = (
+        ProcessTexts(found["status"], found.get("stat", ""), found.get("tasks", ""))
+        if "status" in found
+        else None
+    )
+    return parse_vm(qemu, CgroupTexts(usage, stat, version))
 
 
 async def follow_launcher(api: ClusterApi, pod: Object, usage: LatestValues, interval_s: float) -> None:
-    """Keep `usage` up to date for ever: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
+    """Keep `usage` current until cancelled: a lost stream is opened again, one that is refused (no pods/exec) ends it."""
     while True:
         try:
             await _follow_once(api, pod, usage, interval_s)
@@ -97,4 +80,4 @@ async def _follow_once(api: ClusterApi, pod: Object, usage: LatestValues, interv
         while data := await stream.read():
             *ticks, waiting = (waiting + data).split(b"\n==\n")
             if ticks:
-                usage.put(parse_tick(ticks[-1].decode("utf-8", "replace")))
+                usage.update(parse_tick(ticks[-1].decode("utf-8", "replace")))

@@ -1,4 +1,4 @@
-"""What runs have left in a namespace, found by its labels alone, and its removal."""
+"""The objects that runs have left in a namespace, found by labels alone, and their removal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GONE_DEADLINE_S = 180.0
 # In the order in which they are removed.
 _RUNNING = (VMIS, PODS)
 _STORED = (SECRETS, CONFIG_MAPS)
-KINDS = (*_RUNNING, *_STORED)
+RESOURCES = (*_RUNNING, *_STORED)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Leftover:
 
 
 @dataclass(frozen=True)
-class Remains:
-    """What there is of one run, in the order of its removal; silent_s: since its last sign of life (None: there is none)."""
+class Leftovers:
+    """The objects of one run, in the order of their removal; silent_s: since its last sign of life (None: there is none)."""
 
     run: str
     objects: tuple[Leftover, ...]
@@ -62,11 +62,11 @@ class Remains:
         return self.silent_s is not None and self.silent_s < ALIVE_FOR_S
 
 
-async def find_remains(api: ClusterApi, namespace: str, run: str | None = None) -> list[Remains]:
-    """Find what there is of every run in a namespace, or of one, by name of the run."""
+async def find_leftovers(api: ClusterApi, namespace: str, run: str | None = None) -> list[Leftovers]:
+    """Return the objects of every run in a namespace, or of one, by name of the run."""
     objects: dict[str, list[Leftover]] = defaultdict(list)
     silent_s: dict[str, float | None] = {}
-    for resource in KINDS:
+    for resource in RESOURCES:
         for obj in await _list(api, resource, namespace, run):
             name = str(dig(obj, "metadata", "labels", RUN_LABEL) or "")
             leftover = Leftover(
@@ -78,13 +78,13 @@ async def find_remains(api: ClusterApi, namespace: str, run: str | None = None) 
             if dig(obj, "metadata", "labels", LAUNCHER_KEY) != LAUNCHER:
                 objects[name].append(leftover)
     return [
-        Remains(name, tuple(sorted(found, key=lambda o: o.owner)), silent_s.get(name))
+        Leftovers(name, tuple(sorted(found, key=lambda o: o.owner)), silent_s.get(name))
         for name, found in sorted(objects.items())
     ]
 
 
 async def _list(api: ClusterApi, resource: Resource, namespace: str, run: str | None) -> list[Object]:
-    """List a run's objects of one kind; a cluster without KubeVirt has no VMs."""
+    """List a run's objects of one resource; a cluster without KubeVirt has no VMs."""
     labels = f"{MANAGED_BY}={MANAGER}" if run is None else f"{MANAGED_BY}={MANAGER},{RUN_LABEL}={run}"
     try:
         return await api.list(resource, namespace, labels=labels)
@@ -100,11 +100,11 @@ def _silent_s(owner: Object) -> float | None:
         return None
 
 
-async def remove_remains(api: ClusterApi, namespace: str, remains: Remains) -> None:
-    """Remove all there is of a run: what runs first, and once that is gone the rest, its owner last."""
-    for kinds in (_RUNNING, _STORED):
-        await _delete(api, namespace, [o for o in remains.objects if o.resource in kinds])
-        await wait_until_gone(api, namespace, remains.run, kinds)
+async def remove_leftovers(api: ClusterApi, namespace: str, leftovers: Leftovers) -> None:
+    """Remove all objects of a run: those that run first, and once they are gone the rest, its owner last."""
+    for resources in (_RUNNING, _STORED):
+        await _delete(api, namespace, [o for o in leftovers.objects if o.resource in resources])
+        await wait_until_gone(api, namespace, leftovers.run, resources)
 
 
 async def _delete(api: ClusterApi, namespace: str, objects: Sequence[Leftover]) -> None:
@@ -121,21 +121,21 @@ async def wait_until_gone(
     api: ClusterApi,
     namespace: str,
     run: str,
-    kinds: Sequence[Resource] = KINDS,
+    resources: Sequence[Resource] = RESOURCES,
     deadline_s: float = GONE_DEADLINE_S,
 ) -> None:
-    """Wait until a run has no object of some kinds any more; ClusterError names those that stay."""
+    """Wait until a run has no object of some resources any more; ClusterError names those that stay."""
 
     async def is_gone() -> bool | None:
-        return None if await _list_names(api, namespace, run, kinds) else True
+        return None if await _list_names(api, namespace, run, resources) else True
 
     if not await poll(is_gone, deadline_s):
-        remaining = ", ".join(await _list_names(api, namespace, run, kinds))
+        remaining = ", ".join(await _list_names(api, namespace, run, resources))
         raise ClusterError(
             f"of run {run} in namespace {namespace}, {remaining} is not gone after {deadline_s:.0f} s",
             hint=f"see kubectl describe (a finalizer, or a node that is gone, may hold it), then `freepage clean --run {run}`",
         )
 
 
-async def _list_names(api: ClusterApi, namespace: str, run: str, kinds: Sequence[Resource]) -> list[str]:
-    return [f"{k.kind} {name_of(o)}" for k in kinds for o in await _list(api, k, namespace, run)]
+async def _list_names(api: ClusterApi, namespace: str, run: str, resources: Sequence[Resource]) -> list[str]:
+    return [f"{k.kind} {name_of(o)}" for k in resources for o in await _list(api, k, namespace, run)]

@@ -1,4 +1,4 @@
-"""What the measured nodes' own kernels say, printed by one small pod on each and read from its log."""
+"""The counters of the measured nodes' own kernels, printed by one small pod on each and read from its log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from freepage.kube.errors import ClusterError
 from freepage.kube.resources import PODS, name_of
 from freepage.records import NODE
 from freepage.sampling.node_lines import parse_node_line, sampler_command
-from freepage.sampling.procfs import read_host_from
+from freepage.sampling.procfs import THP, read_host_from
 from freepage.targets.cluster.facts import hostname_of
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import build_sampler_pod
@@ -27,24 +27,21 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from freepage.kube.resources import Object
+    from freepage.metrics import MetricValues
     from freepage.sampling.node_lines import NodeLine
     from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.session import ClusterSession
-
-Values = dict[str, float | None]
 
 # The sampler prints twice as often as samples are taken, so that those are never much older than half an interval.
 PRINTS_PER_SAMPLE = 2
 # How long a sampler may be silent, and the pause after its log could not be read.
 LINES_DEADLINE_S = 30.0
 RETRY_S = 5.0
-# What else a node has to say of itself that results depend on.
-THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 AGE = "node_sample_age_s"
 
 
 class NodeSampler:
-    """One node's newest numbers, and how its clock stands to ours; `pod` prints them."""
+    """One node's latest values, and its clock's lag behind this host's; `pod` prints them."""
 
     def __init__(self, pod: str, interval_s: float) -> None:
         self.pod = pod
@@ -53,12 +50,12 @@ class NodeSampler:
         self._least_lag_s = float("inf")
 
     def take_line(self, line: NodeLine) -> None:
-        """Take one printed line; the quickest line so far tells how the node's clock stands to this host's."""
+        """Take one printed line; the quickest line so far gives the offset of the node's clock to this host's."""
         lag_s = time.monotonic() - line.clock_s
         self._least_lag_s = min(self._least_lag_s, lag_s)
         self.texts = line.texts
         values = read_host_from(line.read, line.page_bytes)
-        self.latest.put(values, line.clock_s + self._least_lag_s)
+        self.latest.update(values, line.clock_s + self._least_lag_s)
 
     @property
     def thp(self) -> str | None:
@@ -76,12 +73,12 @@ class Nodes:
     async def wait_for_lines(self) -> None:
         """Wait until every sampler has printed something lately; InstanceError names a node whose has not."""
         end_s = time.monotonic() + LINES_DEADLINE_S
-        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.latest.take()]:
+        while silent := [(node, s.pod) for node, s in self.samplers.items() if not s.latest.read()]:
             if time.monotonic() > end_s:
-                raise await self._complain(*silent[0])
+                raise await self._describe_silence(*silent[0])
             await asyncio.sleep(0.05)
 
-    async def _complain(self, node: str, pod: str) -> InstanceError:
+    async def _describe_silence(self, node: str, pod: str) -> InstanceError:
         failure = find_failure(self.session.caches[PODS].objects.get(pod) or {})
         if failure is not None:
             hint = await self.session.explain(PODS, pod)
@@ -91,18 +88,18 @@ class Nodes:
             hint="is this user allowed to get pods/log? `freepage rbac run` prints what a run needs",
         )
 
-    def read(self) -> dict[str, Values]:
-        """Give every node's newest numbers, and as "node" the sum of all; a sum lacks what one of them lacks."""
-        values = {name: sampler.latest.take() for name, sampler in self.samplers.items()}
+    def read(self) -> dict[str, MetricValues]:
+        """Return every node's latest values, and as "node" the sum of all; a sum lacks what one of them lacks."""
+        values = {name: sampler.latest.read() for name, sampler in self.samplers.items()}
         if len(values) == 1:
             return {NODE: next(iter(values.values()))}
-        return {NODE: add_up(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
+        return {NODE: sum_nodes(list(values.values()))} | {f"{NODE}/{name}": v for name, v in values.items()}
 
 
-def add_up(values: list[Values]) -> Values:
+def sum_nodes(values: list[MetricValues]) -> MetricValues:
     """Add numbers of several nodes by metric id; of ages the oldest counts."""
     shared = set.intersection(*(set(v) for v in values)) if values else set()
-    total: Values = {}
+    total: MetricValues = {}
     for key in shared:
         known = [v[key] for v in values]
         complete = [value for value in known if value is not None]
@@ -114,7 +111,7 @@ def add_up(values: list[Values]) -> Values:
 
 
 def node_command(interval_s: float) -> list[str]:
-    """Give the worker's arguments on a node that is sampled every `interval_s` seconds."""
+    """Return the worker's arguments on a node that is sampled every `interval_s` seconds."""
     return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP]
 
 
@@ -150,7 +147,7 @@ async def _open_sampler(
 
 
 async def follow_sampler(session: ClusterSession, sampler: NodeSampler) -> None:
-    """Take every line for ever: what cannot be read now may be read later, and all trials depend on it."""
+    """Take every line until cancelled: a log that cannot be read now may be later, and all trials depend on it."""
     while True:
         lines = session.api.follow_log(sampler.pod, namespace=session.scope.namespace, container=CONTAINER)
         with contextlib.suppress(ClusterError):

@@ -1,4 +1,4 @@
-"""What a run's objects look like now, kept up to date by one watch a kind, however many instances there are."""
+"""The current state of a run's objects, by one watch per resource, however many instances there are."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-JUDGE_AGAIN_S = 2.0
+RECHECK_S = 2.0
 
 
 class ObjectCache:
-    """The newest state of every object of one kind that a watch sees, by name."""
+    """The latest state of every object of one resource that a watch sees, by name."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Object] = {}
         self._changed = asyncio.Condition()
         self._failure: Exception | None = None
 
-    async def wait(self, judge: Callable[[ObjectCache], T | None], deadline_s: float, complaint: str) -> T:
-        """Wait until `judge` gives something, which it is asked for at every change and now and then; what it raises ends it.
+    async def wait_for(
+        self, check: Callable[[ObjectCache], T | None], deadline_s: float | None, problem: str
+    ) -> T:
+        """Wait until `check`, called at every change and every RECHECK_S, returns something; an error of its own is raised.
 
-        Raises InstanceError with `complaint` after `deadline_s` seconds.
+        Raises InstanceError with `problem` after `deadline_s` seconds; None is no deadline.
         """
         try:
             async with asyncio.timeout(deadline_s), self._changed:
                 while True:
                     if self._failure is not None:
                         raise self._failure
-                    answer = judge(self)
-                    if answer is not None:
-                        return answer
+                    found = check(self)
+                    if found is not None:
+                        return found
                     with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(JUDGE_AGAIN_S):
+                        async with asyncio.timeout(RECHECK_S):
                             await self._changed.wait()
         except TimeoutError as error:
-            raise InstanceError(f"{complaint} within {deadline_s:.0f} s") from error
+            raise InstanceError(f"{problem} within {deadline_s:.0f} s") from error
 
     def find(self, matches: Callable[[Object], bool]) -> list[Object]:
         return [o for o in self.objects.values() if matches(o)]
@@ -60,7 +62,7 @@ class ObjectCache:
         labels: str | None,
         fields: str | None,
     ) -> None:
-        """Take every change for ever; what ends the watch ends every wait."""
+        """Take every change until cancelled; an error that ends the watch ends every wait."""
         try:
             async for event in api.watch(resource, namespace, labels=labels, fields=fields):
                 async with self._changed:

@@ -1,4 +1,4 @@
-"""What a run owns in a cluster: one ConfigMap that all else of it goes with, and that says that the run is alive."""
+"""The owner of a run's objects: one ConfigMap that all others are removed with, and that shows that the run is alive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RENEWAL_S = 30.0
 
 
 def build_owner(run: str, namespace: str) -> Object:
-    """Give the ConfigMap that all other objects of a run name as their owner."""
+    """Return the ConfigMap that all other objects of a run name as their owner."""
     return {
         "apiVersion": CONFIG_MAPS.api_version,
         "kind": CONFIG_MAPS.kind,
@@ -71,7 +71,7 @@ async def open_owner(api: ClusterApi, namespace: str, run: str) -> AsyncIterator
             await asyncio.gather(renewal, return_exceptions=True)
             await wait_until_gone(api, namespace, run)
         except ClusterError as error:
-            raise _say_what_is_left(namespace, run, error, first) from error
+            raise _build_removal_error(namespace, run, error, first) from error
 
 
 async def _create(api: ClusterApi, namespace: str, run: str) -> Object:
@@ -89,10 +89,10 @@ async def _delete(api: ClusterApi, namespace: str, run: str) -> None:
     await api.delete(CONFIG_MAPS, _owner_name(run), namespace=namespace, propagation="Foreground")
 
 
-def _say_what_is_left(
+def _build_removal_error(
     namespace: str, run: str, error: ClusterError, first: BaseException | None
 ) -> ClusterError:
-    """Make the error for a run that could not be removed, with the one that had ended it before."""
+    """Return the error for a run that could not be removed, with the one that had ended it before."""
     before = ""
     if isinstance(first, FreepageError) and first.message != error.message:
         before = f"{first.message}; and then "
@@ -105,7 +105,7 @@ def _say_what_is_left(
 
 
 async def _keep_alive(api: ClusterApi, namespace: str, name: str) -> None:
-    """Renew the sign of life for ever; what the cluster says no to now may work the next time."""
+    """Renew the sign of life until cancelled; a renewal that is refused now may work the next time."""
     while True:
         await asyncio.sleep(RENEWAL_S)
         with contextlib.suppress(ClusterError):

@@ -12,8 +12,8 @@ from freepage.aio import run_together
 from freepage.errors import InstanceError
 from freepage.kube.resources import PODS
 from freepage.records import Evidence
-from freepage.sampling.cgroupfs import parse_instance_cgroup
-from freepage.sampling.procfs import parse_family_cpu_s, parse_status
+from freepage.sampling.cgroupfs import container_cgroup_files
+from freepage.sampling.instances import CgroupTexts, ProcessTexts, parse_family, parse_pod
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.readiness import is_started
 
@@ -21,18 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from freepage.kube.resources import Object
+    from freepage.metrics import MetricValues
     from freepage.targets.cluster.manifests import PodShape
     from freepage.targets.cluster.session import ClusterSession
     from freepage.worker.client import WorkerClient
 
-Values = dict[str, float | None]
-
 CONTAINER = "worker"
-_MEMORY = ("rss_bytes", "rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes", "swap_bytes")
-_CGROUP_FILES = {
-    2: ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
-    1: ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat"),
-}
 
 
 @dataclass
@@ -43,10 +37,10 @@ class ClusterPod:
     worker: WorkerClient
     usage: LatestValues
 
-    def read_usage(self) -> Values:
-        return self.usage.take()
+    def read_usage(self) -> MetricValues:
+        return self.usage.read()
 
-    async def read_guest(self) -> Values:
+    async def read_guest(self) -> MetricValues:
         return {}
 
     async def read_evidence(self) -> Evidence:
@@ -60,43 +54,40 @@ async def open_pod(session: ClusterSession, shape: PodShape, manifest: Object) -
         await session.wait_running(PODS, shape.name, shape.instance, lambda pod: is_started(pod, CONTAINER))
         attach = session.attach(shape.name, CONTAINER)
         async with session.open_worker(attach, shape.instance, PODS, shape.name) as worker:
-            hello = await worker.wait_ready(session.ready_deadline_s)
+            ready = await worker.wait_ready(session.ready_deadline_s)
             usage = LatestValues(session.interval_s, "usage_age_s")
-            async with session.background(_follow_usage(worker, hello.pid, usage, session.interval_s)):
+            async with session.background(_follow_usage(worker, ready.pid, usage, session.interval_s)):
                 yield ClusterPod(shape.instance, worker, usage)
 
 
 async def _follow_usage(worker: WorkerClient, pid: int, usage: LatestValues, interval_s: float) -> None:
-    """Read what the pod's processes and its cgroup take, for ever, once an interval."""
+    """Read the pod's processes and cgroup once an interval, until cancelled."""
     with contextlib.suppress(InstanceError):
         while True:
-            usage.put(await read_pod_usage(worker, pid))
+            usage.update(await read_pod_usage(worker, pid))
             await asyncio.sleep(interval_s)
 
 
-async def read_pod_usage(worker: WorkerClient, pid: int) -> Values:
+async def read_pod_usage(worker: WorkerClient, pid: int) -> MetricValues:
     """Read resident memory and CPU of the worker and its processes, and the pod's cgroup, by metric id.
 
     The worker reads all of it where it runs: no tool is needed in the pod's image, and no right but to attach.
     """
     children = await worker.read_text(f"/proc/{pid}/task/{pid}/children")
-    family = [pid, *(int(child) for child in (children or "").split())]
-    statuses = await run_together(*(worker.read_text(f"/proc/{p}/status") for p in family))
-    stats = await run_together(*(worker.read_text(f"/proc/{p}/stat") for p in family))
-    memory = [parse_status(text) for text in statuses if text]
-    values: Values = {key: _sum([m[key] for m in memory]) for key in _MEMORY}
-    values["cpu_total_s"] = _sum([parse_family_cpu_s(text) for text in stats if text])
-    return values | await _read_cgroup(worker)
+    processes = [_read_process(worker, p) for p in parse_family(pid, children or "")]
+    return parse_pod(await run_together(*processes), await _read_cgroup(worker))
 
 
-async def _read_cgroup(worker: WorkerClient) -> Values:
-    for version, files in _CGROUP_FILES.items():
+async def _read_process(worker: WorkerClient, pid: int) -> ProcessTexts:
+    status, stat = await run_together(
+        *(worker.read_text(f"/proc/{pid}/{name}") for name in ("status", "stat"))
+    )
+    return ProcessTexts(status or "", stat or "")
+
+
+async def _read_cgroup(worker: WorkerClient) -> CgroupTexts | None:
+    for version, files in container_cgroup_files().items():
         usage, stat = await run_together(*(worker.read_text(path) for path in files))
         if usage is not None and stat is not None:
-            return parse_instance_cgroup(usage, stat, version)
-    return {}
-
-
-def _sum(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+            return CgroupTexts(usage, stat, version)
+    return None

@@ -1,11 +1,10 @@
-"""Is a pod or VM ready, and why not: pure readings of the objects' own status."""
+"""Reads the status of pods, VMs and nodes: whether they are ready, and why not."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from freepage.kube.resources import dig, name_of
+from freepage.kube.resources import dig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +24,7 @@ HOPELESS = {
 _NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
 PULL_ADVICE = "is that the image's name and tag, and may the nodes pull it (--pull-secret NAME)?"
 _ENDED = {"Failed", "Succeeded"}
-# KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again for ever.
+# KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again without end.
 _LAUNCHER_REFUSED = "FailedCreate"
 _LAUNCHER_OF = "kubevirt.io/created-by"
 
@@ -35,7 +34,7 @@ def is_running(obj: Object) -> bool:
 
 
 def is_started(pod: Object, container: str) -> bool:
-    """Say whether a pod's container runs."""
+    """Return whether a pod's container runs."""
     return any(
         status.get("name") == container and "running" in (status.get("state") or {})
         for status in dig(pod, "status", "containerStatuses") or ()
@@ -43,7 +42,7 @@ def is_started(pod: Object, container: str) -> bool:
 
 
 def find_failure(obj: Object) -> str | None:
-    """Say why a pod or VM will not run, or no longer runs; None while there is hope."""
+    """Return why a pod or VM will not run, or no longer runs; None while there is hope."""
     phase = dig(obj, "status", "phase")
     for status in _container_statuses(obj):
         waiting = dig(status, "state", "waiting") or {}
@@ -61,12 +60,12 @@ def find_failure(obj: Object) -> str | None:
 
 
 def is_pull_failure(failure: str) -> bool:
-    """Say whether a failure, as find_failure tells it, is that of an image."""
+    """Return whether a failure, as find_failure describes it, is that of an image."""
     return any(reason in failure for reason in _NOT_PULLED)
 
 
 def find_unscheduled(obj: Object) -> str | None:
-    """Say why no node takes a pod, or why a VM may have none; None where all is well, or nothing is known yet."""
+    """Return why no node takes a pod, or why a VM may have none; None where all is well, or nothing is known yet."""
     return next(
         (
             str(c.get("message") or c.get("reason"))
@@ -79,7 +78,7 @@ def find_unscheduled(obj: Object) -> str | None:
 
 
 def describe_conditions(obj: Object) -> list[str]:
-    """Give every condition that is not as it should be for a thing that runs, in words."""
+    """Describe every condition that keeps an object from running."""
     return [
         f"{c.get('type')} is {c.get('status')}: {c.get('reason', '')} {c.get('message', '')}".strip()
         for c in dig(obj, "status", "conditions") or ()
@@ -88,34 +87,25 @@ def describe_conditions(obj: Object) -> list[str]:
 
 
 def describe_events(events: Iterable[Object], limit: int = 5) -> list[str]:
-    """Give the newest warnings of an object, in words."""
+    """Describe the latest warnings of an object."""
     warnings = [e for e in events if e.get("type") == "Warning"]
     latest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
     return [f"{e.get('reason')}: {e.get('message')}" for e in latest]
 
 
-def is_launcher_of(machine: Object, pod: Object) -> bool:
-    """Say whether a pod carries this VM now: a migration leaves others, which have ended or run elsewhere."""
-    uid = dig(machine, "metadata", "uid")
+def is_launcher_of(vmi: Object, pod: Object) -> bool:
+    """Return whether a pod carries this VM now: a migration leaves others, which have ended or run elsewhere."""
+    uid = dig(vmi, "metadata", "uid")
     if uid is None or dig(pod, "metadata", "labels", _LAUNCHER_OF) != uid:
         return False
-    node = dig(machine, "status", "nodeName")
+    node = dig(vmi, "status", "nodeName")
     return dig(pod, "status", "phase") not in _ENDED and node in {None, dig(pod, "spec", "nodeName")}
 
 
 def is_node_ready(node: Object) -> bool:
-    """Say whether a node says it is ready; one that says nothing of it is."""
+    """Return whether a node is ready by its own status; one without that condition counts as ready."""
     ready = [c.get("status") for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
     return not ready or ready[0] == "True"
-
-
-def read_time_s(text: str) -> float:
-    """Read a time of the API (RFC 3339) as seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
-
-
-def describe_object(obj: Object) -> str:
-    return f"{str(obj.get('kind', 'object')).lower()} {name_of(obj)}"
 
 
 def _container_statuses(obj: Object) -> list[Object]:

@@ -1,4 +1,4 @@
-"""What all instances of a run share: the login, the run's own place in the cluster, and what a watch has seen."""
+"""The session all instances of a run share: the login, the run's scope in the cluster, and the watched objects."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from freepage.kube.resources import (
     dig,
     name_of,
 )
+from freepage.targets.cluster.choices import READY_DEADLINE_S
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
     PULL_ADVICE,
@@ -33,7 +34,6 @@ from freepage.targets.cluster.readiness import (
     is_pull_failure,
     is_running,
 )
-from freepage.targets.cluster.survey import READY_DEADLINE_S
 from freepage.worker.channel import ReconnectingChannel
 from freepage.worker.client import WorkerClient
 
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from freepage.targets.cluster.survey import ClusterSurvey
     from freepage.worker.channel import ByteStream
 
+# Channels that are opened again: docs/decisions/009-connections-that-break.md.
 GONE_DEADLINE_S = 60.0
 # How long a broken connection waits for its object's status to say why.
 CLOSING_GRACE_S = 3.0
-# A node may still be letting go of the trial before; one that takes nothing after this never will.
+# A node may still be freeing the trial before; one that takes nothing after this never will.
 UNSCHEDULED_S = 20.0
-FOREVER_S = 10.0 * 365 * 86400
 
 
 @dataclass
@@ -103,20 +103,22 @@ class ClusterSession:
         self, resource: Resource, name: str, instance: str, is_ready: Callable[[Object], bool] = is_running
     ) -> Object:
         """Wait until an object runs; InstanceError gives its conditions and events when it does not."""
-        patience = _Patience(UNSCHEDULED_S)
+        grace = _GracePeriod(UNSCHEDULED_S)
 
-        def judge(cache: ObjectCache) -> Object | None:
+        def check(cache: ObjectCache) -> Object | None:
             obj = cache.objects.get(name)
             failure = self._find_failure(resource, obj)
             unscheduled = None if obj is None else find_unscheduled(self.find_launcher(name) or obj)
-            if failure is None and patience.ends(unscheduled is not None):
+            if failure is None and grace.is_over(unscheduled is not None):
                 failure = unscheduled
             if failure is not None:
                 raise InstanceError(f"{instance} did not start: {failure}")
             return obj if obj is not None and is_ready(obj) else None
 
         try:
-            return await self.caches[resource].wait(judge, self.ready_deadline_s, f"{instance} did not run")
+            return await self.caches[resource].wait_for(
+                check, self.ready_deadline_s, f"{instance} did not run"
+            )
         except InstanceError as error:
             words = [PULL_ADVICE] if is_pull_failure(error.message) else []
             raise InstanceError(
@@ -124,7 +126,7 @@ class ClusterSession:
             ) from error
 
     async def explain(self, resource: Resource, name: str) -> str:
-        """Say what the cluster itself says of an object that is not as it should be: conditions and events."""
+        """Describe an object that is not as it should be, by its conditions and events."""
         objects = [self.caches[resource].objects.get(name), self.find_launcher(name)]
         words: list[str] = []
         for obj in filter(None, objects):
@@ -135,10 +137,10 @@ class ClusterSession:
                 words += describe_events(events)
         return "\n".join(dict.fromkeys(words)) or f"kubectl describe {resource.plural} {name}"
 
-    def find_launcher(self, machine: str) -> Object | None:
-        """Give the pod that carries a VM now; None before there is one."""
-        machines = self.caches.get(VMIS)
-        vmi = None if machines is None else machines.objects.get(machine)
+    def find_launcher(self, vm: str) -> Object | None:
+        """Return the pod that carries a VM now; None before there is one."""
+        vmis = self.caches.get(VMIS)
+        vmi = None if vmis is None else vmis.objects.get(vm)
         if vmi is None:
             return None
         return next(iter(self.caches[PODS].find(lambda pod: is_launcher_of(vmi, pod))), None)
@@ -146,8 +148,8 @@ class ClusterSession:
     def attach(self, pod: str, container: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
         return lambda: self.api.open_attach(pod, namespace=self.scope.namespace, container=container)
 
-    def console(self, machine: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
-        return lambda: self.api.open_console(machine, namespace=self.scope.namespace)
+    def console(self, vm: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
+        return lambda: self.api.open_console(vm, namespace=self.scope.namespace)
 
     @asynccontextmanager
     async def open_worker(
@@ -158,7 +160,7 @@ class ClusterSession:
         name: str,
         on_text: Callable[[bytes], None] | None = None,
     ) -> AsyncIterator[WorkerClient]:
-        """Speak with an instance's worker; when its object or node fails, every wait on it ends with the reason."""
+        """Open the channel to an instance's worker; when its object or node fails, every wait on it ends with the reason."""
         async with AsyncExitStack() as stack:
             channel = ReconnectingChannel(open_stream, on_text=on_text, final=(ForbiddenError,))
             client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S)
@@ -169,7 +171,7 @@ class ClusterSession:
 
     @asynccontextmanager
     async def background(self, work: Coroutine[object, object, None]) -> AsyncIterator[None]:
-        """Do something beside while the context lasts; what it fails with is its own affair."""
+        """Run a task while the context lasts; its errors are not raised."""
         task = asyncio.create_task(work)
         try:
             yield
@@ -183,7 +185,7 @@ class ClusterSession:
             await finish(self.api.delete(resource, name, namespace=self.scope.namespace, grace_s=0))
             if resource in self.caches:
                 gone = f"{name} was not deleted"
-                await self.caches[resource].wait(
+                await self.caches[resource].wait_for(
                     lambda c: name not in c.objects or None, GONE_DEADLINE_S, gone
                 )
 
@@ -197,11 +199,11 @@ class ClusterSession:
         return failure
 
     async def _watch_object(self, client: WorkerClient, resource: Resource, name: str) -> None:
-        def judge(cache: ObjectCache) -> str | None:
+        def check(cache: ObjectCache) -> str | None:
             obj = cache.objects.get(name)
             return "it was deleted" if obj is None else self._find_failure(resource, obj)
 
-        cause = await self.caches[resource].wait(judge, FOREVER_S, "")
+        cause = await self.caches[resource].wait_for(check, None, "")
         client.fail(InstanceError(f"{client.instance}: {cause}", hint=await self.explain(resource, name)))
 
     async def _watch_node(self, client: WorkerClient, resource: Resource, name: str) -> None:
@@ -210,23 +212,23 @@ class ClusterSession:
         obj = self.caches[resource].objects.get(name) or {}
         node = dig(obj, "spec", "nodeName") or dig(obj, "status", "nodeName")
 
-        def judge(cache: ObjectCache) -> str | None:
+        def check(cache: ObjectCache) -> str | None:
             seen = cache.objects.get(str(node))
             return "is not ready" if seen is not None and not is_node_ready(seen) else None
 
-        cause = await self.caches[NODES].wait(judge, FOREVER_S, "")
+        cause = await self.caches[NODES].wait_for(check, None, "")
         client.fail(InstanceError(f"{client.instance}: its node {node} {cause}"))
 
 
-class _Patience:
-    """Ends when something has been so for long enough."""
+class _GracePeriod:
+    """Over when a condition has held for `limit_s` seconds without a break."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._since_s: float | None = None
 
-    def ends(self, is_so: bool) -> bool:
-        if not is_so:
+    def is_over(self, holds: bool) -> bool:
+        if not holds:
             self._since_s = None
             return False
         self._since_s = self._since_s or time.monotonic()
@@ -243,7 +245,7 @@ async def open_session(
     session = ClusterSession(survey.api, scope, interval_s, slots, choices.ready_deadline_s)
     labels = f"{RUN_LABEL}={scope.run}"
     async with AsyncExitStack() as stack:
-        for resource in (PODS, VMIS) if choices.with_vms else (PODS,):
+        for resource in (PODS, VMIS) if survey.with_vms else (PODS,):
             cache = open_cache(survey.api, resource, scope.namespace, labels=labels)
             session.caches[resource] = await stack.enter_async_context(cache)
         if await survey.api.may("watch", NODES, namespace=None):

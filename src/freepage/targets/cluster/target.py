@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.aio import open_together
 from freepage.errors import CapacityError, FreepageError, HostError, TrialError
 from freepage.kube.resources import CONFIG_MAPS, SECRETS
+from freepage.targets.base import TargetFacts
 from freepage.targets.cluster.facts import read_facts
 from freepage.targets.cluster.instances import build_instance, build_scope, find_overload
 from freepage.targets.cluster.manifests import PodShape, build_worker_map
@@ -22,56 +23,29 @@ from freepage.targets.cluster.vm import open_cluster_vm
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from freepage.metrics import MetricValues
     from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
+    from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.nodes import Nodes
     from freepage.targets.cluster.session import ClusterSession
     from freepage.targets.cluster.survey import ClusterSurvey
 
-Values = dict[str, float | None]
-
-CLUSTER = "cluster"
+NAME = "cluster"
+_VERSIONS = (("KubeVirt", "kubevirt"), ("Kubernetes", "kubernetes"))
 
 
 @dataclass
 class ClusterTarget:
-    """The nodes of a cluster that trials run on (targets.base.Place)."""
+    """The nodes of a cluster that trials run on (targets.base.Target)."""
 
+    facts: TargetFacts
     survey: ClusterSurvey
     session: ClusterSession
     samplers: Nodes
-    tools: dict[str, str]
-    name: str = CLUSTER
-    node: str = CLUSTER
-    nodes_are_given: bool = True
-
-    @property
-    def accelerator(self) -> str:
-        return self.survey.execution.accelerator
-
-    @property
-    def accelerator_reason(self) -> str:
-        return self.survey.execution.reason
-
-    def read_facts(self) -> dict[str, object]:
-        seen = {name: s.latest.take() for name, s in self.samplers.samplers.items()}
-        choices = dict.fromkeys(s.thp for s in self.samplers.samplers.values() if s.thp)
-        installation = self.survey.installation
-        return read_facts(self.survey.nodes, seen) | {
-            "free_page_reporting": None if installation is None else str(installation.setting),
-            "thp_enabled": ", ".join(choices) or None,
-            "namespace": self.session.scope.namespace,
-            "names": self.session.scope.worker_map,
-        }
-
-    def check_disk(self, trials: Sequence[Trial], folder: Path) -> None:
-        """Test files are on the nodes' own ephemeral storage: the cluster says itself when they do not fit."""
-
-    async def warm_up(self, size_bytes: int) -> None:
-        """Nothing: a node is not ours to fill."""
 
     def find_obstacle(self, trial: Trial) -> FreepageError | None:
         overload = find_overload(self.survey, self.session.scope, trial)
@@ -80,11 +54,10 @@ class ClusterTarget:
             return CapacityError(f"{trial.id} asks for {overload}", hint=hint)
         return find_obstacle(self.survey, trial)
 
-    def set_node(self, memory_bytes: int | None) -> None:
-        """Nothing: a node of a cluster is as large as it is, and studies are planned for that (nodes_are_given)."""
-
-    def read_node(self) -> dict[str, Values]:
-        return self.samplers.read()
+    @contextmanager
+    def open_node(self, trial: Trial) -> Iterator[Callable[[], dict[str, MetricValues]]]:  # noqa: ARG002 - the seam's
+        """Yield the reader of the nodes, which are as large as they are: studies are planned for that."""
+        yield self.samplers.read
 
     @asynccontextmanager
     async def open_instances(self, trial: Trial, folder: Path) -> AsyncIterator[Sequence[Instance]]:
@@ -106,15 +79,16 @@ class ClusterTarget:
             if isinstance(shape, PodShape):
                 yield await stack.enter_async_context(open_pod(self.session, shape, manifests.main))
             else:
-                machine = open_cluster_vm(self.session, shape, manifests.main, folder, self.accelerator)
-                yield await stack.enter_async_context(machine)
+                accelerator = self.facts.accelerator.name
+                vm = open_cluster_vm(self.session, shape, manifests.main, folder, accelerator)
+                yield await stack.enter_async_context(vm)
 
 
 @asynccontextmanager
 async def open_cluster_target(
     survey: ClusterSurvey, interval_s: float, trials: Sequence[Trial]
 ) -> AsyncIterator[ClusterTarget]:
-    """Make the run's own place in a cluster and start the nodes' samplers; leave nothing behind at the end.
+    """Create what a run shares in a cluster and start the nodes' samplers; leave nothing behind at the end.
 
     Raises the errors of the cluster, and HostError for an image that cannot be pulled or a log that cannot be read.
     """
@@ -131,4 +105,28 @@ async def open_cluster_target(
             nodes = await stack.enter_async_context(samplers)
         except TrialError as error:
             raise HostError(error.message, hint=error.hint) from error
-        yield ClusterTarget(survey, session, nodes, await read_tools(survey))
+        yield ClusterTarget(await _read_facts(survey, scope, nodes), survey, session, nodes)
+
+
+async def _read_facts(survey: ClusterSurvey, scope: RunScope, nodes: Nodes) -> TargetFacts:
+    tools = await read_tools(survey)
+    versions = [f"{words} {tools[key]}" for words, key in _VERSIONS if key in tools]
+    seen = {name: s.latest.read() for name, s in nodes.samplers.items()}
+    choices = dict.fromkeys(s.thp for s in nodes.samplers.values() if s.thp)
+    setting = None if survey.installation is None else str(survey.installation.setting)
+    return TargetFacts(
+        name=NAME,
+        noun="nodes",
+        title=f"a cluster ({', '.join(versions)})" if versions else "a cluster",
+        node=NAME,
+        node_is_fixed=True,
+        accelerator=survey.accelerator,
+        tools=tools,
+        conditions=read_facts(survey.nodes, seen)
+        | {
+            "free_page_reporting": setting,
+            "thp_enabled": ", ".join(choices) or None,
+            "namespace": scope.namespace,
+            "names": scope.worker_map,
+        },
+    )

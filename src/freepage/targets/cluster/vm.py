@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
 from freepage.errors import InstanceError
@@ -13,6 +13,7 @@ from freepage.kube.errors import ClusterError
 from freepage.kube.resources import VMIS, dig, name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE, VIRSH, observe_reporting, read_launcher
 from freepage.records import Evidence
+from freepage.sampling.balloon import QUEUE_STATUS, REPORTING_QUEUE, ReportCounter
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import follow_launcher
 from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_guest_memory
@@ -23,17 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freepage.kube.resources import Object
-    from freepage.targets.cluster.manifests import VmiShape
+    from freepage.metrics import MetricValues
     from freepage.targets.cluster.session import ClusterSession
+    from freepage.targets.cluster.vmi_manifests import VmiShape
     from freepage.worker.client import WorkerClient
-
-Values = dict[str, float | None]
 
 CONSOLE_CONTAINER = "guest-console-log"
 CONSOLE_LINES = 20
-SILENT_CONSOLE = "its console says nothing: does the image boot, and has its system cloud-init and its console on the first serial port?"
-_BALLOON = "/machine/peripheral/balloon0/virtio-backend"
-_REPORTING_QUEUE = 3
+SILENT_CONSOLE = "its console is empty: does the image boot, and has its system cloud-init and its console on the first serial port?"
 
 
 @dataclass
@@ -44,14 +42,15 @@ class ClusterVm:
     worker: WorkerClient
     usage: LatestValues
     session: ClusterSession
-    machine: Object
+    vmi: Object
     launcher: Object
     accelerator: str
+    reports: ReportCounter = field(default_factory=ReportCounter)
 
-    def read_usage(self) -> Values:
-        return self.usage.take()
+    def read_usage(self) -> MetricValues:
+        return self.usage.read()
 
-    async def read_guest(self) -> Values:
+    async def read_guest(self) -> MetricValues:
         counters, memory = await run_together(
             read_guest_counters(self.worker), read_guest_memory(self.worker)
         )
@@ -71,32 +70,31 @@ class ClusterVm:
 
     async def _read_configured(self) -> bool | None:
         """Read whether the domain has FPR: from the launcher's log, else from libvirt itself (pods/exec)."""
-        launchers = {dig(self.machine, "metadata", "uid"): [read_launcher(self.launcher)]}
+        launchers = {dig(self.vmi, "metadata", "uid"): [read_launcher(self.launcher)]}
         try:
-            seen = await observe_reporting(self.session.api, self.machine, launchers, may_exec=True)
+            seen = await observe_reporting(self.session.api, self.vmi, launchers, may_exec=True)
         except ClusterError:
             return None
         return seen.reporting
 
     async def _count_reports(self) -> int | None:
-        """Count the reports QEMU has handled (16 bits); None where libvirt may not be asked, or QEMU does not know."""
-        arguments = {"path": _BALLOON, "queue": _REPORTING_QUEUE}
-        query = json.dumps({"execute": "x-query-virtio-queue-status", "arguments": arguments})
+        """Return how many reports QEMU has handled; None where libvirt may not be asked, or QEMU does not know."""
+        query = json.dumps({"execute": QUEUE_STATUS, "arguments": REPORTING_QUEUE})
         reply = await self._ask_libvirt("qemu-monitor-command", query)
         try:
-            count: Any = dig(json.loads(reply or "null"), "return", "used-idx")
+            status = dig(json.loads(reply or "null"), "return")
         except ValueError:
             return None
-        return count if isinstance(count, int) else None
+        return self.reports.update(status if isinstance(status, dict) else None)
 
     async def _ask_libvirt(self, command: str, *arguments: str) -> str | None:
-        domain = f"{namespace_of(self.machine)}_{name_of(self.machine)}"
+        domain = f"{namespace_of(self.vmi)}_{name_of(self.vmi)}"
         for virsh in VIRSH:
             try:
                 result = await self.session.api.run(
                     name_of(self.launcher),
                     [*virsh, command, domain, *arguments],
-                    namespace=namespace_of(self.machine),
+                    namespace=namespace_of(self.vmi),
                     container=COMPUTE,
                 )
             except ClusterError:
@@ -116,7 +114,7 @@ async def open_cluster_vm(
     """
     console = folder / f"console-{shape.instance}.log"
     async with session.open_object(VMIS, manifest, shape.instance):
-        machine = await session.wait_running(VMIS, shape.name, shape.instance)
+        vmi = await session.wait_running(VMIS, shape.name, shape.instance)
         with console.open("ab", buffering=0) as log:
             async with session.open_worker(
                 session.console(shape.name),
@@ -132,24 +130,24 @@ async def open_cluster_vm(
                 usage = LatestValues(session.interval_s, "usage_age_s")
                 following = follow_launcher(session.api, launcher, usage, session.interval_s)
                 async with session.background(following):
-                    yield ClusterVm(shape.instance, worker, usage, session, machine, launcher, accelerator)
+                    yield ClusterVm(shape.instance, worker, usage, session, vmi, launcher, accelerator)
 
 
 def _write(log: FileIO, line: bytes) -> None:
     log.write(line)
 
 
-async def _wait_ready(session: ClusterSession, worker: WorkerClient, machine: str) -> None:
+async def _wait_ready(session: ClusterSession, worker: WorkerClient, vm: str) -> None:
     try:
         await worker.wait_ready(session.ready_deadline_s)
     except InstanceError as error:
-        tail = await read_console(session, machine)
+        tail = await read_console(session, vm)
         raise InstanceError(error.message, hint=tail or error.hint or SILENT_CONSOLE) from error
 
 
-async def read_console(session: ClusterSession, machine: str) -> str:
+async def read_console(session: ClusterSession, vm: str) -> str:
     """Read the last lines of a VM's console from its launcher; "" where they cannot be had."""
-    launcher = session.find_launcher(machine)
+    launcher = session.find_launcher(vm)
     if launcher is None:
         return ""
     try:

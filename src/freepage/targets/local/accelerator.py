@@ -1,17 +1,18 @@
-"""Which accelerator is usable: KVM only if a guest really boots on it."""
+"""Finds the usable accelerator: KVM only if a guest really boots on it (docs/decisions/002)."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError, InstanceError
 from freepage.sampling.procfs import read_text
+from freepage.targets.base import Accelerator
 from freepage.targets.local.qemu_command import VmShape
 from freepage.targets.local.vm import open_vm
 from freepage.units import MIB
@@ -21,14 +22,6 @@ if TYPE_CHECKING:
 
 BOOT_DEADLINE_S = 8.0
 _PROBE_MEMORY_BYTES = 256 * MIB
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """What executes guests ("kvm" or "tcg"), and why that."""
-
-    name: str
-    reason: str
 
 
 async def find_accelerator(choice: str, guest: Guest, qemu_version: str) -> Accelerator:
@@ -48,7 +41,7 @@ async def find_accelerator(choice: str, guest: Guest, qemu_version: str) -> Acce
 
 
 def guess_accelerator(choice: str) -> Accelerator:
-    """Say what guests would most likely be executed by, from the last answer kept; starts nothing."""
+    """Return what guests would most likely be executed by, from the last answer kept; starts nothing."""
     if choice != "auto":
         return Accelerator(choice, "it was asked for")
     kept = [_load(path) for path in cache_folder().glob(f"accelerator-{_boot_id()}-*.json")]
@@ -56,7 +49,7 @@ def guess_accelerator(choice: str) -> Accelerator:
     if known is not None:
         return known
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return Accelerator("kvm", "/dev/kvm can be opened; whether a guest boots on it has not been tried")
+        return Accelerator("kvm", "/dev/kvm can be opened; whether a guest boots on it is not known yet")
     return Accelerator("tcg", "/dev/kvm cannot be opened")
 
 
@@ -66,12 +59,12 @@ async def _find_kept(guest: Guest, qemu_version: str) -> Accelerator:
     kept = _load(path)
     if kept is not None:
         return kept
-    answer = await _try_kvm(guest)
+    answer = await _test_kvm(guest)
     path.write_text(json.dumps(asdict(answer)), encoding="utf-8")
     return answer
 
 
-async def _try_kvm(guest: Guest) -> Accelerator:
+async def _test_kvm(guest: Guest) -> Accelerator:
     if not os.path.exists("/dev/kvm"):  # noqa: PTH110, ASYNC240 - a look that does not block
         return Accelerator("tcg", "this host has no /dev/kvm")
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
+from freepage.sampling.instances import CgroupTexts, read_cgroup
 from freepage.targets.local.facts import find_cgroup_version
 
 if TYPE_CHECKING:
@@ -34,11 +35,15 @@ class Cgroup:
         return self.folder / "cgroup.procs"
 
     def process_ids(self) -> list[int]:
-        """Give the processes in it; none when it is gone."""
+        """Return the processes in it; none when it is gone."""
         try:
             return [int(word) for word in self.procs.read_text(encoding="ascii").split()]
         except OSError:
             return []
+
+    def read(self) -> CgroupTexts:
+        """Read the files that tell of its memory; every text is "" when it is gone."""
+        return read_cgroup(self.folder, self.version)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from freepage.errors import InstanceError
 from freepage.image.tools import USR_MERGED_FOLDERS
 from freepage.records import Evidence
-from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import parse_family_cpu_s, read_process_memory, read_text
+from freepage.sampling.instances import parse_pod, read_family
+from freepage.sampling.procfs import read_text
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.worker.build import build_worker
 from freepage.worker.channel import open_process_channel
@@ -26,10 +26,10 @@ from freepage.worker.client import WorkerClient
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from freepage.metrics import MetricValues
     from freepage.targets.local.cgroup import Cgroup
     from freepage.targets.local.disks import PodMounts
 
-Values = dict[str, float | None]
 READY_DEADLINE_S = 30.0
 _MOUNT_ROOT = 'mount --rbind / "$1" && d=$1 && shift && chroot "$d" "$@"; s=$?; umount -l "$d"; exit $s'
 
@@ -43,21 +43,10 @@ class Container:
     pid: int
     cgroup: Cgroup | None
 
-    def read_usage(self) -> Values:
-        pids = _family(self.pid)
-        memory = [read_process_memory(pid) for pid in pids]
-        values: Values = {
-            key: _sum([m[key] for m in memory])
-            for key in ("rss_bytes", "rss_anon_bytes", "rss_file_bytes", "rss_shmem_bytes", "swap_bytes")
-        }
-        values["cpu_total_s"] = _sum(
-            [parse_family_cpu_s(read_text(Path(f"/proc/{pid}/stat"))) for pid in pids]
-        )
-        if self.cgroup is not None:
-            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
-        return values
+    def read_usage(self) -> MetricValues:
+        return parse_pod(read_family(self.pid), self.cgroup.read() if self.cgroup else None)
 
-    async def read_guest(self) -> Values:
+    async def read_guest(self) -> MetricValues:
         return {}
 
     async def read_evidence(self) -> Evidence:
@@ -68,7 +57,7 @@ class Container:
 async def open_container(
     name: str, runtime: str, folder: Path, cgroup: Cgroup | None, mounts: PodMounts | None = None
 ) -> AsyncIterator[Container]:
-    """Start a container to its worker's ready and remove it at the end; what the runtime says goes to folder."""
+    """Start a container to its worker's ready and remove it at the end; what the runtime prints goes to folder."""
     errors = folder / f"console-{name}.log"
     identity = f"freepage-{os.getpid()}-{name}"
     async with contextlib.AsyncExitStack() as stack:
@@ -99,14 +88,16 @@ async def open_container(
 
 @contextmanager
 def open_mounted_root() -> Iterator[list[str]]:
-    """Give what to put before a runtime's command so that its "/" is a mount point, as runc needs.
+    """Yield the words before a runtime's command that make its "/" a mount point, as runc needs.
 
-    In a chroot it may not be; then the runtime gets a mount namespace of its own with "/" mounted once more.
+    In a chroot it may be none; then the runtime gets a mount namespace of its own with "/" mounted once more. Whoever
+    installs freepage into a root file system of its own and runs it there by chroot needs this: build systems, and the
+    test of a first installation.
     """
     if is_root_mounted(read_text(Path("/proc/self/mountinfo"))):
         yield []
         return
-    place = tempfile.mkdtemp(prefix="freepage-root-")
+    mounted = tempfile.mkdtemp(prefix="freepage-root-")
     try:
         yield [
             "unshare",
@@ -118,16 +109,16 @@ def open_mounted_root() -> Iterator[list[str]]:
             "-c",
             _MOUNT_ROOT,
             "sh",
-            place,
+            mounted,
         ]
     finally:
         # Never a recursive removal: what may be mounted here is everything.
         with contextlib.suppress(OSError):
-            Path(place).rmdir()
+            Path(mounted).rmdir()
 
 
 def is_root_mounted(mountinfo: str) -> bool:
-    """Say whether "/" is a mount point, from /proc/self/mountinfo (a chroot into a plain folder is not listed)."""
+    """Return whether "/" is a mount point, from /proc/self/mountinfo (a chroot into a plain folder is not listed)."""
     return any(line.split()[4:5] == ["/"] for line in mountinfo.splitlines())
 
 
@@ -149,7 +140,7 @@ def _mounts_of(mounts: PodMounts | None) -> list[dict[str, Any]]:
 
 
 def build_config(name: str, cgroup: Cgroup | None, mounts: PodMounts | None = None) -> dict[str, object]:
-    """Give the OCI runtime configuration: no capabilities, no network, nothing writable but /tmp and /data."""
+    """Return the OCI runtime configuration: no capabilities, no network, nothing writable but /tmp and /data."""
     namespaces = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]
     linux: dict[str, object] = {"namespaces": namespaces}
     if cgroup is not None:
@@ -204,14 +195,3 @@ async def _read_pid(path: Path) -> int:
     while not (text := read_text(path).strip()).isdigit():  # noqa: ASYNC110 - another program writes it
         await asyncio.sleep(0.005)
     return int(text)
-
-
-def _family(pid: int) -> list[int]:
-    """Give a process and its children (the worker's processes have none of their own)."""
-    children = read_text(Path(f"/proc/{pid}/task/{pid}/children")).split()
-    return [pid, *(int(child) for child in children)]
-
-
-def _sum(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

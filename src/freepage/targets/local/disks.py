@@ -1,4 +1,4 @@
-"""What an instance finds at /tools and /data: disks for VMs, mounts for containers, and nothing left of either."""
+"""The file systems of an instance at /tools and /data: disks for VMs, mounts for containers, removed at the end."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
     from freepage.study.plan import DataPlan, InstancePlan
 
+# docs/decisions/005-programs-and-disks.md
 HOST_FOLDER = "host"
 _TOOLS_FILE_SYSTEM = "ext4"
 
 
 @dataclass
 class PodMounts:
-    """The OCI mounts of a container beyond the usual, and a loop device that is let go once it is mounted.
+    """The OCI mounts of a container beyond the usual, and a loop device that is closed once it is mounted.
 
     direct: whether its disk is past the host's page cache; None where it has none of its own.
     """
@@ -47,7 +48,7 @@ class PodMounts:
         return any(m["destination"] == "/tools" for m in self.mounts)
 
     def release(self) -> None:
-        """Let the loop device go: it is detached with its last user, which is the mount when there is one by now."""
+        """Close the loop device: it is detached with its last user, which is the mount when there is one by now."""
         if self.loop_fd is not None:
             os.close(self.loop_fd)
             self.loop_fd = None
@@ -55,7 +56,7 @@ class PodMounts:
 
 @contextmanager
 def open_vm_disks(plan: InstancePlan, folder: Path) -> Iterator[tuple[VmDisk, ...]]:
-    """Give the disks of a VM as open files; the data disk's has no name, so that it goes with QEMU and freepage."""
+    """Yield the disks of a VM as open files; the data disk's has no name, so that it goes with QEMU and freepage."""
     disks: list[VmDisk] = []
     with ExitStack() as stack:
         if plan.tools is not None:
@@ -70,7 +71,7 @@ def open_vm_disks(plan: InstancePlan, folder: Path) -> Iterator[tuple[VmDisk, ..
 
 @contextmanager
 def open_pod_mounts(plan: InstancePlan, folder: Path) -> Iterator[PodMounts]:
-    """Give a container's mounts; its data goes at the end."""
+    """Yield a container's mounts; its data is removed at the end."""
     mounts = PodMounts()
     data = folder / f"data-{plan.name}"
     try:
@@ -98,7 +99,7 @@ def _bind(source: Path, destination: str, access: str) -> dict[str, Any]:
 
 
 def _attach_loop_device(plan: DataPlan, folder: Path, mounts: PodMounts) -> str:
-    """Give a block device over a file without a name, past the host's page cache where that goes.
+    """Return a block device over a file without a name, past the host's page cache where that goes.
 
     `mounts` keeps it open. A device that is detached while it is open goes by itself when it no longer is.
     """

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 from freepage.fpr.evidence import parse_choice
-from freepage.sampling.procfs import parse_meminfo, read_text
+from freepage.sampling.procfs import THP, parse_meminfo, read_text
 
 _SYS = Path("/sys")
-_THP = _SYS / "kernel/mm/transparent_hugepage"
+_THP = Path(THP).parent
 
 
 def read_host_facts() -> dict[str, object]:
@@ -67,7 +67,7 @@ def find_cgroup_version() -> int | None:
 
 
 def describe_kvm() -> str:
-    """Say whether /dev/kvm is there and may be opened, which does not mean that a guest boots on it."""
+    """Return whether /dev/kvm is there and may be opened, which does not mean that a guest boots on it."""
     device = Path("/dev/kvm")
     if not device.exists():
         return "absent"

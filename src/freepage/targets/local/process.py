@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from freepage.targets.local.cgroup import Cgroup
 
+# docs/decisions/002-guest-and-vm.md
 # The shell puts itself into the cgroup before it becomes the program, so that every page is charged there. It is
 # killed with freepage, should freepage itself be killed.
 _ENTER_CGROUP = 'echo 0 > "$1" && shift && exec "$@"'
@@ -58,7 +59,7 @@ async def end_process(process: asyncio.subprocess.Process) -> None:
 
 
 def read_tail(path: Path, lines: int = 15) -> str:
-    """Give the last lines of a text that a guest or a program wrote; "" when there are none."""
+    """Return the last lines of a text that a guest or a program wrote; "" when there are none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
+from freepage.sampling.balloon import BALLOON_ID
 from freepage.units import MIB
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from freepage.image.guest import Guest
 
-BALLOON_ID = "balloon0"
+# The machine, the processor and the size of this buffer: docs/decisions/002-guest-and-vm.md.
 # Self-tests, probes of devices that are not there and waits for randomness: half a second of a boot under emulation.
 FAST_BOOT = ("cryptomgr.notests", "i8042.noaux", "i8042.nokbd", "no_timer_check", "random.trust_cpu=on")
 PORT_NAME = "freepage"
@@ -23,7 +24,7 @@ TCG_BUFFER_MIB = 32
 
 @dataclass(frozen=True)
 class Architecture:
-    """What differs between the machines a guest can have."""
+    """The differences between the machine types of guests."""
 
     program: str
     machine: str
@@ -67,7 +68,7 @@ class VmShape:
 
 @dataclass(frozen=True)
 class VmPipes:
-    """What a VM is spoken to through: two connected sockets handed over by number, and a file for its console."""
+    """The channels of a VM: two connected sockets handed over by number, and a file for its console."""
 
     qmp_fd: int
     worker_fd: int
@@ -75,7 +76,7 @@ class VmPipes:
 
 
 def find_architecture(machine: str) -> Architecture:
-    """Give what differs for this host's machine; HostError for one freepage has no guest for."""
+    """Return the machine type of a host's architecture; HostError for one freepage has no guest for."""
     if machine not in ARCHITECTURES:
         raise HostError(
             f"freepage has no guest for {machine} hosts", hint=f"it has for {', '.join(ARCHITECTURES)}"
@@ -84,7 +85,7 @@ def find_architecture(machine: str) -> Architecture:
 
 
 def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipes: VmPipes) -> list[str]:
-    """Give the whole command that starts one VM."""
+    """Return the whole command that starts one VM."""
     return [
         architecture.program,
         *_name(shape),
@@ -102,7 +103,7 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
 
 
 def kernel_arguments(architecture: Architecture, shape: VmShape) -> str:
-    """Give the guest kernel's command line: quiet but for what ends it, and a panic ends QEMU."""
+    """Return the guest kernel's command line: quiet but for what ends it, and a panic ends QEMU."""
     words = [f"console={architecture.console}", "quiet", "loglevel=4", "panic=-1", "reboot=t", "oops=panic"]
     disks = [f"freepage.{disk.serial}={disk.filesystem}" for disk in shape.disks]
     return " ".join([*words, *FAST_BOOT, *disks, *shape.extra_arguments.split()])

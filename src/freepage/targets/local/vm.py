@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import platform
 import signal
 import socket
@@ -12,40 +11,33 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
 from freepage.records import Evidence
 from freepage.sampling.balloon import parse_guest_stats
-from freepage.sampling.cgroupfs import read_instance_cgroup
-from freepage.sampling.procfs import read_process_cpu, read_process_memory, read_text
+from freepage.sampling.instances import parse_vm, read_qemu
+from freepage.sampling.procfs import THP, read_text
 from freepage.targets.guest import read_guest_counters, read_guest_evidence
 from freepage.targets.local.process import end_process, read_tail, start_process
-from freepage.targets.local.qemu_command import BALLOON_ID, VmPipes, VmShape, build_command, find_architecture
+from freepage.targets.local.qemu_command import VmPipes, VmShape, build_command, find_architecture
 from freepage.worker.channel import open_socket_channel
 from freepage.worker.client import WorkerClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from qemu.qmp import QMPClient
-
     from freepage.image.guest import Guest
+    from freepage.metrics import MetricValues
     from freepage.targets.local.cgroup import Cgroup
-
-Values = dict[str, float | None]
+    from freepage.targets.local.monitor import Monitor
 
 READY_DEADLINE_S = {"kvm": 30.0, "tcg": 90.0}
-STATS_INTERVAL_S = 2
 # QEMU closes its sockets a moment before it is gone and its watcher can tell why.
 CLOSING_GRACE_S = 3.0
 # How much of a console is searched for the cause of a death; a panic prints a long trace after it.
 CAUSE_LINES = 100
-_BALLOON = f"/machine/peripheral/{BALLOON_ID}"
-# The reporting queue comes after inflate, deflate and stats (no free page hinting here).
-_REPORTING_QUEUE = 3
-_THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 
 
 @dataclass
@@ -55,67 +47,34 @@ class Vm:
     name: str
     worker: WorkerClient
     shape: VmShape
-    qmp: QMPClient
+    monitor: Monitor
     pid: int
     cgroup: Cgroup | None
-    vcpu_threads: frozenset[int] = frozenset()
-    reports_seen: int = 0
-    reports_total: int | None = None
 
-    def read_usage(self) -> Values:
-        values = read_process_memory(self.pid) | read_process_cpu(self.pid, self.vcpu_threads)
-        if self.cgroup is not None:
-            values |= read_instance_cgroup(self.cgroup.folder, self.cgroup.version)
-        return values
+    def read_usage(self) -> MetricValues:
+        return parse_vm(read_qemu(self.pid), self.cgroup.read() if self.cgroup else None)
 
-    async def read_guest(self) -> Values:
-        stats = await self._ask("qom-get", path=_BALLOON, property="guest-stats")
-        values = parse_guest_stats(stats or {}, time.time()) | await read_guest_counters(self.worker)
-        return values | {"reports_handled": await self._count_reports()}
+    async def read_guest(self) -> MetricValues:
+        values = parse_guest_stats(await self.monitor.read_statistics(), time.time())
+        return (
+            values | await read_guest_counters(self.worker) | {"reports_handled": await self._count_reports()}
+        )
 
     async def read_evidence(self) -> Evidence:
-        reports = await self._count_reports() if self.shape.reporting else None
+        reports = await self._count_reports()
         return Evidence(
             instance=self.name,
-            configured=await self._ask("qom-get", path=_BALLOON, property="free-page-reporting"),
+            configured=await self.monitor.read_reporting(),
             active=None if reports is None else reports > 0,
             report_count=reports,
-            host_thp=parse_choice(read_text(Path(_THP))),
+            host_thp=parse_choice(read_text(Path(THP))),
             memory_backend="anonymous",
             accelerator=self.shape.accelerator,
             **await read_guest_evidence(self.worker),
         )
 
-    async def prepare(self) -> None:
-        """Learn which threads execute the guest, and have the balloon ask the guest for its numbers."""
-        cpus = await self._ask("query-cpus-fast") or []
-        self.vcpu_threads = frozenset(int(cpu["thread-id"]) for cpu in cpus)
-        await self._ask(
-            "qom-set", path=_BALLOON, property="guest-stats-polling-interval", value=STATS_INTERVAL_S
-        )
-
     async def _count_reports(self) -> int | None:
-        """Count the reports QEMU has handled: the reporting queue's 16-bit used index, unwrapped."""
-        if not self.shape.reporting:
-            return None
-        path = f"{_BALLOON}/virtio-backend"
-        status = await self._ask("x-query-virtio-queue-status", path=path, queue=_REPORTING_QUEUE)
-        if status is None:
-            return None
-        seen = int(status["used-idx"])
-        self.reports_total = (self.reports_total or 0) + (seen - self.reports_seen) % 65536
-        self.reports_seen = seen
-        return self.reports_total
-
-    async def _ask(self, command: str, **arguments: object) -> Any:
-        """Ask QEMU; None when it does not know the command or is gone."""
-        from qemu.qmp import QMPError
-
-        try:
-            async with asyncio.timeout(10):
-                return await self.qmp.execute(command, arguments)
-        except (QMPError, OSError, TimeoutError):
-            return None
+        return await self.monitor.count_reports() if self.shape.reporting else None
 
 
 @asynccontextmanager
@@ -132,10 +91,8 @@ async def open_vm(
     Raises InstanceError with the console's last lines when it does not get there; when it dies later, every wait of
     its worker ends with such an error.
     """
-    from qemu.qmp import QMPClient
+    from freepage.targets.local.monitor import open_monitor
 
-    # What it logs of a QEMU that is gone, the watcher says in our words.
-    logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
     console = folder / f"console-{shape.name}.log"
     async with contextlib.AsyncExitStack() as stack:
         ours, theirs = zip(*(socket.socketpair() for _ in range(2)), strict=True)
@@ -152,29 +109,21 @@ async def open_vm(
         stack.push_async_callback(client.close)
         watcher = asyncio.create_task(_watch(process, client, shape.name, console))
         stack.push_async_callback(_stop, watcher)
-        qmp = QMPClient(shape.name)
-        await _connect(qmp, ours[0], watcher, client)
-        stack.push_async_callback(_quit, qmp)
+        try:
+            monitor = await stack.enter_async_context(open_monitor(shape.name, ours[0]))
+        except ConnectionError:
+            await _raise_death(watcher, client)
+            raise
         deadline_s = ready_deadline_s or READY_DEADLINE_S[shape.accelerator]
         await _wait_ready(client, deadline_s, console)
-        vm = Vm(shape.name, client, shape, qmp, process.pid, cgroup)
-        await vm.prepare()
-        yield vm
+        await monitor.poll_statistics()
+        yield Vm(shape.name, client, shape, monitor, process.pid, cgroup)
 
 
-async def _connect(
-    qmp: QMPClient, end: socket.socket, watcher: asyncio.Task[None], client: WorkerClient
-) -> None:
-    """Open QMP; when QEMU ended instead, raise what its watcher says of that."""
-    from qemu.qmp import QMPError
-
-    try:
-        async with asyncio.timeout(30):
-            await qmp.connect(end)
-    except (QMPError, OSError, TimeoutError):
-        await asyncio.wait({watcher}, timeout=5)
-        await client.wait_ready(0)
-        raise
+async def _raise_death(watcher: asyncio.Task[None], client: WorkerClient) -> None:
+    """Raise the watcher's error, should QEMU have ended."""
+    await asyncio.wait({watcher}, timeout=5)
+    await client.wait_ready(0)
 
 
 async def _wait_ready(client: WorkerClient, deadline_s: float, console: Path) -> None:
@@ -188,7 +137,7 @@ async def _wait_ready(client: WorkerClient, deadline_s: float, console: Path) ->
 
 
 async def _watch(process: asyncio.subprocess.Process, client: WorkerClient, name: str, console: Path) -> None:
-    """Tell the worker's client why, when QEMU ends before it was asked to."""
+    """End every wait of the worker's client with the reason, when QEMU ends before it was asked to."""
     status = await process.wait()
     cause = _describe_death(status, read_tail(console, CAUSE_LINES))
     client.fail(InstanceError(f"{name}: {cause}", hint=_console_hint(read_tail(console))))
@@ -208,17 +157,6 @@ def _describe_death(status: int, tail: str) -> str:
 
 def _console_hint(tail: str) -> str:
     return f"the console's last lines:\n{tail}" if tail else "its console is empty"
-
-
-async def _quit(qmp: QMPClient) -> None:
-    from qemu.qmp import QMPError
-
-    with contextlib.suppress(QMPError, OSError, TimeoutError):
-        async with asyncio.timeout(5):
-            await qmp.execute("quit")
-    with contextlib.suppress(QMPError, OSError, TimeoutError, EOFError):
-        async with asyncio.timeout(5):
-            await qmp.disconnect()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

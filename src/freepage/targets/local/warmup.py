@@ -14,7 +14,7 @@ DEADLINE_S = 600.0
 
 
 async def warm_up(size_bytes: int) -> None:
-    """Have the worker allocate and free `size_bytes` on the host.
+    """Allocate and free `size_bytes` on the host, by a worker.
 
     On a host that is itself a virtual machine, memory that nobody touched lately takes several times as long to touch:
     without this, whichever arm runs first would pay for it.

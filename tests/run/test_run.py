@@ -1,0 +1,128 @@
+"""How a run ends: through, early with what it measured, or before it measured anything."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from freepage.errors import HostError, RunFolderError
+from freepage.records import Arm, TrialStatus
+from freepage.run.run import RunEnded, run_study
+from freepage.store import load_run
+from freepage.study.request import RunRequest, plan_run
+from helpers.fakes import CONDITIONS, FACTS, FakeTarget, RecordedProgress
+
+TINY = """name = "tiny"
+interval = "100ms"
+[[experiment]]
+kind = "cycle"
+size = "8MiB"
+slot = "50ms"
+hold = "50ms"
+idle = "100ms"
+iterations = 1
+"""
+COMMAND = ("freepage", "run", "tiny.toml")
+
+
+@pytest.fixture
+def plan(tmp_path):
+    study = tmp_path / "tiny.toml"
+    study.write_text(TINY)
+    return plan_run(RunRequest(str(study), arms=(Arm.POD,), scale=1.0, repeats=2), "tcg", CONDITIONS)
+
+
+@asynccontextmanager
+async def opening(plan, target=None, before=None, after=None):
+    """Open a fake target; `before` and `after` are raised where a real one would fail to open and to close."""
+    if before is not None:
+        raise before
+    yield target or FakeTarget(), plan
+    if after is not None:
+        raise after
+
+
+async def run(opened, folder, progress=None, **options):
+    return await run_study(opened, folder, progress or RecordedProgress(), command=COMMAND, **options)
+
+
+async def test_a_run_returns_its_trials_records_and_keeps_what_it_was_asked(plan, tmp_path):
+    progress = RecordedProgress()
+    records = await run(opening(plan), tmp_path / "run", progress)
+    stored = load_run(tmp_path / "run")
+    assert [r.id for r in records] == [t.record.id for t in stored.trials] == [t.id for t in plan.trials]
+    assert stored.manifest.command == COMMAND
+    assert stored.manifest.finished_at is not None
+    assert (stored.manifest.target, stored.manifest.accelerator) == (FACTS.name, "tcg")
+    assert (progress.calls[0], progress.calls[-1]) == ("run started", "run ended")
+
+
+async def test_a_target_that_cannot_be_opened_leaves_the_folder_as_it_was(plan, tmp_path):
+    with pytest.raises(HostError, match="no runtime"):
+        await run(opening(plan, before=HostError("no runtime")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+async def test_an_interruption_before_anything_was_measured_is_no_run(plan, tmp_path):
+    with pytest.raises(asyncio.CancelledError):
+        await run(opening(plan, before=asyncio.CancelledError()), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_run_none_of_whose_trials_can_run_is_refused_with_the_reason(plan, tmp_path):
+    target = FakeTarget(obstacle=HostError("fio is not installed"))
+    with pytest.raises(HostError, match="fio is not installed"):
+        await run(opening(plan, target), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_folder_that_cannot_be_taken_is_no_run_that_ended(plan, tmp_path):
+    with pytest.raises(RunFolderError):
+        await run(opening(plan), tmp_path)
+
+
+async def test_a_target_that_cannot_be_closed_ends_a_run_that_is_stored_whole(plan, tmp_path):
+    with pytest.raises(RunEnded) as ended:
+        await run(opening(plan, after=HostError("it could not be removed")), tmp_path / "run")
+    assert ended.value.problem.message == "it could not be removed"
+    stored = load_run(tmp_path / "run")
+    assert {t.record.status for t in stored.trials} == {TrialStatus.OK}
+    assert stored.manifest.finished_at is not None
+
+
+async def test_a_problem_between_trials_ends_the_run_with_those_before_it(plan, tmp_path):
+    class FailsLater(FakeTarget):
+        @asynccontextmanager
+        async def open_instances(self, trial, folder):
+            if trial.order == 1:
+                raise HostError("the cluster is gone")
+            async with super().open_instances(trial, folder) as instances:
+                yield instances
+
+    with pytest.raises(RunEnded) as ended:
+        await run(opening(plan, FailsLater()), tmp_path / "run")
+    assert ended.value.problem.message == "the cluster is gone"
+    assert ended.value.manifest.study == "tiny"
+    assert load_run(tmp_path / "run").trials[0].record.status is TrialStatus.OK
+
+
+async def test_an_interruption_in_a_trial_ends_the_run_without_a_problem(plan, tmp_path):
+    begun = asyncio.Event()
+
+    class Stuck(FakeTarget):
+        @asynccontextmanager
+        async def open_instances(self, trial, folder):
+            begun.set()
+            await asyncio.Event().wait()
+            yield ()
+
+    task = asyncio.create_task(run(opening(plan, Stuck()), tmp_path / "run"))
+    await asyncio.wait_for(begun.wait(), 30)
+    task.cancel()
+    with pytest.raises(RunEnded) as ended:
+        await task
+    assert ended.value.problem is None
+    (trial,) = load_run(tmp_path / "run").trials
+    assert trial.record.status is TrialStatus.INTERRUPTED
