@@ -25,9 +25,9 @@ from freepage.records import (
     VerdictRule,
 )
 from freepage.store import TrialWriter, prepare_folder, write_json, write_manifest
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_as_json, plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
 
@@ -362,7 +362,7 @@ def _record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )
 
 

@@ -19,9 +19,9 @@ from freepage.records import (
     VerdictRule,
 )
 from freepage.store import TrialWriter, write_manifest
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
 
@@ -108,7 +108,7 @@ def write_trial(folder, trial, truth):
         trial.order,
         TrialStatus.OK,
         trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )
     if trial.order in truth.failed:
         record = replace(

@@ -11,9 +11,9 @@ from freepage.errors import HostError, InstanceError
 from freepage.records import NODE, Arm, ClockOffset, EventLine, Evidence, SampleLine, TrialStatus
 from freepage.run.trial import run_trial
 from freepage.store import load_trial
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB
 

@@ -76,7 +76,7 @@ def _choose_place(options: argparse.Namespace, folder: Path) -> AbstractAsyncCon
     if options.target == "cluster":
         return open_cluster_run(options)
     from freepage.cli.plan import print_left_out
-    from freepage.study.plan import check_disk
+    from freepage.study.capacity import check_disk
     from freepage.study.request import plan_run
     from freepage.targets.local.accelerator import guess_accelerator
     from freepage.targets.local.facts import read_host_facts

@@ -11,11 +11,8 @@ from freepage import __version__
 from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
-from freepage.study.plan import (
-    plan_as_json,
-)
+from freepage.study.plan import plan_as_json
 from freepage.study.request import RunPlan, RunRequest, plan_run
-from freepage.study.scaling import SMOKE_SCALE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +93,7 @@ def _build_manifest(
         host=host,
         tools=place.tools | {"python": platform.python_version()},
         verdict_rule=study.verdict_rule,
-        smoke=study.scale < SMOKE_SCALE,
+        smoke=study.smoke,
         budget_bytes=None if run_plan.budget is None else round(run_plan.budget.memory_bytes),
         budget_s=None if run_plan.budget is None else run_plan.budget.duration_s,
     )

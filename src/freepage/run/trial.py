@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from freepage.kinds import Kind
     from freepage.records import ClockOffset, EventLine
     from freepage.run.progress import Progress
     from freepage.study.plan import InstancePlan, Trial
@@ -214,14 +215,14 @@ def _is_settled(lines: Sequence[SampleLine]) -> bool:
     return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
 
 
-def _find_problem(event: EventLine, kind: str) -> InstanceError | None:
+def _find_problem(event: EventLine, kind: Kind) -> InstanceError | None:
     """Say why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
     if not event.ok and event.action != Action.RUN:
         return InstanceError(
             f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
             hint="give it more memory (vm_memory), or use a smaller --scale",
         )
-    if kind == "burst" and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
+    if kind.synchronised and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
         return InstanceError(
             f"{event.instance} missed the synchronised start at {event.planned_s:.1f} s by {event.late_s:.2f} s",
             hint="use fewer instances or a smaller --scale, or stop other work on the host",
@@ -238,5 +239,5 @@ def _planned_record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )

@@ -18,7 +18,7 @@ from freepage.image.guest import Guest, build_guest, disk_modules
 from freepage.records import CARRIERS, NODE, Arm
 from freepage.sampling.cgroupfs import read_node_cgroup
 from freepage.sampling.procfs import read_host
-from freepage.study.plan import check_disk
+from freepage.study.capacity import check_disk
 from freepage.targets.local.accelerator import Accelerator, find_accelerator
 from freepage.targets.local.cgroup import Cgroup, open_instance_cgroup, open_run_cgroup, set_limit
 from freepage.targets.local.container import open_container
