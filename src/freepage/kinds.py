@@ -68,13 +68,13 @@ class Workload:
 
 
 # The article's first test: one block allocated, held and freed, all over again.
-CYCLE = Workload("cycle", Activity.MEMORY, "cycle", cyclic=True)
+CYCLE = Workload("cycle", Activity.MEMORY, "cyclic", cyclic=True)
 # The article's synchronised instances: the same cycle in many instances, at common times.
-BURST = Workload("burst", Activity.MEMORY, "cycle", cyclic=True, synchronised=True)
+BURST = Workload("burst", Activity.MEMORY, "cyclic", cyclic=True, synchronised=True)
 # The article's second test: blocks of drawn sizes, held for drawn times.
-RANDOM = Workload("random", Activity.MEMORY, "random")
+RANDOM = Workload("random", Activity.MEMORY, "drawn")
 # The article's very fast rate of allocation and release: random, with times far shorter than FPR's own.
-CHURN = Workload("churn", Activity.MEMORY, "random", paced=False)
+CHURN = Workload("churn", Activity.MEMORY, "drawn", paced=False)
 FIO = Workload("fio", Activity.FIO)
 COMMAND = Workload("command", Activity.COMMAND)
 

@@ -71,7 +71,7 @@ def _build_steps(group: AnyGroup, seed: ProcessSeed) -> tuple[Step, ...]:
     return SCHEDULES[group.workload.schedule](group, seed)
 
 
-def cycle_steps(group: MemoryGroup, seed: ProcessSeed) -> tuple[Step, ...]:
+def cyclic_steps(group: MemoryGroup, seed: ProcessSeed) -> tuple[Step, ...]:
     """Allocate, hold, free, idle, all over again (the article's first test)."""
     stream = seed.open_stream()
     size = round(group.size.maximum)
@@ -83,7 +83,7 @@ def cycle_steps(group: MemoryGroup, seed: ProcessSeed) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def random_steps(group: MemoryGroup, seed: ProcessSeed) -> tuple[Step, ...]:
+def drawn_steps(group: MemoryGroup, seed: ProcessSeed) -> tuple[Step, ...]:
     """Allocate and free blocks of drawn sizes for drawn times (the article's second test).
 
     Whether it starts held comes from a stream of its own, so that the draws after it do not depend on that choice.
@@ -149,4 +149,4 @@ def command_steps(group: CommandGroup) -> tuple[Step, ...]:
 
 
 # By Workload.schedule of kinds.py.
-SCHEDULES: dict[str, MemorySchedule] = {"cycle": cycle_steps, "random": random_steps}
+SCHEDULES: dict[str, MemorySchedule] = {"cyclic": cyclic_steps, "drawn": drawn_steps}
