@@ -1,4 +1,4 @@
-"""What fio is told, by what the real fio makes of it."""
+"""The arguments of fio, by what the real fio makes of them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Location = tuple[int | str, ...]
 _HEADER = re.compile(r"\s*\[+[^\[\]=,]+\]+\s*(#.*)?$")
 _EXPERIMENT = re.compile(r"\s*\[\[\s*experiment\s*\]\]")
 _GROUP = re.compile(r"\s*\[\[\s*experiment\s*\.\s*group\s*\]\]")
-# What bounds a workload of memory, by the model of its group.
+# The key that bounds a workload of memory, by the model of its group.
 _BOUNDS: dict[type[BaseModel], str] = {CyclicGroupFile: "iterations", DrawnGroupFile: "duration"}
 
 

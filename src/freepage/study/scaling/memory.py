@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from freepage.study.scaling.scale import Scale
     from freepage.study.values import DurationRange
 
-# What a schedule keeps free for touching memory, in bytes per second and core: a plan, never a result. Lateness
-# against it is recorded.
+# Schedules keep time free for touching memory at this rate, in bytes per second and core: a plan, never a result.
+# Lateness against it is recorded.
 PLANNED_TOUCH_RATE = {"kvm": 1024 * MIB, "tcg": 250 * MIB}
 SMALLEST_BLOCK_BYTES = 4 * MIB
 GUEST_RESERVE_BYTES = 320 * MIB

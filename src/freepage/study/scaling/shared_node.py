@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from freepage.study.study import Experiment
     from freepage.study.values import Share
 
-# What an idle VM takes of the node, for sizing a node and a test file.
+# An idle VM takes this of the node, for sizing a node and a test file.
 PLANNED_VM_BYTES = 260 * MIB
 SMALLEST_FILE_BYTES = 64 * MIB
-# What may not be used of a node beside the memory that VMs without FPR hold.
+# The share of a node that stays free beside the memory that VMs without FPR hold.
 NODE_RESERVE = 0.15
-# How long fio may take at most while the levels of memory are found, in seconds.
+# Seconds that schedules go on after fio has started while the levels of memory are found.
 LONGEST_FIO_S = 600.0
 
 
