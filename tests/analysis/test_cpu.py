@@ -9,6 +9,7 @@ import pytest
 
 from freepage.analysis.trial_values import measure_trial
 from freepage.errors import InstanceError
+from freepage.kinds import KINDS
 from freepage.records import (
     NODE,
     Action,
@@ -106,9 +107,12 @@ def test_instances_that_do_not_act_together_have_no_skew(tmp_path):
 
 def test_an_instance_that_misses_a_synchronised_start_marks_its_trial():
     late = replace(EVENT, late_s=1.2, t_s=1.2)
-    problem = _find_problem(late, "burst")
+    problem = _find_problem(late, KINDS["burst"])
     assert isinstance(problem, InstanceError)
     assert "burst-0 missed the synchronised start at 0.0 s by 1.20 s" in problem.message
-    assert _find_problem(late, "cycle") is None
-    assert _find_problem(EVENT, "burst") is None
-    assert "could not allocate" in _find_problem(replace(EVENT, ok=False, error="no memory"), "cycle").message
+    assert _find_problem(late, KINDS["cycle"]) is None
+    assert _find_problem(EVENT, KINDS["burst"]) is None
+    assert (
+        "could not allocate"
+        in _find_problem(replace(EVENT, ok=False, error="no memory"), KINDS["cycle"]).message
+    )
