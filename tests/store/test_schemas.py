@@ -12,7 +12,13 @@ from freepage.store import load_run
 from freepage.store.schemas import SCHEMA_1_RULE, UPGRADES, upgrade_manifest
 
 RUNS = Path(__file__).parents[1] / "recorded/runs"
-OF_SCHEMA_1 = {"schema": 1, "scale": 0.01, "verdict_rule": {"min_io_ratio": 0.8}}
+OF_SCHEMA_1 = {
+    "schema": 1,
+    "target": "local",
+    "tools": {},
+    "scale": 0.01,
+    "verdict_rule": {"min_io_ratio": 0.8},
+}
 
 
 def test_there_is_a_step_from_every_earlier_schema_to_the_next():
