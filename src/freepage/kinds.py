@@ -21,16 +21,14 @@ class Subject(StrEnum):
     """A thing an experiment measures; doubts, claims, limits and titles apply to experiments that measure theirs.
 
     RELEASES: whole blocks are meant to come back before memory is used again. NODE_MEMORY: how much of the node's
-    memory is in use. SAVINGS: its mean is what one looks at first. ALLOCATION: what allocating costs, in time and CPU.
-    CPU: cores busy. GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a
-    program takes.
+    memory is in use. SAVINGS: its mean is looked at first. ALLOCATION: the cost of allocating, in time and CPU.
+    GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a program takes.
     """
 
     RELEASES = "releases"
     NODE_MEMORY = "node-memory"
     SAVINGS = "savings"
     ALLOCATION = "allocation"
-    CPU = "cpu"
     GUEST_IO = "guest-io"
     HOST_IO = "host-io"
     COMMAND = "command"
@@ -148,7 +146,7 @@ _ALL = (
     Kind(
         "churn",
         CHURN,
-        frozenset({Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        frozenset({Subject.SAVINGS, Subject.ALLOCATION}),
         figures=(FigureName.CPU, FigureName.NODE_MEMORY),
         columns=(
             "instance_cpu_cores",
@@ -162,7 +160,7 @@ _ALL = (
     Kind(
         "burst",
         BURST,
-        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION}),
         figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.RELEASE),
         columns=(
             "instance_cpu_cores",
