@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from freepage.kinds import COMMAND, KINDS, WORKLOADS, Kind, Subject, Workload, find_kind
+from freepage.kinds import COMMAND, KINDS, WORKLOADS, FigureName, Kind, Subject, Workload, find_kind
 from freepage.study.read import builtin_studies, parse_study
 
 SOURCE = Path(__file__).parent.parent / "src/freepage"
@@ -44,11 +44,19 @@ def test_a_stored_kind_that_is_not_known_measures_the_same_as_most():
     assert find_kind("cycle") is KINDS["cycle"]
 
 
-@pytest.mark.parametrize("trait", [f.name for f in fields(Workload)])
-def test_every_trait_of_a_workload_is_asked_for(trait):
-    beside = set(attributes_read(modules_beside_the_table()))
-    here = set(attributes_read([SOURCE / "kinds.py"]))
-    assert trait in beside | (here - {"name"})
+TRAITS = [f.name for f in fields(Workload)] + [f.name for f in fields(Kind)]
+
+
+@pytest.mark.parametrize("trait", [*TRAITS, "synchronised", "shares_node", "measures_io"])
+def test_every_trait_is_asked_for(trait):
+    asked = set(attributes_read(modules_beside_the_table()))
+    assert trait in asked
+
+
+@pytest.mark.parametrize("member", [*Subject, *FigureName], ids=str)
+def test_every_subject_and_figure_is_asked_for(member):
+    name = f"{type(member).__name__}.{member.name}"
+    assert any(name in path.read_text() for path in modules_beside_the_table())
 
 
 def test_every_kind_has_a_built_in_study_unless_it_runs_a_users_program():
