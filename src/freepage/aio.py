@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def run_together(*work: Coroutine[Any, Any, T]) -> list[T]:
-    """Run coroutines side by side and give their results in order.
+    """Return the results of coroutines that run side by side, in order.
 
     The first error cancels the rest and is raised once they have cleaned up.
     """
@@ -59,7 +59,7 @@ async def open_together(
 
 
 async def finish(work: Coroutine[Any, Any, T]) -> T:
-    """Do something to its end even when cancelled, which is raised after it; a second cancellation ends it."""
+    """Return the result of work that a cancellation does not end; it is raised afterwards, and a second one ends it."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""The folder for what can be made again: worker binaries, guest images, the accelerator's answer."""
+"""The folder for files that can be made again: worker binaries, guest images, the accelerator's answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from freepage.errors import HostError
 
 
 def cache_folder() -> Path:
-    """Give freepage's cache folder ($XDG_CACHE_HOME or ~/.cache), made if it is not there; HostError if it cannot be."""
+    """Return freepage's cache folder ($XDG_CACHE_HOME or ~/.cache), made if it is not there; HostError if it cannot be."""
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification has relative paths ignored.
     base = Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache"

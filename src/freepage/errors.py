@@ -46,8 +46,8 @@ class TrialError(FreepageError):
 
 
 class InstanceError(TrialError):
-    """An instance did not start, died, or spoke what is not the protocol; the message names it."""
+    """An instance did not start, died, or broke the protocol; the message names it."""
 
 
 class EvidenceError(TrialError):
-    """What was seen of FPR contradicts what the arm stands for."""
+    """The evidence of FPR contradicts the trial's arm."""

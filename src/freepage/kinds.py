@@ -1,6 +1,6 @@
-"""Every kind of experiment with its traits, and every workload it can consist of. Nobody else names a kind.
+"""Every kind of experiment with its traits, and every workload a group can have. No other module names a kind.
 
-A new kind is an entry here and a study in study/builtin; a new workload also a function in study/schedule.py.
+A new kind is an entry here and a study in study/builtin; a new schedule of memory also a function in study/schedule.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Activity(StrEnum):
-    """What the processes of a workload do: use memory, run fio, or run a program of the user's."""
+    """The program of a workload: the worker's own use of memory, fio, or a program of the user's."""
 
     MEMORY = "memory"
     FIO = "fio"
@@ -18,26 +18,24 @@ class Activity(StrEnum):
 
 
 class Subject(StrEnum):
-    """What an experiment's numbers are about: the doubts, claims, limits and titles that apply to it ask for these.
+    """A thing an experiment measures; doubts, claims, limits and titles apply to experiments that measure theirs.
 
     RELEASES: whole blocks are meant to come back before memory is used again. NODE_MEMORY: how much of the node's
-    memory is in use. SAVINGS: its mean is what one looks at first. ALLOCATION: what allocating costs, in time and CPU.
-    CPU: cores busy. GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a
-    program takes.
+    memory is in use. SAVINGS: its mean is looked at first. ALLOCATION: the cost of allocating, in time and CPU.
+    GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a program takes.
     """
 
     RELEASES = "releases"
     NODE_MEMORY = "node-memory"
     SAVINGS = "savings"
     ALLOCATION = "allocation"
-    CPU = "cpu"
     GUEST_IO = "guest-io"
     HOST_IO = "host-io"
     COMMAND = "command"
 
 
 class FigureName(StrEnum):
-    """The figures an experiment can have, by what they show."""
+    """A figure that can be drawn of an experiment, by what it shows."""
 
     NODE_MEMORY = "node-memory"
     RELEASE = "release"
@@ -47,16 +45,17 @@ class FigureName(StrEnum):
 
 @dataclass(frozen=True)
 class Workload:
-    """What the instances of one group do.
+    """The work of all instances of one group.
 
-    schedule: the name of its function in study/schedule.py. cyclic: all processes repeat one block of one size at the
-    same times, `iterations` times; otherwise they draw, for a `duration`. synchronised: what starts late has missed the
-    point. paced: its times are those of FPR's passes and scale with them; otherwise they are far shorter and stay.
+    schedule: of a workload of memory, the name of its function in study/schedule.py. cyclic: all processes repeat one
+    block of one size at the same times, `iterations` times; otherwise they draw, for a `duration`. synchronised: a step
+    that starts late fails the trial. paced: its times are those of FPR's passes and scale with them; otherwise they are
+    far shorter and stay.
     """
 
     name: str
     activity: Activity
-    schedule: str
+    schedule: str = ""
     cyclic: bool = False
     synchronised: bool = False
     paced: bool = True
@@ -66,12 +65,16 @@ class Workload:
         return self.activity is Activity.MEMORY
 
 
-CYCLE = Workload("cycle", Activity.MEMORY, "cycle", cyclic=True)
-BURST = Workload("burst", Activity.MEMORY, "cycle", cyclic=True, synchronised=True)
-RANDOM = Workload("random", Activity.MEMORY, "random")
-CHURN = Workload("churn", Activity.MEMORY, "random", paced=False)
-FIO = Workload("fio", Activity.FIO, "fio")
-COMMAND = Workload("command", Activity.COMMAND, "command")
+# The article's first test: one block allocated, held and freed, all over again.
+CYCLE = Workload("cycle", Activity.MEMORY, "cyclic", cyclic=True)
+# The article's synchronised instances: the same cycle in many instances, at common times.
+BURST = Workload("burst", Activity.MEMORY, "cyclic", cyclic=True, synchronised=True)
+# The article's second test: blocks of drawn sizes, held for drawn times.
+RANDOM = Workload("random", Activity.MEMORY, "drawn")
+# The article's very fast rate of allocation and release: random, with times far shorter than FPR's own.
+CHURN = Workload("churn", Activity.MEMORY, "drawn", paced=False)
+FIO = Workload("fio", Activity.FIO)
+COMMAND = Workload("command", Activity.COMMAND)
 
 WORKLOADS = {w.name: w for w in (CYCLE, BURST, RANDOM, CHURN, FIO, COMMAND)}
 
@@ -80,8 +83,8 @@ WORKLOADS = {w.name: w for w in (CYCLE, BURST, RANDOM, CHURN, FIO, COMMAND)}
 class Kind:
     """One kind of experiment.
 
-    workload: what its own group does; None where it consists of groups that say so themselves, fio on the node beside
-    instances that use memory. measures: what its numbers are about. figures: those drawn of it, in the order of the
+    workload: of its own group; None where it always consists of several groups, fio on the node beside instances that
+    use memory. measures: the subjects of its numbers. figures: those drawn of it, in the order of the
     page. columns: the estimates that a terminal shows first. claims: the ids of the article's claims it can decide.
     """
 
@@ -105,7 +108,7 @@ class Kind:
 
     @property
     def shares_node(self) -> bool:
-        """Whether fio on the node runs beside instances that use memory, in a node of its own where one can be made."""
+        """Return whether fio on the node runs beside instances that use memory, on a node of its own where one can be made."""
         return Subject.HOST_IO in self.measures
 
     @property
@@ -143,7 +146,7 @@ _ALL = (
     Kind(
         "churn",
         CHURN,
-        frozenset({Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        frozenset({Subject.SAVINGS, Subject.ALLOCATION}),
         figures=(FigureName.CPU, FigureName.NODE_MEMORY),
         columns=(
             "instance_cpu_cores",
@@ -157,7 +160,7 @@ _ALL = (
     Kind(
         "burst",
         BURST,
-        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION, Subject.CPU}),
+        frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION}),
         figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.RELEASE),
         columns=(
             "instance_cpu_cores",
@@ -193,10 +196,10 @@ _ALL = (
     ),
 )
 KINDS = {kind.name: kind for kind in _ALL}
-# A run of a version that had kinds unknown today is read as what most kinds are.
+# A stored run can have a kind that this version does not know.
 _UNKNOWN = Kind("", None, frozenset(Subject) - {Subject.GUEST_IO, Subject.HOST_IO, Subject.COMMAND})
 
 
 def find_kind(name: str) -> Kind:
-    """Return the kind a stored trial names; one that is not known measures what most kinds do."""
+    """Return the kind that a stored trial names; an unknown one measures the same as most kinds."""
     return KINDS.get(name, _UNKNOWN)

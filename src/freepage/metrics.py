@@ -27,24 +27,34 @@ class Metric:
     meaning: str
 
 
+def _gauge(id_: str, unit: str, source: str, meaning: str) -> Metric:
+    return Metric(id_, unit, GAUGE, source, meaning)
+
+
+def _total(id_: str, unit: str, source: str, meaning: str) -> Metric:
+    return Metric(id_, unit, COUNTER, source, meaning)
+
+
+def _bytes(id_: str, source: str, meaning: str) -> Metric:
+    return _gauge(id_, "bytes", source, meaning)
+
+
 def _meminfo(key: str, id_: str, meaning: str) -> Metric:
-    return Metric(id_, "bytes", GAUGE, f"/proc/meminfo {key}", meaning)
+    return _bytes(id_, f"/proc/meminfo {key}", meaning)
 
 
 def _cpu(state: str, meaning: str) -> Metric:
-    return Metric(f"cpu_{state}_s", "s", COUNTER, "/proc/stat cpu", meaning)
+    return _total(f"cpu_{state}_s", "s", "/proc/stat cpu", meaning)
 
 
 def _vmstat(key: str, unit: str, meaning: str) -> Metric:
-    return Metric(key, unit, COUNTER, f"/proc/vmstat {key}", meaning)
+    return _total(key, unit, f"/proc/vmstat {key}", meaning)
 
 
 def _pressure(resource: str, share: str) -> Metric:
     words = "some task was" if share == "some" else "all tasks were"
     source = f"/proc/pressure/{resource} {share} total"
-    return Metric(
-        f"psi_{resource}_{share}_s", "s", COUNTER, source, f"time in which {words} stalled on {resource}"
-    )
+    return _total(f"psi_{resource}_{share}_s", "s", source, f"time in which {words} stalled on {resource}")
 
 
 NODE_METRICS = (
@@ -70,10 +80,8 @@ NODE_METRICS = (
     _meminfo("AnonHugePages", "mem_anon_huge_bytes", "anonymous memory in huge pages"),
     _meminfo("SwapTotal", "swap_total_bytes", "swap space"),
     _meminfo("SwapFree", "swap_free_bytes", "swap space nobody uses"),
-    Metric("hugepages_total", "pages", GAUGE, "/proc/meminfo HugePages_Total", "reserved huge pages"),
-    Metric(
-        "hugepages_free", "pages", GAUGE, "/proc/meminfo HugePages_Free", "reserved huge pages nobody uses"
-    ),
+    _gauge("hugepages_total", "pages", "/proc/meminfo HugePages_Total", "reserved huge pages"),
+    _gauge("hugepages_free", "pages", "/proc/meminfo HugePages_Free", "reserved huge pages nobody uses"),
     _cpu("user", "CPU time in user space (guests included)"),
     _cpu("nice", "CPU time in niced user space"),
     _cpu("system", "CPU time in the kernel"),
@@ -88,197 +96,118 @@ NODE_METRICS = (
     _vmstat("pswpin", "pages", "pages swapped in"),
     _vmstat("pswpout", "pages", "pages swapped out"),
     _vmstat("pgscan_direct", "pages", "pages scanned by tasks that had to reclaim themselves"),
-    Metric(
-        "allocstall",
-        "stalls",
-        COUNTER,
-        "/proc/vmstat allocstall_*",
-        "allocations that had to reclaim, all zones",
-    ),
+    _total("allocstall", "stalls", "/proc/vmstat allocstall_*", "allocations that had to reclaim, all zones"),
     _vmstat("thp_fault_alloc", "pages", "huge pages given at a fault"),
     _vmstat("thp_split_page", "pages", "huge pages split"),
     _vmstat("thp_deferred_split_page", "pages", "huge pages put on the list of those to split"),
     _vmstat("oom_kill", "kills", "processes killed for want of memory"),
     *(_pressure(resource, share) for resource in ("memory", "cpu", "io") for share in ("some", "full")),
-    Metric(
-        "ksm_pages_sharing",
-        "pages",
-        GAUGE,
-        "/sys/kernel/mm/ksm/pages_sharing",
-        "pages saved by same-page merging",
+    _gauge(
+        "ksm_pages_sharing", "pages", "/sys/kernel/mm/ksm/pages_sharing", "pages saved by same-page merging"
     ),
 )
 
 NODE_CGROUP_METRICS = (
-    Metric(
-        "node_cgroup_usage_bytes",
-        "bytes",
-        GAUGE,
-        "cgroup memory.current",
-        "memory of the node, cache included",
+    _bytes("node_cgroup_usage_bytes", "cgroup memory.current", "memory of the node, cache included"),
+    _bytes("node_cgroup_anon_bytes", "cgroup memory.stat anon", "anonymous memory of the node"),
+    _bytes(
+        "node_cgroup_file_bytes", "cgroup memory.stat file", "page cache of the node, shared memory included"
     ),
-    Metric(
-        "node_cgroup_anon_bytes", "bytes", GAUGE, "cgroup memory.stat anon", "anonymous memory of the node"
-    ),
-    Metric(
-        "node_cgroup_file_bytes",
-        "bytes",
-        GAUGE,
-        "cgroup memory.stat file",
-        "page cache of the node, shared memory included",
-    ),
-    Metric(
-        "node_cgroup_shmem_bytes", "bytes", GAUGE, "cgroup memory.stat shmem", "shared memory of the node"
-    ),
-    Metric(
+    _bytes("node_cgroup_shmem_bytes", "cgroup memory.stat shmem", "shared memory of the node"),
+    _bytes(
         "node_cgroup_slab_reclaimable_bytes",
-        "bytes",
-        GAUGE,
         "cgroup memory.stat slab_reclaimable",
         "slab the kernel can give back",
     ),
-    Metric("node_cgroup_swap_bytes", "bytes", GAUGE, "cgroup memory.swap.current", "swap of the node"),
-    Metric("node_cgroup_limit_bytes", "bytes", GAUGE, "cgroup memory.max", "memory the node may have"),
+    _bytes("node_cgroup_swap_bytes", "cgroup memory.swap.current", "swap of the node"),
+    _bytes("node_cgroup_limit_bytes", "cgroup memory.max", "memory the node may have"),
 )
 
 INSTANCE_METRICS = (
-    Metric(
-        "rss_bytes", "bytes", GAUGE, "/proc/PID/status VmRSS", "resident memory of the instance's processes"
+    _bytes("rss_bytes", "/proc/PID/status VmRSS", "resident memory of the instance's processes"),
+    _bytes("rss_anon_bytes", "/proc/PID/status RssAnon", "anonymous part of it"),
+    _bytes("rss_file_bytes", "/proc/PID/status RssFile", "file-backed part of it, shared between instances"),
+    _bytes("rss_shmem_bytes", "/proc/PID/status RssShmem", "shared-memory part of it"),
+    _bytes("swap_bytes", "/proc/PID/status VmSwap", "memory of the instance in swap"),
+    _bytes("cgroup_usage_bytes", "cgroup memory.current", "memory charged to the instance, cache included"),
+    _bytes("cgroup_anon_bytes", "cgroup memory.stat anon", "anonymous part of it"),
+    _bytes("cgroup_file_bytes", "cgroup memory.stat file", "page cache part of it, shared memory included"),
+    _bytes(
+        "cgroup_working_set_bytes", "cgroup usage - inactive_file", "what Kubernetes calls the working set"
     ),
-    Metric("rss_anon_bytes", "bytes", GAUGE, "/proc/PID/status RssAnon", "anonymous part of it"),
-    Metric(
-        "rss_file_bytes",
-        "bytes",
-        GAUGE,
-        "/proc/PID/status RssFile",
-        "file-backed part of it, shared between instances",
-    ),
-    Metric("rss_shmem_bytes", "bytes", GAUGE, "/proc/PID/status RssShmem", "shared-memory part of it"),
-    Metric("swap_bytes", "bytes", GAUGE, "/proc/PID/status VmSwap", "memory of the instance in swap"),
-    Metric(
-        "cgroup_usage_bytes",
-        "bytes",
-        GAUGE,
-        "cgroup memory.current",
-        "memory charged to the instance, cache included",
-    ),
-    Metric("cgroup_anon_bytes", "bytes", GAUGE, "cgroup memory.stat anon", "anonymous part of it"),
-    Metric(
-        "cgroup_file_bytes",
-        "bytes",
-        GAUGE,
-        "cgroup memory.stat file",
-        "page cache part of it, shared memory included",
-    ),
-    Metric(
-        "cgroup_working_set_bytes",
-        "bytes",
-        GAUGE,
-        "cgroup usage - inactive_file",
-        "what Kubernetes calls the working set",
-    ),
-    Metric(
-        "cpu_vcpu_s", "s", COUNTER, "/proc/PID/task/*/stat", "CPU time of the threads that execute the guest"
-    ),
-    Metric(
+    _total("cpu_vcpu_s", "s", "/proc/PID/task/*/stat", "CPU time of the threads that execute the guest"),
+    _total(
         "cpu_main_loop_s",
         "s",
-        COUNTER,
         "/proc/PID/task/PID/stat",
         "CPU time of QEMU's main loop, where reports are handled",
     ),
-    Metric("cpu_other_s", "s", COUNTER, "/proc/PID/task/*/stat", "CPU time of QEMU's other threads"),
-    Metric("cpu_total_s", "s", COUNTER, "/proc/PID/stat or cgroup", "CPU time of the instance"),
-    Metric("minor_faults", "faults", COUNTER, "/proc/PID/stat minflt", "page faults of QEMU without input"),
-    Metric(
-        "major_faults", "faults", COUNTER, "/proc/PID/stat majflt", "page faults of QEMU that needed input"
-    ),
+    _total("cpu_other_s", "s", "/proc/PID/task/*/stat", "CPU time of QEMU's other threads"),
+    _total("cpu_total_s", "s", "/proc/PID/stat or cgroup", "CPU time of the instance"),
+    _total("minor_faults", "faults", "/proc/PID/stat minflt", "page faults of QEMU without input"),
+    _total("major_faults", "faults", "/proc/PID/stat majflt", "page faults of QEMU that needed input"),
 )
 
 GUEST_METRICS = (
-    Metric(
-        "guest_total_bytes", "bytes", GAUGE, "balloon stat-total-memory", "memory the guest's kernel manages"
-    ),
-    Metric("guest_free_bytes", "bytes", GAUGE, "balloon stat-free-memory", "memory nobody in the guest uses"),
-    Metric(
-        "guest_available_bytes",
-        "bytes",
-        GAUGE,
-        "balloon stat-available-memory",
-        "what new work in the guest could have",
-    ),
-    Metric("guest_cached_bytes", "bytes", GAUGE, "balloon stat-disk-caches", "the guest's page cache"),
-    Metric("guest_swap_in_bytes", "bytes", COUNTER, "balloon stat-swap-in", "memory the guest swapped in"),
-    Metric("guest_swap_out_bytes", "bytes", COUNTER, "balloon stat-swap-out", "memory the guest swapped out"),
-    Metric(
+    _bytes("guest_total_bytes", "balloon stat-total-memory", "memory the guest's kernel manages"),
+    _bytes("guest_free_bytes", "balloon stat-free-memory", "memory nobody in the guest uses"),
+    _bytes("guest_available_bytes", "balloon stat-available-memory", "what new work in the guest could have"),
+    _bytes("guest_cached_bytes", "balloon stat-disk-caches", "the guest's page cache"),
+    _total("guest_swap_in_bytes", "bytes", "balloon stat-swap-in", "memory the guest swapped in"),
+    _total("guest_swap_out_bytes", "bytes", "balloon stat-swap-out", "memory the guest swapped out"),
+    _total(
         "guest_major_faults",
         "faults",
-        COUNTER,
         "balloon stat-major-faults",
         "page faults in the guest that needed input",
     ),
-    Metric(
-        "guest_minor_faults",
-        "faults",
-        COUNTER,
-        "balloon stat-minor-faults",
-        "page faults in the guest without input",
+    _total(
+        "guest_minor_faults", "faults", "balloon stat-minor-faults", "page faults in the guest without input"
     ),
-    Metric(
-        "guest_cpu_user_s", "s", COUNTER, "guest /proc/stat user, nice", "CPU time of the guest's programs"
+    _total("guest_cpu_user_s", "s", "guest /proc/stat user, nice", "CPU time of the guest's programs"),
+    _total(
+        "guest_cpu_system_s", "s", "guest /proc/stat system, irq, softirq", "CPU time of the guest's kernel"
     ),
-    Metric(
-        "guest_cpu_system_s",
-        "s",
-        COUNTER,
-        "guest /proc/stat system, irq, softirq",
-        "CPU time of the guest's kernel",
-    ),
-    Metric(
+    _total(
         "guest_cpu_steal_s",
         "s",
-        COUNTER,
         "guest /proc/stat steal",
         "time the guest wanted to run and its host did not let it",
     ),
-    Metric(
+    _gauge(
         "guest_stats_age_s",
         "s",
-        GAUGE,
         "balloon last-update",
         "how old the balloon's numbers are; None before the first",
     ),
     *(
-        Metric(
+        _gauge(
             f"guest_free_order_{order}_blocks",
             "blocks",
-            GAUGE,
             "guest /proc/buddyinfo",
             f"free blocks of 2^{order} pages, all zones",
         )
         for order in BUDDY_ORDERS
     ),
-    Metric(
+    _total(
         "reports_handled",
         "reports",
-        COUNTER,
         "QEMU x-query-virtio-queue-status",
         "reports of free pages QEMU has handled (16 bits, unwrapped)",
     ),
 )
 
 CLUSTER_METRICS = (
-    Metric(
+    _gauge(
         "node_sample_age_s",
         "s",
-        GAUGE,
         "the node's sampler pod",
         "how old the node's numbers are; those of the oldest of several nodes",
     ),
-    Metric("usage_age_s", "s", GAUGE, "the VM's launcher", "how old the VM's numbers are"),
+    _gauge("usage_age_s", "s", "the VM's launcher", "how old the VM's numbers are"),
 )
 
-SAMPLER_METRICS = (Metric("late_s", "s", GAUGE, "sampler", "how late the tick was"),)
+SAMPLER_METRICS = (_gauge("late_s", "s", "sampler", "how late the tick was"),)
 
 METRICS = {
     m.id: m
@@ -300,7 +229,7 @@ def sum_known(values: Iterable[float | None]) -> float | None:
 
 
 def in_use_bytes(values: Mapping[str, float | None]) -> float | None:
-    """Give the host's memory in use: total - free - cached - buffers - reclaimable (the article's figure 7).
+    """Return the host's memory in use: total - free - cached - buffers - reclaimable (the article's figure 7).
 
     Pages on per-CPU lists, where they are known, count as free: they are, though MemFree leaves them out. None when
     any part is missing. Cached contains Shmem, so guests on shared memory are not counted.
@@ -313,7 +242,7 @@ def in_use_bytes(values: Mapping[str, float | None]) -> float | None:
 
 
 def node_in_use_bytes(values: Mapping[str, float | None]) -> float | None:
-    """Give the memory in use from one tick's node values: of the cgroup that plays the node, else of the host.
+    """Return the memory in use from one tick's node values: of the cgroup that plays the node, else of the host.
 
     The cgroup's is usage - page cache - reclaimable slab, with shared memory counted as in use.
     """
@@ -327,7 +256,7 @@ def node_in_use_bytes(values: Mapping[str, float | None]) -> float | None:
 
 
 def describe_metrics() -> str:
-    """Give docs/metrics.md."""
+    """Return the text of docs/metrics.md."""
     sections = [
         ("The node", "Entity `node`: the host.", NODE_METRICS),
         ("The node as a cgroup", "Entity `node`, with `--node-memory`.", NODE_CGROUP_METRICS),

@@ -1,15 +1,15 @@
-"""What is on disk in a run folder, and the words everyone shares.
+"""The records of a run folder, and the words that all rooms share.
 
     RUN/manifest.json                 Manifest: what was asked, where, with which versions
     RUN/study.toml                    the study as it was read
     RUN/plan.json                     the trials in the order they were run
-    RUN/trials/ID/trial.json          TrialRecord: how the trial went, and its evidence
-    RUN/trials/ID/schedule.json       what every worker process was told to do
+    RUN/trials/ID/trial.json          TrialRecord: the course of the trial, and its evidence
+    RUN/trials/ID/schedule.json       the steps of every worker process
     RUN/trials/ID/samples.jsonl       SampleLine while running, then samples.parquet (t_s, entity, metric, value)
     RUN/trials/ID/events.jsonl        EventLine while running, then events.parquet (one column per field)
-    RUN/trials/ID/console-NAME.log    what the instance's console said
+    RUN/trials/ID/console-NAME.log    the text of the instance's console
     RUN/trials/ID/output/NAME-P-N.out what the program of step N of process P of instance NAME wrote (.err: its errors)
-    RUN/prometheus.json               what a Prometheus was asked for the run, by which profile, how often its values were new
+    RUN/prometheus.json               the queries a Prometheus was sent, by which profile, and how often its values were new
     RUN/prometheus.parquet            its samples (wall_s, metric, entity, value), wall_s: seconds since 1970 by its clock
     RUN/results.json                  estimates, doubts, claims, verdict
     RUN/report.html
@@ -21,8 +21,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from freepage.units import MIB
+
+if TYPE_CHECKING:
+    from freepage.metrics import MetricValues
 
 RUN_SCHEMA = 2
 NODE = "node"
@@ -36,7 +40,7 @@ BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 
 
 class Arm(StrEnum):
-    """What carries the workload of a trial; "baseline" is the fio pod of host I/O with nothing beside it."""
+    """The carrier of a trial's workload; "baseline" is the fio pod of host I/O with nothing beside it."""
 
     POD = "pod"
     VM = "vm"
@@ -44,12 +48,12 @@ class Arm(StrEnum):
     BASELINE = "baseline"
 
 
-# What an instance can be, and what a study's arms are chosen from.
+# The carriers of instances; a study's arms are chosen from them.
 CARRIERS = (Arm.POD, Arm.VM, Arm.VM_FPR)
 
 
 class TrialStatus(StrEnum):
-    """How a trial ended."""
+    """The state a trial ended in."""
 
     OK = "ok"
     FAILED = "failed"
@@ -59,7 +63,7 @@ class TrialStatus(StrEnum):
 
 
 class Action(StrEnum):
-    """What a worker process does in one step of its schedule."""
+    """The action of one step of a worker process."""
 
     ALLOCATE = "allocate"
     FREE = "free"
@@ -99,7 +103,7 @@ class ProcessSchedule:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen of FPR on one instance; None is 'not known', never 'no'.
+    """The traces of FPR on one instance; None is 'not known', never 'no'.
 
     Levels: configured (QEMU says so), negotiated (virtio feature bit 5 in the guest), active (reports arrive:
     the reporting queue's used index moved), effective (host memory fell; decided by the analysis).
@@ -119,7 +123,7 @@ class Evidence:
 
     @property
     def is_of_vm(self) -> bool:
-        """Say whether it is of a VM: of a container nothing is known of FPR."""
+        """Return whether it is of a VM: of a container nothing is known of FPR."""
         return self.configured is not None or self.negotiated is not None
 
 
@@ -164,12 +168,12 @@ class SampleLine:
 
     t_s: float
     late_s: float
-    values: dict[str, dict[str, float | None]]
+    values: dict[str, MetricValues]
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """How one trial went. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
+    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
 
     id: str
     experiment: str

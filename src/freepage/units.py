@@ -1,4 +1,4 @@
-"""Sizes in bytes and durations in seconds inside; people's units only where something is read or shown."""
+"""Sizes and durations as people write them, read into bytes and seconds, and shown."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
 
 def parse_size(text: str) -> int:
-    """Read "512MiB" or "1.5GiB" as bytes; ValueError says what was meant."""
+    """Return "512MiB" or "1.5GiB" in bytes; ValueError for text that is no size, with an example."""
     return round(_parse_quantity(text, _SIZE_UNITS, "a size such as 512MiB or 1.5GiB"))
 
 
 def parse_duration(text: str) -> float:
-    """Read "90s", "1.5min" or "250ms" as seconds; ValueError says what was meant."""
+    """Return "90s", "1.5min" or "250ms" in seconds; ValueError for text that is no duration, with an example."""
     return _parse_quantity(text, _DURATION_UNITS, "a duration such as 90s, 1.5min or 250ms")
 
 
@@ -48,7 +48,7 @@ def _parse_quantity(text: str, units: dict[str, int] | dict[str, float], wanted:
 
 
 def format_bytes(count: float) -> str:
-    """Show bytes with three significant digits in binary units: 1.50 GiB, 273 MiB."""
+    """Return bytes with three significant digits in binary units: 1.50 GiB, 273 MiB."""
     for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
         if abs(count) >= unit:
             return f"{_three_digits(count / unit)} {name}"
@@ -56,7 +56,7 @@ def format_bytes(count: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Show seconds as people say them: 850 ms, 9.5 s, 4 min 20 s, 2 h 5 min."""
+    """Return seconds in the units of everyday use: 850 ms, 9.5 s, 4 min 20 s, 2 h 5 min."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
     if 0 < seconds < 1:

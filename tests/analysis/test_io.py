@@ -15,9 +15,9 @@ from freepage.report.io_figures import throughput_spec
 from freepage.report.page import find_headlines
 from freepage.report.tables import build_tables
 from freepage.store import TrialWriter, load_run, load_trial, write_json, write_manifest
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_as_json, plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
 from helpers.synthetic import Truth, build_manifest
@@ -86,7 +86,7 @@ def write_io_run(folder, study, speeds, *, failing=(), skipped=()):
                 trial.order,
                 status,
                 trial.duration_s,
-                kind=trial.experiment.kind,
+                kind=trial.experiment.kind.name,
                 ready_s=1.0,
                 error="fio is not installed" if status is TrialStatus.SKIPPED else None,
             )

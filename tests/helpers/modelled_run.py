@@ -25,9 +25,9 @@ from freepage.records import (
     VerdictRule,
 )
 from freepage.store import TrialWriter, prepare_folder, write_json, write_manifest
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_as_json, plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
 
@@ -71,7 +71,7 @@ INSTANCES_READY_S = INSTANCES_START_S + READY_S
 
 @dataclass(frozen=True)
 class Truth:
-    """What the run was made from, and what its estimates must find again."""
+    """The numbers the run was made from, which its estimates must find again."""
 
     given_back: float = 0.96
     pass_s: float = 2.0
@@ -119,7 +119,7 @@ def write_run(
     failed: dict[str, str] | None = None,
     planned: tuple[str, ...] = (),
 ) -> Truth:
-    """Write a run folder and give its truth.
+    """Write a run folder and return its truth.
 
     `failed` maps trial ids to errors: such a trial has a record and nothing else. `planned` ids were never reached.
     """
@@ -139,7 +139,7 @@ def write_run(
 
 
 def find_trial_ids(folder: Path, experiment: str, arm: Arm) -> list[str]:
-    """Give the ids of a written run's trials of one experiment and arm."""
+    """Return the ids of a written run's trials of one experiment and arm."""
     return sorted(p.name for p in (folder / "trials").iterdir() if f"-{experiment}-{arm}-" in p.name)
 
 
@@ -226,7 +226,7 @@ def _write_failed(folder: Path, trial: Trial, error: str) -> None:
 
 
 def _replay(instance: _Instance) -> Iterator[EventLine]:
-    """Give every step's event; an allocation takes its size times the arm's seconds per GiB, the first and later ones."""
+    """Yield every step's event; an allocation takes its size times the arm's seconds per GiB, the first and later ones."""
     truth, arm = instance.truth, instance.arm
     for schedule in instance.plan.schedules:
         for index, step in enumerate(schedule.steps):
@@ -254,7 +254,7 @@ def _replay(instance: _Instance) -> Iterator[EventLine]:
 
 
 def _memory_changes(event: EventLine) -> list[tuple[float, float]]:
-    """Give (time, bytes) in small portions: an allocation grows evenly while it is touched."""
+    """Return (time, bytes) in small portions: an allocation grows evenly while it is touched."""
     if event.action == Action.FREE:
         return [(event.t_s, -float(event.bytes))]
     portions = max(1, round(event.wall_s / TICK_S))
@@ -268,7 +268,7 @@ def _sample(
     truth: Truth,
     chance: random.Random,
 ) -> Iterator[SampleLine]:
-    """Walk through the trial in ticks and give a sample at every interval."""
+    """Walk through the trial in ticks and yield a sample at every interval."""
     per_sample = round(truth.interval_s / TICK_S)
     first, last = round(FIRST_SAMPLE_S / TICK_S), round((trial.duration_s + 0.5) / TICK_S)
     pending = {i.plan.name: sorted(changes[i.plan.name]) for i in instances}
@@ -362,7 +362,7 @@ def _record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )
 
 

@@ -19,9 +19,9 @@ from freepage.records import (
     VerdictRule,
 )
 from freepage.store import TrialWriter, write_manifest
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
 
@@ -42,7 +42,7 @@ BASELINE_BYTES = 3 * GIB
 
 @dataclass(frozen=True)
 class Truth:
-    """What the synthetic host does: the share FPR gives back, the seconds until it starts to, and how fast."""
+    """The synthetic host: the share FPR gives back, the seconds until it starts to, and how fast."""
 
     given_back: float = 0.96
     delay_s: float = 2.0
@@ -108,7 +108,7 @@ def write_trial(folder, trial, truth):
         trial.order,
         TrialStatus.OK,
         trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )
     if trial.order in truth.failed:
         record = replace(
@@ -135,7 +135,7 @@ def build_evidence(trial, truth):
 
 
 def allocation_s(arm, iteration, truth):
-    """How long an allocation takes: without FPR later ones are faster, with FPR slower by the penalty."""
+    """Return the seconds an allocation takes: without FPR later ones are faster, with FPR slower by the penalty."""
     if iteration == 0 or arm is Arm.POD:
         return truth.first_s
     return truth.later_s * (truth.penalty if arm is Arm.VM_FPR else 1.0)

@@ -13,9 +13,9 @@ from freepage.kinds import KINDS
 from freepage.records import NODE, Arm, EventLine, Evidence, SampleLine, TrialStatus
 from freepage.run.trial import _find_problem, run_trial
 from freepage.store import load_trial
-from freepage.study.file import parse_study
 from freepage.study.plan import plan_trials
-from freepage.study.scaling import scale_study
+from freepage.study.read import parse_study
+from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB
 from helpers.fakes import FakeTarget, RecordedProgress

@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 
 from freepage.errors import StudyError
+from freepage.kinds import FIO, RANDOM
 from freepage.records import Arm
-from freepage.study.file import Share, parse_study
+from freepage.study.read import parse_study
+from freepage.study.values import Share
 from freepage.units import MIB
 
 STUDY = """name = "mine"
@@ -35,6 +37,7 @@ def complaint(text: str, *overrides: str) -> str:
 def test_a_study_is_read_with_sizes_in_bytes_and_times_in_seconds():
     study = parse_study(STUDY, "mine.toml")
     cycle, random = study.experiment
+    (cycle,), (random,) = cycle.groups, random.groups
     assert (cycle.size.min, cycle.hold.max, cycle.iterations) == (256 * MIB, 2, 3)
     assert (random.size.min, random.size.max, random.size.step) == (64 * MIB, 192 * MIB, 32 * MIB)
     assert study.arms == (Arm.VM, Arm.VM_FPR)
@@ -42,8 +45,8 @@ def test_a_study_is_read_with_sizes_in_bytes_and_times_in_seconds():
 
 def test_a_share_of_the_node_is_kept_as_a_share():
     study = parse_study(STUDY.replace('"256MiB"', '"25%"'), "mine.toml")
-    assert study.experiment[0].size.min == Share(0.25)
-    assert isinstance(study.experiment[0].size.min, Share)
+    assert study.experiment[0].groups[0].size.min == Share(0.25)
+    assert isinstance(study.experiment[0].groups[0].size.min, Share)
 
 
 def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
@@ -74,10 +77,11 @@ def test_a_bad_size_in_the_second_experiment_is_named_with_the_line_in_the_secon
         ('size = "256MiB"\n', "", "line 4: kind 'cycle' needs 'size'"),
         ('hold = "2s"', 'file = "1GiB"', "kind 'cycle' has no 'file'"),
         ('"256MiB"', '"120%"', "between 0% and 100%"),
-        ('kind = "cycle"', 'kind = "cicle"', "'cycle'"),
+        ('kind = "cycle"', 'kind = "cicle"', "line 5: kind = 'cicle': it must be one of 'cycle'"),
+        ('kind = "cycle"\n', "", "line 4: 'kind' is missing in experiment 1"),
         ('arms = ["vm", "vm-fpr"]', 'arms = "vm"', "write it as a list"),
         ('idle = "6s"', 'idle = "5s,7s,1s"', "use kind 'random'"),
-        ('idle = "6s"', 'idle = "6s"\nstart = "idle"', "kind 'cycle' has no 'start'"),
+        ('idle = "6s"', 'idle = "6s"\nstart = "idle"', "line 9: kind 'cycle' has no 'start'"),
         ('idle = "6s"', 'idle = "6s"\nnode_memory = "8GiB"', "kind 'cycle' has no 'node_memory'"),
         ('hold = "4s,12s,1s"\nidle = "4s"', 'hold = "0s"\nidle = "0s"', "cannot both be 0"),
     ],
@@ -112,15 +116,15 @@ runtime = "2s"
 def test_an_experiment_can_have_groups_of_instances_that_differ():
     (experiment,) = parse_study(HOST_IO, "mine.toml", ("host-io.memory.hold=9s",)).experiment
     memory, fio = experiment.groups
-    assert (memory.kind, memory.carrier, memory.hold.min) == ("random", "arm", 9)
-    assert (fio.kind, fio.carrier, fio.file) == ("fio", "pod", "auto")
+    assert (memory.workload, memory.carrier, memory.hold.min) == (RANDOM, "arm", 9)
+    assert (fio.workload, fio.carrier, fio.file) == (FIO, "pod", "auto")
 
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
         ('runtime = "2s"', 'runtime = "2x"', "line 19: runtime"),
-        ('runtime = "2s"', 'size = "2MiB"', "line 15: kind 'fio' has no 'size'"),
+        ('runtime = "2s"', 'size = "2MiB"', "line 19: kind 'fio' has no 'size'"),
         ('carrier = "pod"\n', "", "one [[experiment.group]] of kind 'fio', with carrier = 'pod'"),
         ('name = "memory"\n', 'carrier = "pod"\n', "uses memory on the arm"),
         (
@@ -148,7 +152,7 @@ def test_any_kind_of_experiment_can_have_groups():
         '"auto"', '"9MiB"'
     )
     (experiment,) = parse_study(text, "mine.toml").experiment
-    assert [(g.kind, g.carrier) for g in experiment.groups] == [("random", "arm"), ("fio", "pod")]
+    assert [(g.workload, g.carrier) for g in experiment.groups] == [(RANDOM, "arm"), (FIO, "pod")]
     assert "no instance follows the arm" in complaint(
         text.replace('"memory"\n', '"memory"\ncarrier = "vm"\n')
     )
@@ -165,21 +169,31 @@ def test_text_that_is_no_toml_is_refused_with_its_line():
     assert "line 1" in complaint("name = = 3")
 
 
-def test_set_changes_a_key_of_one_experiment_and_of_the_study():
-    study = parse_study(
-        STUDY, "mine.toml", ("cycle.hold=30s", "seed=7", "verdict.min_given_back_fraction=0.3")
-    )
-    assert (study.experiment[0].hold.min, study.seed) == (30, 7)
-    assert study.verdict == {"min_given_back_fraction": 0.3}
+def test_the_keys_of_an_experiments_only_group_stand_in_the_experiment():
+    cycle, _ = parse_study(STUDY, "mine.toml").experiment
+    assert (cycle.name, cycle.kind.name, [g.name for g in cycle.groups]) == ("cycle", "cycle", [""])
+    assert [g.name for g in parse_study(HOST_IO, "mine.toml").experiment[0].groups] == ["memory", "fio"]
 
 
-@pytest.mark.parametrize(
-    ("override", "words"),
-    [
-        ("cycle.hold", "no '='"),
-        ("cycl.hold=3s", "there are: cycle, random"),
-        ("cycle.hodl=3s", "did you mean 'hold'"),
-    ],
-)
-def test_a_set_that_fits_nothing_is_refused_with_what_there_is(override, words):
-    assert words in complaint(STUDY, override)
+def test_streams_that_no_layout_of_files_fits_are_refused():
+    words = complaint(HOST_IO + "streams = [2, 7]\n")
+    assert "one stream through all files, or as many as there are files" in words
+    assert "line 15" in words
+
+
+def test_a_key_that_is_missing_is_looked_for_in_its_own_table_only():
+    words = complaint(STUDY.replace('hold = "2s"\n', ""))
+    assert "line 4: kind 'cycle' needs 'hold'" in words
+
+
+def test_the_first_table_that_is_wrong_is_named_and_a_mistyped_key_before_the_one_it_should_have_been():
+    words = complaint(STUDY.replace("iterations = 3", "iteratons = 3").replace('duration = "20s"', ""))
+    assert "line 9: unknown key 'iteratons'" in words
+    assert "did you mean 'iterations'?" in words
+
+
+def test_the_keys_that_are_known_are_those_of_the_kind():
+    words = complaint(STUDY.replace("iterations = 3", "iterations = 3\nzzz = 3"))
+    assert "known keys: kind, name" in words
+    assert "iterations" in words
+    assert "runtime" not in words

@@ -1,4 +1,4 @@
-"""What fio is told, by what the real fio makes of it."""
+"""The arguments of fio, by what the real fio makes of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import zlib
 import pytest
 
 from freepage.study import fio
-from freepage.study.fio import IoJob, fio_runs
+from freepage.study.fio import FioJob, fio_runs
 from freepage.units import MIB
 
-JOB = IoJob(
+JOB = FioJob(
     file_bytes=8 * MIB,
     streams=(1, 4),
     operations=("read", "randwrite"),

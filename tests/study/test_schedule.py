@@ -6,19 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freepage.kinds import WORKLOADS
 from freepage.records import Action
-from freepage.study.file import ExperimentFile
-from freepage.study.scaling import scale_group
-from freepage.study.schedule import Draw, build_schedule
-from freepage.study.study import Conditions, Range
-from freepage.units import GIB, MIB
-
-CONDITIONS = Conditions(node_memory_bytes=24 * GIB, cores=2, accelerator="tcg")
-
-
-def group_of(fields):
-    file = ExperimentFile.model_validate(fields)
-    return scale_group(file, 1.0, CONDITIONS, experiment=file)
+from freepage.study.schedule import SCHEDULES, ProcessSeed, build_schedule
+from freepage.study.study import Range
+from freepage.units import MIB
+from helpers.studies import group_of
 
 
 def random_experiment(**changes):
@@ -31,12 +24,17 @@ def random_experiment(**changes):
         "instances": 2,
         "processes": 3,
     }
-    return group_of(fields | changes)
+    return group_of(1.0, **(fields | changes))
 
 
 def cycle_experiment(**changes):
     fields = {"kind": "cycle", "size": "256MiB", "slot": "2s", "hold": "2s", "idle": "6s", "iterations": 3}
-    return group_of(fields | changes)
+    return group_of(1.0, **(fields | changes))
+
+
+def test_every_workload_of_memory_has_a_schedule_and_every_schedule_a_workload():
+    assert {w.schedule for w in WORKLOADS.values() if w.uses_memory} == set(SCHEDULES)
+    assert {w.schedule for w in WORKLOADS.values() if not w.uses_memory} == {""}
 
 
 def test_a_cycle_allocates_holds_frees_and_idles_at_fixed_times():
@@ -64,8 +62,8 @@ def test_another_seed_instance_or_process_gives_another_schedule(other):
 
 
 def test_the_draws_are_the_same_on_every_python_and_every_day():
-    draw = Draw(1, "random-0", 0)
-    assert [round(draw.share(), 6) for _ in range(3)] == [0.869476, 0.258981, 0.704971]
+    stream = ProcessSeed(1, "random-0", 0).open_stream()
+    assert [round(stream.fraction(), 6) for _ in range(3)] == [0.869476, 0.258981, 0.704971]
 
 
 @given(seed=st.integers(0, 10_000))
@@ -100,5 +98,5 @@ def test_processes_start_held_as_often_as_the_duty_cycle_says():
 
 
 def test_draws_reach_both_ends_of_their_range_and_nothing_beyond():
-    values = {Draw(n, "a", 0).value(Range(4, 12, 4)) for n in range(100)}
+    values = {ProcessSeed(n, "a", 0).open_stream().choose(Range(4, 12, 4)) for n in range(100)}
     assert values == {4, 8, 12}

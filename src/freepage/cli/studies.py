@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     from freepage.errors import StudyError
-    from freepage.study.study import builtin_studies
+    from freepage.study.read import builtin_studies
 
     texts = builtin_studies()
     if options.name is None:
@@ -32,7 +32,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _describe(text: str, name: str) -> str:
-    from freepage.study.file import name_of, parse_study
+    from freepage.study.read import parse_study
 
     study = parse_study(text, f"{name}.toml")
-    return f"{study.title}  (experiments: {', '.join(name_of(e) for e in study.experiment)})"
+    return f"{study.title}  (experiments: {', '.join(e.name for e in study.experiment)})"

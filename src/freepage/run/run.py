@@ -15,7 +15,6 @@ from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
 from freepage.study.plan import plan_as_json
-from freepage.study.scaling import SMOKE_SCALE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -131,7 +130,7 @@ def _build_manifest(command: tuple[str, ...], run_plan: RunPlan, facts: TargetFa
         host=facts.conditions,
         tools=facts.tools | {"python": platform.python_version()},
         verdict_rule=study.verdict_rule,
-        smoke=study.scale < SMOKE_SCALE,
+        smoke=study.smoke,
         budget_bytes=None if run_plan.budget is None else round(run_plan.budget.memory_bytes),
         budget_s=None if run_plan.budget is None else run_plan.budget.duration_s,
         target_noun=facts.noun,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from freepage.aio import run_together
 from freepage.errors import EvidenceError, InstanceError, TrialError
 from freepage.fpr.evidence import find_contradiction
-from freepage.kinds import find_kind
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
@@ -189,7 +188,7 @@ class _TrialRunner:
     def _take_event(self, event: EventLine) -> None:
         self._writer.write_event(event)
         if self._problem is None:
-            self._problem = _find_problem(event, find_kind(self._trial.experiment.kind))
+            self._problem = _find_problem(event, self._trial.experiment.kind)
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
@@ -245,5 +244,5 @@ def _planned_record(trial: Trial) -> TrialRecord:
         order=trial.order,
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
-        kind=trial.experiment.kind,
+        kind=trial.experiment.kind.name,
     )

@@ -1,39 +1,33 @@
-"""The trials of a study in the order they will run, and what they need of the host."""
+"""The trials of a study in the order they will run."""
 
 from __future__ import annotations
 
-import math
 import random
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.errors import CapacityError
 from freepage.records import Arm
-from freepage.study.fio import SMALLEST_DISK_BYTES
-from freepage.study.scaling import instance_name, scale_study
+from freepage.study.fio import PROGRAM, SMALLEST_DISK_BYTES
 from freepage.study.schedule import build_schedule
-from freepage.units import MIB, format_bytes, format_duration
+from freepage.study.study import CommandGroup, FioGroup
+from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from freepage.records import ProcessSchedule
-    from freepage.study.file import StudyFile
-    from freepage.study.study import Conditions, Experiment, Group, Study
+    from freepage.study.study import AnyGroup, Experiment, Study
 
-# What a trial needs beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
+# Seconds of a trial beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
 PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
 PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
-# What an emulator takes beside the guest's memory, for the capacity check only.
+# An emulator takes this beside the guest's memory: for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
-SMALLEST_SCALE = 1 / 1024
 
 
 @dataclass(frozen=True)
 class ToolsPlan:
-    """What stands read-only at /tools: these programs of the host with their libraries, and a folder's content."""
+    """The content of /tools, read-only: these programs of the host with their libraries, and a folder's content."""
 
     programs: tuple[str, ...] = ()
     folder: str | None = None
@@ -61,7 +55,7 @@ class InstancePlan:
 
     @property
     def demand_bytes(self) -> int:
-        """What it may take of the host: all the VM may grow to, or the peak of a pod's processes."""
+        """Return the memory it may take of the host: all that a VM may grow to, or the peak of a pod's processes."""
         if self.carrier is Arm.POD:
             return sum(max((s.bytes for s in p.steps), default=0) for p in self.schedules)
         return self.vm_memory_bytes + PLANNED_EMULATOR_BYTES
@@ -85,17 +79,17 @@ class Trial:
 
     @property
     def disk_bytes(self) -> int:
-        """What its file systems may take of the disk."""
+        """Return the bytes its file systems may take of the disk."""
         return sum(i.data.bytes for i in self.instances if i.data is not None)
 
     @property
     def demand_bytes(self) -> int:
-        """What it may take of the memory: of a node of its own all, page cache included."""
+        """Return the memory it may take: of a node of its own all, page cache included."""
         return max(sum(i.demand_bytes for i in self.instances), self.node_memory_bytes or 0)
 
 
 def plan_trials(study: Study) -> list[Trial]:
-    """Order the trials in blocks: each experiment of each repeat runs its arms, in an order drawn from the seed."""
+    """Return the trials in blocks: each experiment of each repeat runs its arms, in an order drawn from the seed."""
     trials: list[Trial] = []
     for repeat in range(max(e.repeats for e in study.experiments)):
         for experiment in (e for e in study.experiments if repeat < e.repeats):
@@ -108,90 +102,18 @@ def plan_trials(study: Study) -> list[Trial]:
 
 
 def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
-    """Give the seconds the whole run is expected to take."""
-    return sum(t.duration_s + _overhead_s(len(t.instances), t.arm, accelerator) for t in trials)
+    """Return the seconds the whole run is expected to take."""
+    return sum(t.duration_s + planned_overhead_s(len(t.instances), t.arm, accelerator) for t in trials)
 
 
-def _overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
-    """Give what a trial takes beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
+def planned_overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
+    """Return the seconds of a trial beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
     further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR} else 0
     return PLANNED_OVERHEAD_S[accelerator] + further * PLANNED_START_S[accelerator]
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What a study that chooses its scale itself has to fit into."""
-
-    memory_bytes: float
-    duration_s: float
-
-
-def find_budget(file: StudyFile, conditions: Conditions, available_bytes: int) -> Budget | None:
-    """Return what the study's [fit] allows here; None where the study gives a scale."""
-    if file.scale is not None:
-        return None
-    memory = file.fit.memory
-    kvm_s = file.fit.duration_kvm if conditions.accelerator == "kvm" else None
-    return Budget(
-        memory_bytes=memory * available_bytes if memory <= 1 else float(memory),
-        duration_s=file.fit.duration if kvm_s is None else kvm_s,
-    )
-
-
-def fit_scale(file: StudyFile, conditions: Conditions, available_bytes: int) -> float:
-    """Find the largest scale, at most 1, whose memory and duration fit what the study's [fit] allows here.
-
-    Raises CapacityError where not even the smallest scale fits that memory.
-    """
-    budget = find_budget(file, conditions, available_bytes)
-    if file.scale is not None or budget is None:
-        return file.scale or 1.0
-    scale = _largest_scale(
-        lambda scale: (
-            _demand_bytes(file, scale, conditions) <= budget.memory_bytes
-            and _duration_s(file, scale, conditions) <= budget.duration_s
-        )
-    )
-    needed_bytes = _demand_bytes(file, scale, conditions)
-    if needed_bytes > budget.memory_bytes:
-        memory = file.fit.memory
-        share = f" ({memory:.0%} of what is available)".replace("%", " %", 1) if memory <= 1 else ""
-        raise CapacityError(
-            f"even at its smallest scale the study needs {format_bytes(needed_bytes)}, and its [fit] memory allows "
-            f"{format_bytes(budget.memory_bytes)}{share}",
-            hint=f"free some memory, or insist with --scale {scale:.2g}",
-        )
-    return scale
-
-
-def check_capacity(file: StudyFile, study: Study, conditions: Conditions, available_bytes: int) -> None:
-    """Refuse a study whose largest trial needs more memory than is available; the error names a scale that fits."""
-    largest = max(plan_trials(study), key=lambda t: t.demand_bytes)
-    if largest.demand_bytes <= available_bytes:
-        return
-    fitting = _largest_scale(lambda scale: _demand_bytes(file, scale, conditions) <= 0.9 * available_bytes)
-    fits = _demand_bytes(file, fitting, conditions) <= available_bytes
-    raise CapacityError(
-        f"the study is too large: {largest.id} needs {format_bytes(largest.demand_bytes)} "
-        f"({len(largest.instances)} instances), {format_bytes(available_bytes)} are available",
-        hint=f"--scale {fitting:.2g} fits" if fits else "no scale fits: give sizes of your own with --set",
-    )
-
-
-def check_disk(trials: Sequence[Trial], folder: Path) -> None:
-    """Raise CapacityError when the test files of one trial do not fit where `folder` will be."""
-    needed = max(t.disk_bytes for t in trials)
-    home = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(home).free
-    if needed > free:
-        raise CapacityError(
-            f"the test files need {format_bytes(needed)}, and {home} has {format_bytes(free)} free",
-            hint="choose an --out on a larger disk, or a smaller --scale",
-        )
-
-
 def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
-    """Give the plan's trials without their schedules, which each trial keeps."""
+    """Return the plan's trials without their schedules, which each trial keeps."""
     return [
         {
             "id": t.id,
@@ -206,10 +128,6 @@ def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
         }
         for t in trials
     ]
-
-
-def describe_time(trials: list[Trial], accelerator: str) -> str:
-    return format_duration(planned_duration_s(trials, accelerator))
 
 
 def _plan_trial(study: Study, experiment: Experiment, arm: Arm, repeat: int, order: int) -> Trial:
@@ -230,8 +148,10 @@ def _plan_trial(study: Study, experiment: Experiment, arm: Arm, repeat: int, ord
     )
 
 
-def _plan_instance(study: Study, experiment: Experiment, group: Group, arm: Arm, number: int) -> InstancePlan:
-    name = instance_name(experiment.name, group, number)
+def _plan_instance(
+    study: Study, experiment: Experiment, group: AnyGroup, arm: Arm, number: int
+) -> InstancePlan:
+    name = group.instance_name(experiment.name, number)
     carrier = group.carrier or arm
     return InstancePlan(
         name=name,
@@ -244,62 +164,18 @@ def _plan_instance(study: Study, experiment: Experiment, group: Group, arm: Arm,
     )
 
 
-def _plan_tools(group: Group) -> ToolsPlan | None:
-    if group.io is not None:
-        return ToolsPlan(programs=("fio",))
-    if group.command is not None:
-        return ToolsPlan(programs=group.command.programs, folder=group.command.folder)
+def _plan_tools(group: AnyGroup) -> ToolsPlan | None:
+    if isinstance(group, FioGroup):
+        return ToolsPlan(programs=(PROGRAM,))
+    if isinstance(group, CommandGroup):
+        return ToolsPlan(programs=group.job.programs, folder=group.job.folder)
     return None
 
 
-def _plan_data(group: Group, carrier: Arm) -> DataPlan | None:
-    if group.io is not None:
-        return DataPlan(
-            group.io.filesystem or ("host" if carrier is Arm.POD else "ext4"), group.io.disk_bytes
-        )
-    if group.command is not None and group.command.filesystem is not None:
-        return DataPlan(group.command.filesystem, max(group.command.data_bytes, SMALLEST_DISK_BYTES))
+def _plan_data(group: AnyGroup, carrier: Arm) -> DataPlan | None:
+    if isinstance(group, FioGroup):
+        default = "host" if carrier is Arm.POD else "ext4"
+        return DataPlan(group.job.filesystem or default, group.job.disk_bytes)
+    if isinstance(group, CommandGroup) and group.job.filesystem is not None:
+        return DataPlan(group.job.filesystem, max(group.job.data_bytes, SMALLEST_DISK_BYTES))
     return None
-
-
-def _largest_scale(fits: Callable[[float], bool]) -> float:
-    """Bisect for the largest scale that fits, rounded down to two digits; the smallest where none does."""
-    if fits(1.0):
-        return 1.0
-    low, high = SMALLEST_SCALE, 1.0
-    for _ in range(12):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    digits = 1 - math.floor(math.log10(low))
-    rounded = math.floor(low * 10**digits) / 10**digits
-    return rounded if rounded > 0 and fits(rounded) else low
-
-
-def _demand_bytes(file: StudyFile, scale: float, conditions: Conditions) -> int:
-    """Give the largest memory any arm's trial needs, without computing schedules."""
-    study = scale_study(file, scale, conditions)
-    return max(_experiment_bytes(e) for e in study.experiments)
-
-
-def _experiment_bytes(experiment: Experiment) -> int:
-    grown = sum(
-        g.instances * (g.vm_memory_bytes + PLANNED_EMULATOR_BYTES)
-        for g in experiment.groups
-        if g.carrier is not Arm.POD
-    )
-    return max(grown, experiment.node_memory_bytes or 0)
-
-
-def _duration_s(file: StudyFile, scale: float, conditions: Conditions) -> float:
-    study = scale_study(file, scale, conditions)
-    return sum(
-        e.repeats
-        * (
-            e.duration_s
-            + _overhead_s(
-                sum(g.instances for g in e.groups if g.carrier is None), arm, conditions.accelerator
-            )
-        )
-        for e in study.experiments
-        for arm in e.arms
-    )

@@ -1,4 +1,4 @@
-"""What a person asked for, checked against a host and planned for it."""
+"""A request to run a study: read, scaled, checked against a host and planned for it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError
-from freepage.study.file import name_of
-from freepage.study.plan import (
-    Trial,
-    check_capacity,
-    find_budget,
-    fit_scale,
-    plan_trials,
-    planned_duration_s,
-)
-from freepage.study.scaling import SMOKE_SCALE, scale_study
-from freepage.study.study import Conditions, Study, read_study
+from freepage.study.capacity import check_capacity, find_budget, fit_scale
+from freepage.study.plan import plan_trials, planned_duration_s
+from freepage.study.read import read_study
+from freepage.study.scaling.scale import is_smoke
+from freepage.study.scaling.study import scale_study
+from freepage.study.study import Conditions
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
     from freepage.records import Arm
+    from freepage.study.capacity import Budget
     from freepage.study.file import StudyFile
-    from freepage.study.plan import Budget
+    from freepage.study.plan import Trial
+    from freepage.study.study import Study
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a person asked for; None is what the study says."""
+    """The options of a run; None leaves it to the study."""
 
     study: str
     arms: tuple[Arm, ...] | None = None
@@ -41,9 +38,9 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A request that has been checked against the host: what will run, and what it needs.
+    """A request that has been checked against the host, with the trials that will run.
 
-    budget: what the scale had to fit into; None where it was given. left_out: names of experiments that a smoke run leaves out.
+    budget: the bounds of the scale; None where it was given. left_out: names of experiments that a smoke run leaves out.
     """
 
     study: Study
@@ -62,7 +59,7 @@ class RunPlan:
 def plan_run(
     request: RunRequest, accelerator: str, host: dict[str, object], *, nodes_are_given: bool = False
 ) -> RunPlan:
-    """Read, scale and plan a study for a host, or for nodes that cannot be made smaller.
+    """Return the plan of a study for a host, or for nodes that cannot be made smaller.
 
     Raises StudyError for a wrong study and CapacityError for one that does not fit.
     """
@@ -73,7 +70,7 @@ def plan_run(
     budget = None if request.scale else find_budget(file, conditions, available_bytes)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
     left_out: tuple[str, ...] = ()
-    if scale < SMOKE_SCALE:
+    if is_smoke(scale):
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
@@ -81,7 +78,7 @@ def plan_run(
 
 
 def read_request(request: RunRequest) -> StudyFile:
-    """Read the study a request is about, with its options applied; StudyError for a wrong one."""
+    """Return the study a request is about, with its options applied; StudyError for a wrong one."""
     return _read_file(request)[0]
 
 
@@ -103,15 +100,15 @@ def _repeat(file: StudyFile, repeats: int) -> StudyFile:
 
 
 def _first_of_each_kind(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
-    """Keep the first experiment of each kind, and name the others."""
+    """Return the study with the first experiment of each kind, and the names of the others."""
     firsts = {e.kind: e for e in reversed(file.experiment)}
     kept = tuple(e for e in file.experiment if firsts[e.kind] is e)
-    left_out = tuple(name_of(e) for e in file.experiment if firsts[e.kind] is not e)
+    left_out = tuple(e.name for e in file.experiment if firsts[e.kind] is not e)
     return file.model_copy(update={"experiment": kept}), left_out
 
 
 def _find_memory(request: RunRequest, host: dict[str, object]) -> tuple[int, int]:
-    """Give the node's memory and what of it is available, in bytes."""
+    """Return the node's memory and what of it is available, in bytes."""
     total, available = int(str(host["memory_total_bytes"])), int(str(host["memory_available_bytes"]))
     if request.node_memory_bytes is None:
         return total, available

@@ -1,18 +1,14 @@
-"""What a person asks for: a study of one or more experiments, at the scale it will run at."""
+"""A study ready to be planned: experiments of groups of instances, in bytes and seconds at the scale they run at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freepage.errors import StudyError
-from freepage.study.file import StudyFile, name_of, parse_study
-
 if TYPE_CHECKING:
+    from freepage.kinds import Kind, Workload
     from freepage.records import Arm, VerdictRule
-    from freepage.study.fio import IoJob
+    from freepage.study.fio import FioJob
 
 
 @dataclass(frozen=True)
@@ -26,6 +22,9 @@ class Range:
     @property
     def mean(self) -> float:
         return (self.minimum + self.maximum) / 2
+
+    def times(self, factor: float) -> Range:
+        return Range(self.minimum * factor, self.maximum * factor, self.step * factor)
 
 
 @dataclass(frozen=True)
@@ -46,67 +45,94 @@ class CommandJob:
     filesystem: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Group:
-    """Instances of one kind within an experiment, sizes in bytes and times in seconds, at the scale they run at.
+    """Instances that do the same within an experiment: the part that all groups have.
 
-    name: "" where the experiment has only this group. kind: the registry's name of the schedule ("cycle", "burst",
-    "random", "churn", "fio", "command"). carrier: what the instances are; None is the trial's arm. size: bytes of one
-    allocation; hold, idle: seconds allocated and free; slot_s: seconds kept for touching it. start: "duty-cycle",
-    "held", "idle", or the probability of starting held. after_s: when its schedules begin. tail_s: seconds at the end
-    in which nothing is held. last_idle_s: what a cycle's last idle lasts.
+    name: "" where the experiment has only this group. carrier: what the instances are; None is the trial's arm.
+    duration_s: seconds its schedules last, from after_s on.
     """
 
     name: str
-    kind: str
+    workload: Workload
     carrier: Arm | None
     instances: int
-    processes: int
+    processes: int = 1
     cpus: int
     vm_memory_bytes: int
-    size: Range = Range(0, 0, 0)
-    hold: Range = Range(0, 0, 0)
-    idle: Range = Range(0, 0, 0)
+    duration_s: float
+    after_s: float = 0.0
+
+    def instance_name(self, experiment: str, number: int) -> str:
+        return f"{experiment}-{self.name}-{number}" if self.name else f"{experiment}-{number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryGroup(Group):
+    """Instances whose processes allocate, hold and free memory.
+
+    size: bytes of one allocation; hold, idle: seconds allocated and free; slot_s: seconds kept for touching it.
+    iterations: of a cyclic workload. last_idle_s: seconds of its last idle. start: "duty-cycle", "held", "idle", or the
+    probability of starting held. scan, stride_bytes, barriers: as in records.Step. tail_s: seconds at the end in which
+    nothing is held.
+    """
+
+    size: Range
+    hold: Range
+    idle: Range
     slot_s: float = 0.0
     iterations: int = 0
-    duration_s: float = 0.0
+    last_idle_s: float = 0.0
     start: str | float = "duty-cycle"
     scan: str = "once"
     stride_bytes: int = 4096
     barriers: bool = False
-    after_s: float = 0.0
     tail_s: float = 0.0
-    last_idle_s: float = 0.0
-    io: IoJob | None = None
-    command: CommandJob | None = None
 
     @property
-    def peak_demand_bytes(self) -> int:
-        """What one instance can hold at most."""
-        return self.processes * round(self.size.maximum)
+    def period_s(self) -> float:
+        """Return the seconds of one iteration, the longest where they are drawn."""
+        return self.slot_s + self.hold.maximum + self.idle.maximum
+
+
+@dataclass(frozen=True, kw_only=True)
+class FioGroup(Group):
+    """Instances that run fio."""
+
+    job: FioJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandGroup(Group):
+    """Instances that run a program of the user's."""
+
+    job: CommandJob
+
+
+AnyGroup = MemoryGroup | FioGroup | CommandGroup
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One workload: groups of instances that run side by side.
+    """Groups of instances that run side by side.
 
     arms: those it runs on, Arm.BASELINE among them where the groups that do not follow the arm also run alone.
     node_memory_bytes: the memory of a node of its own (a cgroup), None to take the run's.
     """
 
     name: str
-    kind: str
+    kind: Kind
     title: str
     repeats: int
     arms: tuple[Arm, ...]
     duration_s: float
-    groups: tuple[Group, ...]
+    groups: tuple[AnyGroup, ...]
     node_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Study:
-    """A study ready to be planned: its experiments at one scale on one node."""
+    """Experiments at one scale on one node; smoke: it is so small that they only show that they run."""
 
     name: str
     title: str
@@ -114,13 +140,14 @@ class Study:
     arms: tuple[Arm, ...]
     interval_s: float
     scale: float
+    smoke: bool
     experiments: tuple[Experiment, ...]
     verdict_rule: VerdictRule
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What scaling needs to know of the place: the node's memory, its cores, and how guests are executed.
+    """The host or the nodes as far as a scale depends on them: memory, cores, and how guests are executed.
 
     node_is_given: experiments get no node of their own (--node-memory was given, or the nodes are a cluster's).
     """
@@ -129,46 +156,3 @@ class Conditions:
     cores: int
     accelerator: str
     node_is_given: bool = False
-
-
-def builtin_studies() -> dict[str, str]:
-    """Give the text of every built-in study by name."""
-    folder = resources.files("freepage.study") / "builtin"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return {f.name.removesuffix(".toml"): f.read_text(encoding="utf-8") for f in files}
-
-
-def read_study(name_or_path: str, overrides: tuple[str, ...] = ()) -> tuple[StudyFile, str]:
-    """Read a built-in study by name or a TOML file by path, and give its text too.
-
-    Raises StudyError when there is neither, or when the study is wrong.
-    """
-    builtin = builtin_studies()
-    path = Path(name_or_path)
-    if name_or_path in builtin:
-        return parse_study(builtin[name_or_path], f"{name_or_path}.toml", overrides), builtin[name_or_path]
-    if not path.is_file():
-        raise StudyError(
-            f"there is no study {name_or_path!r}",
-            hint=f"built in are {', '.join(builtin)}; anything else must be the path of a TOML file",
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"cannot read {path}: {error}") from error
-    return _resolve_folders(parse_study(text, str(path), overrides), path.parent), text
-
-
-def _resolve_folders(file: StudyFile, home: Path) -> StudyFile:
-    """Take the folders a study names as seen from the study's own; StudyError names one that is not there."""
-    experiments = []
-    for experiment in file.experiment:
-        folder = None if experiment.folder is None else (home / experiment.folder).resolve()
-        if folder is not None and not folder.is_dir():
-            raise StudyError(
-                f"experiment {name_of(experiment)}: the folder {folder} is not there",
-                hint="folder = is taken as seen from the study's file",
-            )
-        named = experiment if folder is None else experiment.model_copy(update={"folder": str(folder)})
-        experiments.append(named)
-    return file.model_copy(update={"experiment": tuple(experiments)})

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freepage.study.plan import check_disk
+from freepage.study.capacity import check_disk
 from freepage.study.request import RunPlan, RunRequest, plan_run
 from freepage.targets.arguments import parse_bytes
 from freepage.targets.base import Accelerator, TargetEntry, TargetOption

@@ -1,0 +1,63 @@
+"""The lines of a trial, samples and events, as data frames."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from freepage.errors import RunFolderError
+from freepage.records import SAMPLER, EventLine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import polars as pl
+
+
+def read_sample_lines(path: Path) -> pl.DataFrame:
+    """Read samples.jsonl as the long frame t_s, entity, metric, value; a torn last line is left out.
+
+    The entity "sampler" carries the sampler's own lateness as late_s.
+    """
+    import polars as pl
+
+    rows = [row for line in _read_lines(path) for row in _sample_rows(line)]
+    schema = {"t_s": pl.Float64, "entity": pl.String, "metric": pl.String, "value": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def read_event_lines(path: Path) -> pl.DataFrame:
+    """Read events.jsonl with one column per field of EventLine; a torn last line is left out."""
+    import polars as pl
+
+    types = {
+        "float": pl.Float64,
+        "int": pl.Int64,
+        "str": pl.String,
+        "bool": pl.Boolean,
+        "str | None": pl.String,
+        "int | None": pl.Int64,
+    }
+    schema = {f.name: types[str(f.type)] for f in fields(EventLine)}
+    return pl.DataFrame(list(_read_lines(path)), schema=schema)
+
+
+def _sample_rows(line: dict[str, Any]) -> Iterator[tuple[float, str, str, float | None]]:
+    yield line["t_s"], SAMPLER, "late_s", line["late_s"]
+    for entity, values in line["values"].items():
+        for metric, value in values.items():
+            yield line["t_s"], entity, metric, value
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for number, text in enumerate(stream, 1):
+            try:
+                yield json.loads(text)
+            except json.JSONDecodeError as error:
+                if text.endswith("\n"):
+                    raise RunFolderError(f"{path}, line {number} is not JSON: {error}") from error

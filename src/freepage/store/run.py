@@ -1,0 +1,160 @@
+"""A stored run read back, from its sealed Parquet or from the JSONL of a run that was cut short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from freepage.errors import RunFolderError
+from freepage.records import (
+    RUN_SCHEMA,
+    Action,
+    Arm,
+    ClockOffset,
+    Evidence,
+    Manifest,
+    ProcessSchedule,
+    Step,
+    TrialRecord,
+    TrialStatus,
+    VerdictRule,
+)
+from freepage.store.folder import MANIFEST, PLAN, PROMETHEUS, PROMETHEUS_SAMPLES, read_json
+from freepage.store.frames import read_event_lines, read_sample_lines
+from freepage.store.schemas import upgrade_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """One stored trial.
+
+    samples: columns t_s, entity, metric, value; null is missing. events: one column per field of EventLine.
+    schedules: by instance name. Frames are empty, with their columns, when nothing was measured.
+    """
+
+    record: TrialRecord
+    schedules: dict[str, list[ProcessSchedule]]
+    samples: pl.DataFrame
+    events: pl.DataFrame
+    folder: Path | None = None
+
+    def read_output(self, instance: str, process: int, index: int, ending: str = "out") -> str | None:
+        """Read what the program of one step wrote ("err": its errors); None when it wrote nothing."""
+        if self.folder is None:
+            return None
+        path = self.folder / "output" / f"{instance}-{process}-{index}.{ending}"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+@dataclass(frozen=True)
+class PrometheusSamples:
+    """The samples that a Prometheus had of a run.
+
+    info: the content of prometheus.json. samples: columns wall_s (Prometheus' clock, since 1970), metric, entity, value.
+    """
+
+    info: dict[str, Any]
+    samples: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run; trials in the order they were run. planned_arms: by experiment, from plan.json.
+
+    prometheus: what was collected from one, None where nothing was.
+    """
+
+    folder: Path
+    manifest: Manifest
+    trials: list[TrialData]
+    planned_arms: dict[str, tuple[Arm, ...]] = field(default_factory=dict)
+    prometheus: PrometheusSamples | None = None
+
+    def arms_of(self, experiment: str) -> tuple[Arm, ...]:
+        """Return the arms an experiment was planned on; those of the study where no plan is known."""
+        return self.planned_arms.get(experiment, self.manifest.arms)
+
+
+def load_run(folder: Path) -> Run:
+    """Load a stored run, sealed or cut short; RunFolderError says what is wrong with it."""
+    manifest = _load_manifest(folder)
+    trials = [load_trial(path.parent) for path in sorted((folder / "trials").glob("*/trial.json"))]
+    trials.sort(key=lambda t: t.record.order)
+    return Run(folder, manifest, trials, _planned_arms(folder), _load_prometheus(folder))
+
+
+def _load_prometheus(folder: Path) -> PrometheusSamples | None:
+    import polars as pl
+
+    if not (folder / PROMETHEUS).exists():
+        return None
+    return PrometheusSamples(read_json(folder / PROMETHEUS), pl.read_parquet(folder / PROMETHEUS_SAMPLES))
+
+
+def _planned_arms(folder: Path) -> dict[str, tuple[Arm, ...]]:
+    """Read which arms each experiment was planned on, in the order of Arm."""
+    path = folder / PLAN
+    planned: dict[str, set[str]] = {}
+    for trial in read_json(path) if path.exists() else ():
+        planned.setdefault(trial["experiment"], set()).add(trial["arm"])
+    return {name: tuple(a for a in Arm if a in arms) for name, arms in planned.items()}
+
+
+def load_trial(folder: Path) -> TrialData:
+    """Load one trial's record, schedules, samples and events."""
+    return TrialData(
+        record=_record_from(read_json(folder / "trial.json")),
+        schedules=_load_schedules(folder / "schedule.json"),
+        samples=_load_frame(folder, "samples"),
+        events=_load_frame(folder, "events"),
+        folder=folder,
+    )
+
+
+def _load_manifest(folder: Path) -> Manifest:
+    content = upgrade_manifest(read_json(folder / MANIFEST))
+    if content.get("schema") != RUN_SCHEMA:
+        raise RunFolderError(
+            f"{folder} has run schema {content.get('schema')!r}; this freepage reads 1 to {RUN_SCHEMA}",
+            hint="use the version of freepage that its manifest.json names",
+        )
+    content |= {"arms": tuple(Arm(a) for a in content["arms"]), "command": tuple(content["command"])}
+    content["verdict_rule"] = VerdictRule(**content["verdict_rule"])
+    return Manifest(**content)
+
+
+def _load_schedules(path: Path) -> dict[str, list[ProcessSchedule]]:
+    content = read_json(path) if path.exists() else {}
+    return {name: [_schedule_from(p) for p in processes] for name, processes in content.items()}
+
+
+def _schedule_from(content: dict[str, Any]) -> ProcessSchedule:
+    words = ({"action": Action(s["action"]), "argv": tuple(s.get("argv", ()))} for s in content["steps"])
+    steps = tuple(Step(**(s | w)) for s, w in zip(content["steps"], words, strict=True))
+    return ProcessSchedule(content["process"], steps)
+
+
+def _record_from(content: dict[str, Any]) -> TrialRecord:
+    clocks = {
+        key: {n: ClockOffset(**c) for n, c in content[key].items()} for key in ("clock_start", "clock_end")
+    }
+    words = {"arm": Arm(content["arm"]), "status": TrialStatus(content["status"])}
+    lists = {
+        "evidence": tuple(Evidence(**e) for e in content["evidence"]),
+    }
+    return TrialRecord(**(content | clocks | words | lists))
+
+
+def _load_frame(folder: Path, name: str) -> pl.DataFrame:
+    import polars as pl
+
+    sealed = folder / f"{name}.parquet"
+    if sealed.exists():
+        return pl.read_parquet(sealed)
+    read = read_sample_lines if name == "samples" else read_event_lines
+    return read(folder / f"{name}.jsonl")

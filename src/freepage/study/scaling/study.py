@@ -1,0 +1,97 @@
+"""A study file at a scale: docs/decisions/003-scaling.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.errors import StudyError
+from freepage.records import VerdictRule
+from freepage.study.group_file import CommandGroupFile, FioGroupFile
+from freepage.study.scaling.fio import scale_fio
+from freepage.study.scaling.memory import scale_memory
+from freepage.study.scaling.scale import Scale
+from freepage.study.scaling.shared_node import share_node
+from freepage.study.study import CommandGroup, CommandJob, Experiment, Study
+from freepage.units import GIB
+
+if TYPE_CHECKING:
+    from freepage.records import Arm
+    from freepage.study.file import ExperimentFile, StudyFile
+    from freepage.study.group_file import AnyGroupFile
+    from freepage.study.study import AnyGroup, Conditions
+
+
+def scale_study(file: StudyFile, factor: float, conditions: Conditions) -> Study:
+    """Return the study at the scale `factor` on a host; StudyError for one that makes no sense there."""
+    fitting = [e for e in file.experiment if _arms_of(e, file)]
+    if not fitting:
+        raise StudyError(
+            f"no experiment of the study runs on {', '.join(file.arms)}",
+            hint=f"they run on {', '.join(dict.fromkeys(a for e in file.experiment for a in e.arms or ()))}",
+        )
+    scale = Scale(factor, conditions)
+    return Study(
+        name=file.name,
+        title=file.title or file.name,
+        seed=file.seed,
+        arms=file.arms,
+        interval_s=min(file.interval, scale.limits.interval_s),
+        scale=factor,
+        smoke=scale.smoke,
+        experiments=tuple(_scale_experiment(e, file, scale) for e in fitting),
+        verdict_rule=VerdictRule(**file.verdict),
+    )
+
+
+def _arms_of(file: ExperimentFile, study: StudyFile) -> tuple[Arm, ...]:
+    return tuple(a for a in study.arms if file.arms is None or a in file.arms)
+
+
+def _scale_experiment(file: ExperimentFile, study: StudyFile, scale: Scale) -> Experiment:
+    groups = tuple(_scale_group(g, file.name, scale) for g in file.groups)
+    experiment = Experiment(
+        name=file.name,
+        kind=file.kind,
+        title=file.title or file.name,
+        repeats=file.repeats or study.repeats,
+        arms=_arms_of(file, study),
+        duration_s=max(g.after_s + g.duration_s for g in groups),
+        groups=groups,
+    )
+    if file.kind.shares_node:
+        return share_node(experiment, file.node_memory, study.seed, scale)
+    return experiment
+
+
+def _scale_group(file: AnyGroupFile, experiment: str, scale: Scale) -> AnyGroup:
+    if isinstance(file, FioGroupFile):
+        return scale_fio(file, scale)
+    if isinstance(file, CommandGroupFile):
+        return _scale_command(file, scale)
+    return scale_memory(file, experiment, scale)
+
+
+def _scale_command(file: CommandGroupFile, scale: Scale) -> CommandGroup:
+    """Return a user's program as it is: no scale knows what it needs."""
+    period_s = file.period if file.period is not None else file.timeout
+    job = CommandJob(
+        argv=file.command,
+        count=file.iterations,
+        period_s=period_s,
+        timeout_s=file.timeout,
+        programs=file.programs,
+        folder=file.folder,
+        data_bytes=0 if file.data is None else scale.in_bytes(file.data),
+        filesystem=file.filesystem or ("ext4" if file.data is not None else None),
+    )
+    return CommandGroup(
+        name=file.name,
+        workload=file.workload,
+        carrier=file.fixed_carrier,
+        instances=file.instances,
+        cpus=file.cpus,
+        vm_memory_bytes=GIB if file.vm_memory is None else scale.in_bytes(file.vm_memory),
+        duration_s=file.iterations * period_s,
+        after_s=file.after,
+        job=job,
+    )
