@@ -111,6 +111,16 @@ class Run:
         """Give the arms an experiment was planned on; those of the study where no plan is known."""
         return self.planned_arms.get(experiment, self.manifest.arms)
 
+    def ok_trials(self, experiment: str | None = None, arm: Arm | None = None) -> list[TrialData]:
+        """Return the trials that ended well, in the order they were run; of one experiment, of one arm, if given."""
+        return [
+            t
+            for t in self.trials
+            if t.record.status is TrialStatus.OK
+            and experiment in {None, t.record.experiment}
+            and arm in {None, t.record.arm}
+        ]
+
 
 def check_folder(folder: Path, *, force: bool) -> None:
     """Raise RunFolderError when `folder` holds anything; with `force`, when it holds what is no part of a run."""

@@ -70,9 +70,6 @@ class Findings:
             return "Measure nodes that run nothing else (--nodes)"
         return "Stop other work on the host, or use --node-memory, which counts nothing else"
 
-    def ok_trials(self) -> list[TrialData]:
-        return [t for t in self.run.trials if t.record.status is TrialStatus.OK]
-
 
 def find_doubts(findings: Findings) -> list[Doubt]:
     """Give every doubt this run gives reason for: those about all of it, then those about single experiments."""
@@ -150,9 +147,7 @@ def _few_trials(findings: Findings) -> Doubt | None:
 
 
 def _missing_evidence(findings: Findings) -> Doubt | None:
-    evidence = [
-        e for t in findings.ok_trials() if t.record.arm is Arm.VM_FPR for e in t.record.evidence if e.is_of_vm
-    ]
+    evidence = [e for t in findings.run.ok_trials(arm=Arm.VM_FPR) for e in t.record.evidence if e.is_of_vm]
     if not evidence or all(e.active for e in evidence):
         return None
     text = "In some FPR trials no report was seen to arrive at QEMU"
@@ -165,9 +160,7 @@ def _missing_evidence(findings: Findings) -> Doubt | None:
 
 def _inhibited(findings: Findings, experiment: str) -> Doubt | None:
     given = findings.estimates[experiment].get(Arm.VM_FPR, {}).get("given_back_fraction")
-    active = any(
-        e.active for t in findings.ok_trials() if t.record.experiment == experiment for e in t.record.evidence
-    )
+    active = any(e.active for t in findings.run.ok_trials(experiment) for e in t.record.evidence)
     if given is not None and given.value < 0.1 and active and not findings.run.manifest.smoke:
         return Doubt(
             "inhibited",
@@ -235,7 +228,7 @@ def _sampler_late(findings: Findings) -> Doubt | None:
 
 
 def _steps_late(findings: Findings) -> Doubt | None:
-    lateness = [s for t in findings.ok_trials() for s in t.events["late_s"].to_list()]
+    lateness = [s for t in findings.run.ok_trials() for s in t.events["late_s"].to_list()]
     late = [s for s in lateness if s > LATE_STEP_S]
     if not late:
         return None
@@ -249,7 +242,7 @@ def _steps_late(findings: Findings) -> Doubt | None:
 
 
 def _failed_programs(findings: Findings, experiment: str) -> Doubt | None:
-    mine = [t.events for t in findings.ok_trials() if t.record.experiment == experiment]
+    mine = [t.events for t in findings.run.ok_trials(experiment)]
     runs = [row for events in mine for row in events.iter_rows(named=True) if row["action"] == Action.RUN]
     failed = [row for row in runs if not row["ok"]]
     if not failed:
@@ -306,7 +299,7 @@ def _noisy_node(findings: Findings, experiment: str) -> Doubt | None:
 
 
 def _different_schedules(findings: Findings, experiment: str) -> Doubt | None:
-    mine = [t.schedules for t in findings.ok_trials() if t.record.experiment == experiment]
+    mine = [t.schedules for t in findings.run.ok_trials(experiment)]
     if any(not _is_subset(schedules, max(mine, key=len)) for schedules in mine):
         return Doubt(
             "schedules-differ",
@@ -327,8 +320,8 @@ def _different_thp(findings: Findings, experiment: str) -> Doubt | None:
     """Huge pages change both what a fault costs and what can be given back."""
     seen = {
         (e.guest_thp, e.host_thp)
-        for t in findings.ok_trials()
-        if t.record.experiment == experiment and t.record.arm is not Arm.POD
+        for t in findings.run.ok_trials(experiment)
+        if t.record.arm is not Arm.POD
         for e in t.record.evidence
         if e.is_of_vm
     }
@@ -345,7 +338,7 @@ def _different_thp(findings: Findings, experiment: str) -> Doubt | None:
 
 
 def _baseline_drift(findings: Findings, experiment: str) -> Doubt | None:
-    mine = [t.record.id for t in findings.ok_trials() if t.record.experiment == experiment]
+    mine = [t.record.id for t in findings.run.ok_trials(experiment)]
     baselines = [b for i in mine if (b := findings.values[i].get("baseline_bytes")) is not None]
     if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
         return Doubt(
@@ -361,11 +354,7 @@ def _baseline_drift(findings: Findings, experiment: str) -> Doubt | None:
 
 def _total(findings: Findings, experiment: str, key: str) -> float:
     """Add up a count over the FPR trials of an experiment."""
-    mine = [
-        t.record.id
-        for t in findings.ok_trials()
-        if t.record.experiment == experiment and t.record.arm is Arm.VM_FPR
-    ]
+    mine = [t.record.id for t in findings.run.ok_trials(experiment, Arm.VM_FPR)]
     return sum(findings.values[i].get(key) or 0.0 for i in mine)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from freepage.analysis.series import Series, metric_series, node_series, resample
 from freepage.metrics import in_use_bytes
-from freepage.records import NODE, TrialStatus
+from freepage.records import NODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ def find_differences(run: Run, metric: Mapping[str, Any]) -> NDArray[np.float64]
     """Give Prometheus' samples less our own at the same times, over all trials; none where there is nothing of ours."""
     if run.prometheus is None or metric["ours"] is None:
         return np.array([])
-    pairs = [pair for trial in _ok_trials(run) for pair in _pairs(run.prometheus, trial, metric)]
+    pairs = [pair for trial in run.ok_trials() for pair in _pairs(run.prometheus, trial, metric)]
     parts = [_subtract(theirs, ours.known()) for theirs, ours in pairs]
     return np.concatenate(parts) if parts else np.array([])
 
@@ -161,10 +161,6 @@ def add_series(parts: Sequence[Series], count: int) -> Series:
     times = np.unique(np.concatenate([part.t_s for part in known]))
     added = [np.interp(times, part.t_s, part.values, left=np.nan, right=np.nan) for part in known]
     return Series(times, np.sum(added, axis=0)).known()
-
-
-def _ok_trials(run: Run) -> list[TrialData]:
-    return [t for t in run.trials if t.record.status is TrialStatus.OK]
 
 
 def _as_json(differences: NDArray[np.float64], unit: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from freepage.analysis.prometheus import describe_prometheus
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import VerdictInput, decide
-from freepage.records import Arm, TrialStatus
+from freepage.records import Arm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ Values = dict[str, dict[str, float | None]]
 
 def build_results(run: Run) -> dict[str, Any]:
     """Give the content of results.json from a stored run alone; no NaN, null where nothing is known."""
-    ok = [t for t in run.trials if t.record.status is TrialStatus.OK]
+    ok = run.ok_trials()
     values = {t.record.id: measure_trial(t) | measure_io(t) for t in ok}
     estimates = _estimate_all(run, ok, values)
     comparisons = {name: _compare(name, ok, values) for name in estimates}

@@ -21,7 +21,7 @@ from freepage.analysis.series import (
 )
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
-from freepage.records import NODE, Arm, TrialStatus
+from freepage.records import NODE, Arm
 from freepage.report.numbers import show_interval, show_value
 from freepage.units import GIB, format_duration
 
@@ -90,7 +90,7 @@ def _arms_shown(spec: dict[str, Any]) -> tuple[str, ...]:
 
 def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw node memory in use above its baseline over time: one line per arm, the range over repeats, the demand."""
-    trials = _ok_trials(run, experiment)
+    trials = run.ok_trials(experiment)
     if not trials:
         return None
     duration_s = trials[0].record.planned_duration_s
@@ -124,7 +124,7 @@ def draw_node_memory(run: Run, results: dict[str, Any], experiment: str) -> Figu
 
 def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw which share of freed memory has left the host, against the seconds since the free."""
-    trials = _ok_trials(run, experiment)
+    trials = run.ok_trials(experiment)
     rows = [row for arm in run.arms_of(experiment) for row in _release_rows(run, trials, arm)]
     if not any(row["arm"] == Arm.VM_FPR for row in rows):
         return None
@@ -157,7 +157,7 @@ def draw_release(run: Run, results: dict[str, Any], experiment: str) -> Figure |
 
 def draw_cpu(run: Run, results: dict[str, Any], experiment: str) -> Figure | None:
     """Draw how many cores the host is busy with over time, for experiments that are about CPU."""
-    trials = _ok_trials(run, experiment)
+    trials = run.ok_trials(experiment)
     if not trials:
         return None
     duration_s = trials[0].record.planned_duration_s
@@ -220,10 +220,6 @@ def _cpu_title(extra: dict[str, Any] | None, experiment: str) -> str:
         return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
     more = show_value(extra | {"value": abs(extra["value"])})
     return f"VMs with FPR use {more} {'more' if extra['value'] > 0 else 'less'} than without"
-
-
-def _ok_trials(run: Run, experiment: str) -> list[TrialData]:
-    return [t for t in run.trials if t.record.experiment == experiment and t.record.status is TrialStatus.OK]
 
 
 def _node_rows(

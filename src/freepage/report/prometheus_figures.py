@@ -16,7 +16,7 @@ from freepage.analysis.prometheus import (
 )
 from freepage.analysis.results import headline_experiment
 from freepage.analysis.series import resample
-from freepage.records import Arm, TrialStatus
+from freepage.records import Arm
 from freepage.report.figures import ARM_COLOURS, ARM_DASHES, MOST_POINTS, Figure
 from freepage.units import GIB, format_duration
 
@@ -96,9 +96,7 @@ def _find_rows(
 
 
 def _first_trials(run: Run, experiment: str) -> list[TrialData]:
-    mine = [t for t in run.trials if t.record.experiment == experiment and t.record.status is TrialStatus.OK]
-    firsts = (next((t for t in mine if t.record.arm is arm), None) for arm in run.arms_of(experiment))
-    return [t for t in firsts if t is not None]
+    return [t for arm in run.arms_of(experiment) for t in run.ok_trials(experiment, arm)[:1]]
 
 
 def _trial_rows(run: Run, trial: TrialData, ours: Series, theirs: Series) -> list[Row]:
