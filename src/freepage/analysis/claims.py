@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.bounds import Bounds, Side
 from freepage.analysis.stats import Estimate
+from freepage.kinds import KINDS, find_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,6 @@ class Claim:
     id: str
     text: str
     article: str
-    kinds: tuple[str, ...]
     number: str
     measure: str
     unit: str
@@ -45,6 +45,11 @@ class Claim:
     finest_s: float | None = None
     provided: str | None = None
     otherwise: str = ""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of experiment it can be decided from."""
+        return tuple(kind.name for kind in KINDS.values() if self.id in kind.claims)
 
     @property
     def rule(self) -> str:
@@ -87,12 +92,12 @@ def decide_claims(experiments: Mapping[str, Any], conditions: Conditions) -> lis
 
 def _parse(table: dict[str, Any]) -> Claim:
     bounds = Bounds(**{key: table.pop(key, None) for key in ("at_least", "at_most", "above")})
-    kinds, beside = tuple(table.pop("kinds")), table.pop("beside", {})
-    return Claim(kinds=kinds, beside=beside, bounds=bounds, **table)
+    beside = table.pop("beside", {})
+    return Claim(beside=beside, bounds=bounds, **table)
 
 
 def _decide(claim: Claim, experiments: Mapping[str, Any], conditions: Conditions) -> Finding:
-    of_kind = {name: e for name, e in experiments.items() if e["kind"] in claim.kinds}
+    of_kind = {name: e for name, e in experiments.items() if claim.id in find_kind(e["kind"]).claims}
     if not of_kind:
         kinds = " or ".join(f"'{kind}'" for kind in claim.kinds)
         return Finding("", NOT_DECIDABLE, f"This run has no experiment of kind {kinds}.")

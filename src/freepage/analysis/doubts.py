@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.series import metric_series
+from freepage.kinds import Subject, find_kind
 from freepage.records import NODE, SAMPLER, Action, Arm, TrialStatus
 from freepage.units import GIB, format_bytes
 
@@ -20,10 +21,6 @@ LATE_STEP_S = 0.25
 STEAL_FRACTION = 0.02
 BASELINE_DRIFT_BYTES = 0.25 * GIB
 LEAST_TRIALS = 3
-# Kinds whose blocks are not meant to come back whole before memory is used again.
-NOT_ABOUT_RELEASES = ("churn", "host-io")
-# Kinds that are not about how much of the node's memory FPR saves.
-NOT_ABOUT_MEMORY = ("churn", "guest-io", "command")
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,9 @@ class Findings:
     estimates: Mapping[str, Mapping[str, Mapping[str, Estimate | None]]]
     comparisons: Mapping[str, Mapping[str, Estimate | None]]
 
-    def kind_of(self, experiment: str) -> str:
-        return next((t.record.kind for t in self.run.trials if t.record.experiment == experiment), "")
+    def measures(self, experiment: str) -> frozenset[Subject]:
+        mine = (t.record.kind for t in self.run.trials if t.record.experiment == experiment)
+        return find_kind(next(mine, "")).measures
 
     @property
     def host(self) -> str:
@@ -261,9 +259,8 @@ def _failed_programs(findings: Findings, experiment: str) -> Doubt | None:
 def _window_too_short(findings: Findings, experiment: str) -> Doubt | None:
     fpr = findings.estimates[experiment].get(Arm.VM_FPR, {})
     given = fpr.get("given_back_fraction")
-    kind = findings.kind_of(experiment)
     if (
-        kind not in NOT_ABOUT_RELEASES
+        Subject.RELEASES in findings.measures(experiment)
         and given is not None
         and given.value > 0.3
         and fpr.get("release_t90_s") is None
@@ -283,7 +280,7 @@ def _window_too_short(findings: Findings, experiment: str) -> Doubt | None:
 
 def _noisy_node(findings: Findings, experiment: str) -> Doubt | None:
     saved = findings.comparisons[experiment].get("saved_mean_bytes")
-    if findings.kind_of(experiment) in NOT_ABOUT_MEMORY or saved is None or saved.low is None:
+    if Subject.NODE_MEMORY not in findings.measures(experiment) or saved is None or saved.low is None:
         return None
     if not saved.low < 0 < saved.value:
         return None

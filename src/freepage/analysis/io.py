@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.series import metric_series
 from freepage.analysis.stats import Estimate, estimate_mean, estimate_ratio
+from freepage.kinds import find_kind
 from freepage.records import BLOCK_BYTES, CELL, DEVICE, Action, Arm, TrialStatus
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from freepage.store import TrialData
 
-KINDS = ("guest-io", "host-io")
 # A read cell ran from the cache when at most this share of what fio read came from a block device while it ran.
 FROM_DEVICE_AT_MOST = 0.05
 # Where that is not known, and for writes: a cell ran from the cache when it was this many times as fast as the device.
@@ -151,7 +151,7 @@ def _read_run(
 def measure_io(trial: TrialData) -> dict[str, float | None]:
     """Give a trial's numbers about I/O: the share of its read cells that ran from the cache, and fio's working set."""
     keys = ("cached_read_fraction", "working_set_mean_bytes", "working_set_max_bytes")
-    if trial.record.kind not in KINDS:
+    if not find_kind(trial.record.kind).measures_io:
         return dict.fromkeys(keys)
     known = [c.cached for c in measure_cells(trial).values() if c.operation in READS and c.cached is not None]
     series = [

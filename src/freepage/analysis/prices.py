@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, Side
 from freepage.analysis.stats import Estimate
+from freepage.kinds import Subject, find_kind
 from freepage.records import Arm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from freepage.records import VerdictRule
-
-# Kinds whose instances run programs: their CPU is not spent on memory alone.
-PROGRAMS = ("guest-io", "host-io", "command")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,9 @@ def weigh_experiment(
 ) -> ExperimentOutcome:
     """Pick what the verdict weighs from an experiment's estimates; `instances` are the names its VMs had."""
     names = list(instances)
-    fpr, memory = arms.get(Arm.VM_FPR, {}), kind not in PROGRAMS
+    fpr, measures = arms.get(Arm.VM_FPR, {}), find_kind(kind).measures
+    # Where instances run programs, their CPU is not spent on memory alone.
+    memory = Subject.ALLOCATION in measures
     return ExperimentOutcome(
         experiment=name,
         vms=", ".join(dict.fromkeys(re.sub(r"-\d+$", "-*", n) for n in names)),
@@ -103,8 +103,8 @@ def weigh_experiment(
         allocation=comparisons.get("allocation_penalty") if memory else None,
         cpu_s_per_gib=comparisons.get("extra_cpu_s_per_gib") if memory else None,
         cpu_cores_per_vm=_divide(comparisons.get("extra_cpu_cores"), len(names)) if memory else None,
-        guest_io=comparisons.get("io_ratio") if kind == "guest-io" else None,
-        host_io=comparisons.get("io_ratio") if kind == "host-io" else None,
+        guest_io=comparisons.get("io_ratio") if Subject.GUEST_IO in measures else None,
+        host_io=comparisons.get("io_ratio") if Subject.HOST_IO in measures else None,
     )
 
 

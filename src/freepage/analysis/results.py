@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.claims import Conditions, decide_claims
 from freepage.analysis.doubts import Doubt, Findings, find_doubts
-from freepage.analysis.io import KINDS as IO_KINDS
 from freepage.analysis.io import compare_io, describe_cells, measure_io, memory_ratios
 from freepage.analysis.prices import ExperimentOutcome, weigh_experiment
 from freepage.analysis.prometheus import describe_prometheus
 from freepage.analysis.stats import Estimate, estimate_difference, estimate_mean, estimate_ratio
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import VerdictInput, decide
+from freepage.kinds import find_kind
 from freepage.records import Arm
 
 if TYPE_CHECKING:
@@ -114,7 +114,11 @@ def _conditions(run: Run, doubts: list[Doubt]) -> Conditions:
 
 def _cells(run: Run, experiment: str) -> list[dict[str, Any]]:
     mine = [t for t in run.trials if t.record.experiment == experiment]
-    return describe_cells(mine, run.arms_of(experiment)) if _kind_of(run, experiment) in IO_KINDS else []
+    return (
+        describe_cells(mine, run.arms_of(experiment))
+        if find_kind(_kind_of(run, experiment)).measures_io
+        else []
+    )
 
 
 def _kind_of(run: Run, experiment: str) -> str:
@@ -151,7 +155,7 @@ def _compare(name: str, ok: list[TrialData], values: Values) -> dict[str, Estima
         "reallocation_against_first": estimate_ratio(
             by_repeat(Arm.VM_FPR, "alloc_rest_s"), by_repeat(Arm.VM_FPR, "alloc_first_s")
         ),
-        **compare_io([t for t in ok if t.record.experiment == name and t.record.kind in IO_KINDS]),
+        **compare_io([t for t in ok if t.record.experiment == name and find_kind(t.record.kind).measures_io]),
         **memory_ratios(by_repeat),
         "command_ratio": ratio("command_s", Arm.VM_FPR, Arm.VM),
         "first_allocation_penalty": ratio("alloc_first_s", Arm.VM_FPR, Arm.VM),

@@ -21,6 +21,7 @@ from freepage.analysis.series import (
     resident_series,
     sample_steps,
 )
+from freepage.kinds import Subject, find_kind
 from freepage.records import NODE, Action
 from freepage.units import GIB
 
@@ -34,8 +35,7 @@ LEAST_WINDOW_S = 3.5
 SKEW_S = 0.05
 # Falls of resident memory from one sample to the next that are smaller than this are noise.
 LEAST_FALL_BYTES = 1024.0**2
-# Kinds whose instances act at common times, and how long after a free its CPU is watched: FPR's passes are 2 s apart.
-SYNCHRONISED = ("burst",)
+# How long after a free of instances that act together its CPU is watched: FPR's passes are 2 s apart.
 RELEASE_WATCH_S = 10.0
 # A rate stands at the end of its sampling interval: the one a step ends in is looked at too.
 TICK_S = 1.0
@@ -128,7 +128,7 @@ def _measure_commands(trial: TrialData) -> dict[str, float | None]:
     """How long a user's program ran, mean over the times it ended well, and how often it did not."""
     import polars as pl
 
-    if trial.record.kind != "command":
+    if Subject.COMMAND not in find_kind(trial.record.kind).measures:
         return {"command_s": None, "command_failures": None}
     rows = trial.events.filter(pl.col("action") == Action.RUN)
     well: list[float] = rows.filter("ok")["wall_s"].to_list()
@@ -263,7 +263,7 @@ def _peak_cores(trial: TrialData, busy_cores: Series, action: Action) -> float |
     """
     import polars as pl
 
-    if trial.record.kind not in SYNCHRONISED:
+    if not find_kind(trial.record.kind).synchronised:
         return None
     rows = trial.events.filter((pl.col("action") == action) & pl.col("ok"))
     spans = rows.group_by("iteration").agg(pl.col("planned_s").min(), pl.col("end_s").max())
@@ -283,7 +283,7 @@ def _measure_skew(trial: TrialData) -> dict[str, float | None]:
     import polars as pl
 
     rows = trial.events.filter(pl.col("action") == Action.ALLOCATE)
-    if trial.record.kind not in SYNCHRONISED or rows.is_empty():
+    if not find_kind(trial.record.kind).synchronised or rows.is_empty():
         return {"start_skew_max_s": None, "start_skew_p99_s": None}
     behind = rows.select(pl.col("late_s") - pl.col("late_s").min().over("iteration"))["late_s"].to_numpy()
     return {"start_skew_max_s": float(behind.max()), "start_skew_p99_s": float(np.quantile(behind, 0.99))}

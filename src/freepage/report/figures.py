@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from freepage.analysis.doubts import NOT_ABOUT_RELEASES
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
@@ -21,6 +20,7 @@ from freepage.analysis.series import (
 )
 from freepage.analysis.trial_values import LEAST_WINDOW_S, find_releases
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
+from freepage.kinds import FigureName, Subject, find_kind
 from freepage.records import NODE, Arm
 from freepage.report.numbers import show_interval, show_value
 from freepage.units import GIB, format_duration
@@ -76,7 +76,7 @@ def draw_figures(run: Run, results: dict[str, Any]) -> list[Figure]:
     figures = [
         draw(run, results, name)
         for name, experiment in results["experiments"].items()
-        for draw in _FIGURES_OF.get(experiment["kind"], (draw_node_memory, draw_release))
+        for draw in (_DRAW[figure] for figure in find_kind(experiment["kind"]).figures)
     ]
     drawn = [figure for figure in (*figures, *draw_prometheus(run, results)) if figure is not None]
     return [replace(figure, arms=_arms_shown(figure.spec)) for figure in drawn]
@@ -202,7 +202,11 @@ def draw_throughput(run: Run, results: dict[str, Any], experiment: str) -> Figur
         f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
         "cache; hollow: from the device, or not known; the grey tick is what the device itself gave, by direct I/O."
     )
-    doubts = _touching(results, "time", experiment) if found["kind"] == "guest-io" else ()
+    doubts = (
+        _touching(results, "time", experiment)
+        if Subject.GUEST_IO in find_kind(found["kind"]).measures
+        else ()
+    )
     return Figure(f"throughput-{experiment}", title, caption, f"{title}. {caption}", spec, DEVICE, doubts)
 
 
@@ -336,20 +340,21 @@ def _touching(results: dict[str, Any], what: str, experiment: str) -> tuple[str,
 
 def _node_words(found: dict[str, Any], experiment: str) -> tuple[str, str]:
     """Say what the figure shows, from its estimates: a title, and the text alternative."""
-    arms, saved_bytes = found["arms"], found["comparisons"]["saved_mean_bytes"]
+    arms, measures = found["arms"], find_kind(found["kind"]).measures
     given = {arm: (e or {}).get("given_back_fraction") for arm, e in arms.items()}
     means = {arm: (e or {}).get("node_in_use_mean_bytes") for arm, e in arms.items()}
     fpr, vm = given.get(Arm.VM_FPR), given.get(Arm.VM)
     title = f"Node memory in use while {experiment} runs"
-    if fpr and vm and found["kind"] not in NOT_ABOUT_RELEASES:
+    if fpr and vm and Subject.RELEASES in measures:
         if vm["value"] < 0.1 <= fpr["value"]:
             title = "Without FPR the host never gets it back; with FPR it does"
         elif fpr["value"] < 0.1:
             title = "The host gets nothing back, with FPR or without"
     mean_words = ", ".join(f"{arm} {m['value'] / GIB:.2f} GiB" for arm, m in means.items() if m)
     without = means.get(Arm.VM)
-    if experiment != "cycle" and without and saved_bytes and (saved_bytes["low"] or saved_bytes["value"]) > 0:
-        saved = saved_bytes["value"] / without["value"]
+    savings = found["comparisons"]["saved_mean_bytes"] if Subject.SAVINGS in measures else None
+    if without and savings and (savings["low"] or savings["value"]) > 0:
+        saved = savings["value"] / without["value"]
         # More than all of it: other work on the node ended in between.
         if 0.02 < saved <= 1:
             title = f"VMs with FPR take {saved:.0%} less of the node on average".replace("%", "\u00a0%")
@@ -375,11 +380,9 @@ def _round(value: float) -> float:
     return round(float(value), 4)
 
 
-# What each kind of experiment shows, its own question first; others show memory and how it comes back.
-_FIGURES_OF = {
-    "churn": (draw_cpu, draw_node_memory),
-    "burst": (draw_cpu, draw_node_memory, draw_release),
-    "guest-io": (draw_throughput, draw_node_memory),
-    "host-io": (draw_throughput, draw_node_memory),
-    "command": (draw_node_memory,),
+_DRAW = {
+    FigureName.NODE_MEMORY: draw_node_memory,
+    FigureName.RELEASE: draw_release,
+    FigureName.CPU: draw_cpu,
+    FigureName.THROUGHPUT: draw_throughput,
 }

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from freepage.analysis.io import READS
+from freepage.kinds import Subject, find_kind
 from freepage.records import Arm
 from freepage.report.io_tables import describe_cell
 from freepage.units import MIB
@@ -109,7 +110,7 @@ def throughput_title(experiment: Mapping[str, Any], name: str) -> str:
     )
     if not with_fpr or not without or None in with_fpr or None in without:
         return f"Throughput of fio in {name}"
-    words = _host_words if experiment["kind"] == "host-io" else _guest_words
+    words = _host_words if Subject.HOST_IO in find_kind(experiment["kind"]).measures else _guest_words
     return words(with_fpr, without).format(name=name)
 
 

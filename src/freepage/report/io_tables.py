@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from freepage.kinds import Subject, find_kind
 from freepage.records import Arm
 from freepage.report.numbers import MISSING, show_interval, show_value
 from freepage.report.tables import Cell, Results, Table, estimate_cell, rows_by_arm
@@ -23,6 +24,7 @@ def guest_io_table(results: Results) -> Table:
     """Give what fio measured in guests and pods, which shows whether guests keep their page cache."""
     return _throughput(
         results,
+        Subject.GUEST_IO,
         "guest-io",
         "I/O in the guest",
         "Bytes per second through the page cache, which was kept; below, what the device itself gave (direct I/O) in the same "
@@ -35,6 +37,7 @@ def host_io_table(results: Results) -> Table:
     """Give what fio measured in a pod on the host, beside VMs and alone."""
     return _throughput(
         results,
+        Subject.HOST_IO,
         "host-io",
         "I/O on the host",
         "fio in a pod on a file that fits the node's page cache only if VMs give memory back; by what runs beside it. Below, "
@@ -59,20 +62,24 @@ def io_memory_table(results: Results) -> Table:
     )
 
 
-def _throughput(results: Results, kind: str, title: str, note: str) -> Table:
-    mine = {name: e for name, e in results["experiments"].items() if e["kind"] == kind and e["cells"]}
+def _throughput(results: Results, subject: Subject, name: str, title: str, note: str) -> Table:
+    mine = {
+        experiment: e
+        for experiment, e in results["experiments"].items()
+        if subject in find_kind(e["kind"]).measures and e["cells"]
+    }
     arms = [a for a in Arm if any(a in e["arms"] for e in mine.values())]
     rows = tuple(
         (
-            Cell(name),
+            Cell(experiment),
             Cell(describe_cell(cell)),
             *(_arm_cell(cell["arms"].get(arm)) for arm in arms),
             estimate_cell(cell["ratio"]),
         )
-        for name, experiment in mine.items()
-        for cell in experiment["cells"]
+        for experiment, e in mine.items()
+        for cell in e["cells"]
     )
-    return Table(kind, title, note, ("experiment", "fio", *map(str, arms), "ratio"), rows)
+    return Table(name, title, note, ("experiment", "fio", *map(str, arms), "ratio"), rows)
 
 
 def describe_cell(cell: Mapping[str, Any]) -> str:
