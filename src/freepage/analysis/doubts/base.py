@@ -1,0 +1,45 @@
+"""What a doubt is, and what it is found in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from freepage.analysis.definition import Area
+    from freepage.analysis.estimates import TrialValues
+    from freepage.analysis.experiments import Experiments
+    from freepage.store import Run
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason not to trust part of a result; experiment: the one it is about, None for the whole run."""
+
+    id: str
+    text: str
+    remedy: str
+    touches: Area
+    experiment: str | None = None
+
+
+@dataclass(frozen=True)
+class DoubtInput:
+    """What doubts are found in: the run, each trial's numbers by its id, and the experiments' results by name."""
+
+    run: Run
+    values: Mapping[str, TrialValues]
+    experiments: Experiments
+
+    @property
+    def host(self) -> str:
+        return "the nodes" if self.run.manifest.on_cluster else "the host"
+
+    @property
+    def alone(self) -> str:
+        """How what is measured is kept apart from other work."""
+        if self.run.manifest.on_cluster:
+            return "Measure nodes that run nothing else (--nodes)"
+        return "Stop other work on the host, or use --node-memory, which counts nothing else"
