@@ -1,4 +1,4 @@
-"""Where an estimate lies against the bounds of a rule: a whole interval decides, or nothing does."""
+"""Bounds of a rule, and where estimates lie against them: a whole interval decides, or nothing does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class IntervalPosition(StrEnum):
-    """Where an interval lies: all of it within the bounds, all of it beyond one of them, or on both sides of one."""
+    """The position of an interval: all of it within the bounds, all of it beyond one of them, or on both sides of one."""
 
     WITHIN = "within"
     BEYOND = "beyond"
@@ -22,7 +22,7 @@ class IntervalPosition(StrEnum):
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a rule allows; None is no bound. `above` excludes its own value, the others include theirs."""
+    """The bounds of what a rule allows; None is no bound. `above` excludes its own value, the others include theirs."""
 
     at_least: float | None = None
     at_most: float | None = None

@@ -1,4 +1,4 @@
-"""What the article found, each claim decided from this run's own estimates. claims.toml is the list."""
+"""The article's claims, each decided from this run's own estimates. claims.toml is the list."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 
 class ClaimDecision(StrEnum):
-    """What a run says of a claim; the first one decides where several experiments must agree."""
+    """The decision on a claim, in the order in which one outweighs the others where several experiments must agree."""
 
     CONTRADICTED = "contradicted"
     NOT_DECIDABLE = "not-decidable"
     CONFIRMED = "confirmed"
 
 
-_SEVERITY = tuple(ClaimDecision)
 _DECISIONS = {
     IntervalPosition.WITHIN: (ClaimDecision.CONFIRMED, "meets the rule"),
     IntervalPosition.BEYOND: (ClaimDecision.CONTRADICTED, "misses the rule"),
@@ -62,7 +61,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class ClaimConditions:
-    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it is a smoke run.
+    """Conditions under which numbers decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
     moved: experiments during which other work moved the node's memory.
     """
@@ -105,7 +104,7 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What one experiment says of a claim."""
+    """The decision of one experiment on a claim."""
 
     decision: ClaimDecision
     reason: str
@@ -158,7 +157,7 @@ def _find_outcome(claim: Claim, experiments: Experiments, conditions: ClaimCondi
     measured = [name for name, e in able.items() if claim.number.find(e) is not None]
     chosen = (list(able) if claim.every else measured[:1]) or list(able)[:1]
     outcomes = [_decide_by(claim, name, able[name], conditions) for name in chosen]
-    return min(outcomes, key=lambda outcome: _SEVERITY.index(outcome.decision))
+    return min(outcomes, key=lambda outcome: list(ClaimDecision).index(outcome.decision))
 
 
 def _decide_by(

@@ -1,4 +1,4 @@
-"""What one trial costs in CPU: of instances, of QEMU's threads, of the host; and how well common starts were kept."""
+"""CPU of one trial: of instances, of QEMU's threads, of the host; and how well common starts were kept."""
 
 from __future__ import annotations
 

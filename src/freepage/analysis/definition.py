@@ -1,4 +1,4 @@
-"""What is known of a number before it is measured: its unit, which way is better, and how it is shown."""
+"""Definitions of numbers before they are measured: unit, which way is better, heading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Better(StrEnum):
-    """Which way a number should go."""
+    """The direction in which a number should go."""
 
     LOWER = "lower"
     HIGHER = "higher"
@@ -19,7 +19,7 @@ class Better(StrEnum):
 
 
 class Area(StrEnum):
-    """What a number tells of, and what a doubt touches.
+    """The area that a number belongs to, and that a doubt touches.
 
     MEMORY: what instances give back and hold, and what runs from a cache; it holds under emulation too. NODE: the
     node's memory, which other work moves too. TIME: times, CPU and throughput. ALL: everything.
@@ -33,7 +33,7 @@ class Area(StrEnum):
 
 @dataclass(frozen=True)
 class Definition:
-    """What is known of a number before it is measured.
+    """One number before it is measured.
 
     id: its key in results.json. heading: above its column in tables, or before its value; short: above its column in a
     terminal, where that is another. headline: what it is called, and explained as, among the numbers on top.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExperimentResults:
-    """What one experiment measured, over its trials that ended well.
+    """The results of one experiment, over its trials that ended well.
 
     kind: as its trials name it. arms: those it was planned on. cells: only where fio ran.
     """

@@ -1,4 +1,4 @@
-"""What fio measured in one trial, cell by cell, against the device itself, and whether it ran from the page cache."""
+"""fio in one trial, cell by cell, against the device itself, and whether it ran from the page cache."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from freepage.analysis.estimates import TrialValues
     from freepage.store import TrialData
 
+# Measured, not guessed: docs/decisions/005-programs-and-disks.md.
 # A read cell ran from the cache when at most this share of what fio read came from a block device while it ran.
 FROM_DEVICE_AT_MOST = 0.05
 # Where that is not known, and for writes: a cell ran from the cache when it was this many times as fast as the device.
@@ -52,7 +53,7 @@ class TrialCell:
 
 @dataclass(frozen=True)
 class FioResult:
-    """What one fio measured: bytes moved in its direction, and per second, and bytes read from devices meanwhile, if known.
+    """The result of one fio: bytes moved in its direction, and per second, and bytes read from devices meanwhile, if known.
 
     reason: why there is nothing.
     """

@@ -1,4 +1,4 @@
-"""What FPR costs in each experiment, against the limits of the verdict's rule."""
+"""The costs of FPR in each experiment, against the limits of the verdict's rule."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Cost(StrEnum):
-    """What FPR can cost."""
+    """One kind of cost that FPR can have."""
 
     ALLOCATION = "allocation"
     CPU = "cpu"
@@ -30,7 +30,7 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True)
 class ExperimentOutcome:
-    """What one experiment says of FPR; None is not measured there.
+    """The numbers of one experiment that the verdict rests on; None is not measured there.
 
     vms: how its VMs are called ("churn-*"). reallocation: later allocations, with FPR against without; allocation: all
     of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io: throughput with FPR against without.
@@ -80,7 +80,7 @@ class CostReport:
 
     @property
     def position(self) -> IntervalPosition | None:
-        """Where the worst of its costs lies; None where none was measured."""
+        """The position of its worst cost; None where none was measured."""
         order = (IntervalPosition.BEYOND, IntervalPosition.STRADDLING, IntervalPosition.WITHIN)
         return next((position for position in order if self.at(position)), None)
 
@@ -134,7 +134,7 @@ def _check_allocation(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitChe
 
 
 def _check_cpu(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
-    """CPU is too much when it is out of proportion to what came back and also more than a VM may cost."""
+    """Check CPU: it is too much when it is out of proportion to what came back and also more than a VM may cost."""
     per_gib, per_vm = outcome.cpu_s_per_gib, outcome.cpu_cores_per_vm
     if per_gib is None or per_vm is None:
         return None

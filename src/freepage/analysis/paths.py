@@ -1,4 +1,4 @@
-"""Where an estimate stands below one experiment of results.json: "arms.vm-fpr.release_t90_s", "comparisons.io_ratio"."""
+"""Paths of estimates below one experiment of results.json: "arms.vm-fpr.release_t90_s", "comparisons.io_ratio"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Prometheus saw of a run, beside what freepage sampled itself at the same times."""
+"""The values a Prometheus has of a run, beside what freepage sampled itself at the same times."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MIDDLE = (0.05, 0.95)
 
 @dataclass(frozen=True)
 class PrometheusMetric:
-    """What a Prometheus had of one metric; the fields are those of prometheus.json.
+    """One metric that a Prometheus was asked for; the fields are those of prometheus.json.
 
     difference: its samples less our own at the same times, the median, and between what the middle nine tenths of them
     lie; None where there is nothing of ours to compare.
@@ -69,7 +69,7 @@ class PrometheusMetric:
 
 @dataclass(frozen=True)
 class PrometheusResults:
-    """What a Prometheus saw of a run. clock: its clock less ours. nodes: their label `instance` by name."""
+    """Everything a Prometheus has of a run. clock: its clock less ours. nodes: their label `instance` by name."""
 
     url: str
     version: str | None
@@ -82,7 +82,7 @@ class PrometheusResults:
 
 
 def build_prometheus(run: Run) -> PrometheusResults | None:
-    """Return what a Prometheus saw of a run; None where none was asked."""
+    """Return what a Prometheus has of a run; None where none was asked."""
     if run.prometheus is None:
         return None
     info = run.prometheus.info

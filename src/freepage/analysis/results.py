@@ -31,7 +31,7 @@ LEAST_EFFECTIVE_FRACTION = 0.5
 
 @dataclass(frozen=True)
 class EvidenceResult(Evidence):
-    """What was seen of FPR on one instance, and whether it was effective, which is known of its trial."""
+    """Evidence of FPR on one instance, and whether it was effective, which is known of its trial."""
 
     effective: bool | None = None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Decision(StrEnum):
-    """What the run says FPR should be."""
+    """The decision on FPR for this host or cluster."""
 
     ENABLE = "enable"
     ENABLE_EXCEPT = "enable-except"
@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class VerdictInput:
-    """What the verdict rests on: the headline experiment, then the others.
+    """The input of the verdict: the headline experiment, then the others.
 
     times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
     short, which shows that they run and no more.

@@ -1,4 +1,4 @@
-"""How each arm looks, everywhere it is shown: the article's colours, told apart by dash as well."""
+"""Looks of each arm, everywhere it is shown: the article's colours, told apart by dash as well."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from freepage.records import Arm
 
 @dataclass(frozen=True)
 class ArmStyle:
-    """How one arm is shown: colour (CSS), dash of its line (Vega's, "on, off" in pixels), words, colour in a terminal."""
+    """The looks of one arm: colour (CSS), dash of its line (Vega's, "on, off" in pixels), words, colour in a terminal."""
 
     colour: str
     dash: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""What a figure is, and the lines and bands that figures are drawn of; the parts of the report draw them."""
+"""Figures, and the lines and bands that figures are drawn of; the parts of the report draw them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How decisions are shown: the verdict's, and those on the article's claims."""
+"""Words and styles of decisions: the verdict's, and those on the article's claims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers are shown: people's units, as many digits as the number carries, and the interval beside it."""
+"""Numbers as they are shown: people's units, as many digits as the number carries, and the interval beside it."""
 
 from __future__ import annotations
 

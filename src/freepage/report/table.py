@@ -1,4 +1,4 @@
-"""What a table is, for people and as CSV; the parts of the report build them."""
+"""Tables, for people and as CSV; the parts of the report build them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a doubt is, and what it is found in."""
+"""Doubts, and the input they are found in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Doubt:
 
 @dataclass(frozen=True)
 class DoubtInput:
-    """What doubts are found in: the run, each trial's numbers by its id, and the experiments' results by name."""
+    """The input of every check: the run, each trial's numbers by its id, and the experiments' results by name."""
 
     run: Run
     values: Mapping[str, TrialValues]
@@ -39,7 +39,7 @@ class DoubtInput:
 
     @property
     def alone(self) -> str:
-        """How what is measured is kept apart from other work."""
+        """The way to keep what is measured apart from other work."""
         if self.run.manifest.on_cluster:
             return "Measure nodes that run nothing else (--nodes)"
         return "Stop other work on the host, or use --node-memory, which counts nothing else"

@@ -1,4 +1,4 @@
-"""How long allocating takes, the first time and later: the article's table."""
+"""The part on allocation: how long it takes, the first time and later: the article's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a study's own programs ran."""
+"""The part on programs: how long a study's own ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arms compared, and the article's claims beside what was found here."""
+"""The part on comparisons: the arms compared, and the article's claims beside what was found here."""
 
 from __future__ import annotations
 

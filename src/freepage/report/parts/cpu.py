@@ -1,4 +1,4 @@
-"""What instances and the host use of the CPU, and how well common starts were kept."""
+"""The part on CPU: what instances and the host use, and how well common starts were kept."""
 
 from __future__ import annotations
 

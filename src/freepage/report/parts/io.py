@@ -1,4 +1,4 @@
-"""What fio measured: throughput in every cell against the device itself (the article's figures 5 and 6), and memory meanwhile."""
+"""The part on I/O: fio's throughput in every cell against the device itself (the article's figures 5 and 6), and memory meanwhile."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def guest_io_table(results: Results) -> Table:
         "instance. “Cached”: at most 5 % of what was read came from a block device; for writes, at least 1.5 times "
         "as fast as the device. The ratio is FPR against no FPR, by repeat."
     )
-    return _build_table(results, Subject.GUEST_IO, "guest-io", "I/O in the guest", note)
+    return _build_table(results, Subject.GUEST_IO, "I/O in the guest", note)
 
 
 def host_io_table(results: Results) -> Table:
@@ -182,7 +182,7 @@ def host_io_table(results: Results) -> Table:
         "fio in a pod on a file that fits the node's page cache only if VMs give memory back; by what runs beside it. Below, "
         "what the device itself gave. “Cached”: as for I/O in the guest."
     )
-    return _build_table(results, Subject.HOST_IO, "host-io", "I/O on the host", note)
+    return _build_table(results, Subject.HOST_IO, "I/O on the host", note)
 
 
 def io_memory_table(results: Results) -> Table:
@@ -197,7 +197,7 @@ def io_memory_table(results: Results) -> Table:
     )
 
 
-def _build_table(results: Results, subject: Subject, id_: str, title: str, note: str) -> Table:
+def _build_table(results: Results, subject: Subject, title: str, note: str) -> Table:
     """Return the cells of all experiments about one kind of I/O."""
     mine = {n: e for n, e in results.experiments.items() if subject in e.traits.measures and e.cells}
     arms = [a for a in Arm if any(a in e.arms for e in mine.values())]
@@ -211,7 +211,7 @@ def _build_table(results: Results, subject: Subject, id_: str, title: str, note:
         for name, experiment in mine.items()
         for cell in experiment.cells
     )
-    return Table(id_, title, note, ("experiment", "fio", *arms, "ratio"), rows)
+    return Table(str(subject), title, note, ("experiment", "fio", *arms, "ratio"), rows)
 
 
 def describe_cell(cell: CellResult) -> str:

@@ -1,4 +1,4 @@
-"""The node's memory in use over time, above its baseline, and what each arm takes of it."""
+"""The part on memory: the node's memory in use over time, above its baseline, and what each arm takes of it."""
 
 from __future__ import annotations
 

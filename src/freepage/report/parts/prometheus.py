@@ -1,4 +1,4 @@
-"""What Prometheus saw of a run beside freepage's own samples: the node's memory, the VMs', and every metric."""
+"""The part on Prometheus: its values beside freepage's own samples: the node's memory, the VMs', and every metric."""
 
 from __future__ import annotations
 

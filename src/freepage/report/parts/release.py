@@ -1,4 +1,4 @@
-"""How freed memory comes back to the host, against what the kernel's pace predicts."""
+"""The part on releases: how freed memory comes back to the host, against what the kernel's pace predicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the run went: whether FPR really was on, every trial, and the conditions of host, guests and tools."""
+"""The part on how the run went: whether FPR really was on, every trial, and the conditions of host, guests and tools."""
 
 from __future__ import annotations
 
