@@ -249,10 +249,6 @@ class Manifest:
     node_is_fixed: bool = False
 
     @property
-    def on_cluster(self) -> bool:
-        return self.node_is_fixed
-
-    @property
     def location(self) -> str:
         """Return where it ran: the host's name; else the nodes', and what they are of."""
         names = str(self.host.get("hostname"))

@@ -11,9 +11,9 @@ from freepage.analysis.series import (
     held_steps,
     metric_series,
     node_in_use_series,
-    node_not_available_series,
     resample,
     resident_series,
+    sample_steps,
 )
 from freepage.records import Action, Arm, ProcessSchedule, Step
 from freepage.store import load_trial
@@ -69,12 +69,6 @@ def test_memory_in_use_leaves_out_cache_buffers_and_reclaimable_slab(run):
     assert node.between(-8, -5).mean() == pytest.approx(truth.baseline_bytes, abs=2 * MIB)
 
 
-def test_memory_that_is_not_available_is_given_beside_it(run):
-    trial = trial_of(run[0], Arm.POD)
-    apart = node_not_available_series(trial).values - node_in_use_series(trial).values
-    assert apart == pytest.approx(100 * MIB)
-
-
 def test_the_baseline_is_what_was_in_use_before_the_first_instance_started(run):
     folder, truth = run
     trial = trial_of(folder, Arm.VM)
@@ -100,3 +94,16 @@ def test_a_block_is_held_from_the_start_of_its_allocation_to_the_start_of_its_fr
 
 def test_what_is_read_before_the_first_sample_is_not_known():
     assert Series(np.array([1.0]), np.array([5.0])).last_before(0.5) is None
+
+
+def test_a_gap_stays_a_gap():
+    series = Series(np.array([0.0, 1.0, 2.0, 8.0, 9.0]), np.array([1.0, 1.0, np.nan, 3.0, 3.0]))
+    resampled = resample(series, np.array([0.5, 5.0, 8.5, 20.0]), 1.0)
+    assert resampled[0] == 1.0
+    assert np.isnan(resampled[1])
+    assert resampled[2] == 3.0
+    assert np.isnan(resampled[3])
+
+
+def test_a_staircase_holds_its_value_until_the_next_step():
+    assert sample_steps([(1.0, 5.0), (3.0, 0.0)], np.array([0.0, 1.0, 2.9, 3.0])).tolist() == [0, 5, 5, 0]

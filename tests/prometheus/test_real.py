@@ -119,7 +119,7 @@ async def test_a_real_prometheus_agrees_with_our_own_reader_and_says_how_often_i
         await collect(tmp_path / "run", Settings(url))
     run = load_run(tmp_path / "run")
     info = run.prometheus.info
-    found = {m["id"]: m for m in build_results(run)["prometheus"]["metrics"]}
+    found = {m["id"]: m for m in build_results(run).as_json()["prometheus"]["metrics"]}
     assert list(info["nodes"]) == [platform.node()]
     assert info["version"].startswith("2.")
     assert abs(info["clock"]["offset_s"]) < 0.2

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 
+from freepage.analysis.estimates import Comparison, Quantity
 from freepage.analysis.results import build_results
 from freepage.records import Arm
+from freepage.report.chart import MOST_POINTS
 from freepage.report.export import export_run
-from freepage.report.figures import DEMAND, MOST_POINTS, PREDICTED, _node_words, draw_figures
-from freepage.report.page import find_headlines
+from freepage.report.figures import draw_figures
+from freepage.report.headlines import find_headlines
+from freepage.report.parts.memory import DEMAND, describe_node_memory
+from freepage.report.parts.release import PREDICTED
 from freepage.store import load_run
 from freepage.units import GIB, MIB
 from helpers.modelled_run import Truth, find_trial_ids, write_run
@@ -115,24 +119,33 @@ def test_titles_say_what_was_found(drawn, tmp_path):
     assert idle["release-cycle"].title == "Not all of what a VM freed came back within its window"
 
 
+def with_savings(results, **changes):
+    """Return the random experiment's results with another saving."""
+    found = results.experiments["random"]
+    saved = {Comparison.SAVED_MEAN: replace(found.compared(Comparison.SAVED_MEAN), **changes)}
+    return replace(found, comparisons=found.comparisons | saved)
+
+
 def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
     _, results, _ = drawn
-    found = copy.deepcopy(results["experiments"]["random"])
-    assert "less of the node" in _node_words(found, "random")[0]
-    found["comparisons"]["saved_mean_bytes"]["low"] = -1.0
-    assert "less of the node" not in _node_words(found, "random")[0]
+    assert "less of the node" in describe_node_memory(results.experiments["random"], "random")[0]
+    assert "less of the node" not in describe_node_memory(with_savings(results, low=-1.0), "random")[0]
 
 
 def test_a_saving_of_more_than_all_is_not_in_the_title(drawn):
-    found = copy.deepcopy(drawn[1]["experiments"]["random"])
-    saved, without = found["comparisons"]["saved_mean_bytes"], found["arms"]["vm"]["node_in_use_mean_bytes"]
-    saved["value"] = 3.7 * without["value"]
-    assert "less of the node" not in _node_words(found, "random")[0]
+    without = drawn[1].experiments["random"].estimate(Arm.VM, Quantity.NODE_MEAN)
+    more = with_savings(drawn[1], value=3.7 * without.value)
+    assert "less of the node" not in describe_node_memory(more, "random")[0]
+
+
+def test_savings_are_in_the_title_only_where_one_looks_at_them_first(drawn):
+    cycle = replace(drawn[1].experiments["random"], kind="cycle")
+    assert "less of the node" not in describe_node_memory(cycle, "random")[0]
 
 
 def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
     _, results, figures = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
-    doubts = [(d["id"], d["experiment"]) for d in results["doubts"]]
+    doubts = [(d.id, d.experiment) for d in results.doubts]
     assert doubts == [("window-too-short", "cycle"), ("window-too-short", "random")]
     assert figures["release-cycle"].doubts == figures["release-random"].doubts == ("window-too-short",)
     assert figures["node-memory-cycle"].doubts == ()
@@ -140,8 +153,8 @@ def test_a_doubt_stands_beside_the_figure_it_touches(tmp_path):
 
 def test_a_release_time_that_was_not_reached_says_how_often_it_was(tmp_path):
     _, results, _ = draw(tmp_path / "run", Truth(pass_bytes=64 * MIB))
-    number = next(n for n in find_headlines(results) if n["label"] == "Until 90 % is back")
-    assert number["missing"] == "reached in 0 of 9 releases"
+    number = next(n for n in find_headlines(results) if n.label == "Until 90 % is back")
+    assert number.missing == "reached in 0 of 9 releases"
 
 
 def test_one_figure_becomes_one_file(drawn, tmp_path):

@@ -7,9 +7,10 @@ import io
 
 import pytest
 
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.results import build_results
 from freepage.records import CARRIERS, Arm
-from freepage.report.page import table_csv
+from freepage.report.table import table_csv
 from freepage.report.tables import build_tables
 from freepage.store import load_run
 from helpers.modelled_run import find_trial_ids, write_run
@@ -33,9 +34,9 @@ def test_csv_holds_the_estimates_themselves_in_base_units(built):
     row = next(
         r for r in read_csv(tables["memory"]) if (r["experiment"], r["arm"]) == ("cycle", str(Arm.VM_FPR))
     )
-    found = results["experiments"]["cycle"]["arms"][Arm.VM_FPR]["node_in_use_mean_bytes"]
-    assert float(row["node mean"]) == found["value"]
-    assert (float(row["node mean low"]), float(row["node mean high"])) == (found["low"], found["high"])
+    found = results.experiments["cycle"].estimate(Arm.VM_FPR, Quantity.NODE_MEAN)
+    assert float(row["node mean"]) == found.value
+    assert (float(row["node mean low"]), float(row["node mean high"])) == (found.low, found.high)
     assert row["node mean unit"] == "bytes"
 
 

@@ -1,4 +1,4 @@
-"""Where an estimate lies against the bounds of a rule: a whole interval decides, or nothing does."""
+"""Bounds of a rule, and where estimates lie against them: a whole interval decides, or nothing does."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
 
 
-class Side(StrEnum):
-    """Where an interval lies: all of it within the bounds, all of it beyond one of them, or on both sides."""
+class IntervalPosition(StrEnum):
+    """The position of an interval: all of it within the bounds, all of it beyond one of them, or on both sides of one."""
 
     WITHIN = "within"
     BEYOND = "beyond"
-    BOTH = "both"
+    STRADDLING = "straddling"
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a rule allows; None is no bound. `above` excludes its own value, the others include theirs."""
+    """The bounds of what a rule allows; None is no bound. `above` excludes its own value, the others include theirs."""
 
     at_least: float | None = None
     at_most: float | None = None
     above: float | None = None
 
-    def judge(self, estimate: Estimate) -> Side:
-        """Judge by the whole interval, or by the value where a single trial has none."""
+    def locate(self, estimate: Estimate) -> IntervalPosition:
+        """Return where the whole interval lies, or the value where a single trial has none."""
         low = estimate.value if estimate.low is None else estimate.low
         high = estimate.value if estimate.high is None else estimate.high
         if not self._falls_short(low) and not self._exceeds(high):
-            return Side.WITHIN
-        return Side.BEYOND if self._falls_short(high) or self._exceeds(low) else Side.BOTH
+            return IntervalPosition.WITHIN
+        beyond = self._falls_short(high) or self._exceeds(low)
+        return IntervalPosition.BEYOND if beyond else IntervalPosition.STRADDLING
 
     def describe(self, unit: str) -> str:
-        """Say the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""
+        """Return the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""
         if self.at_most is None:
             word, low = ("at least", self.at_least) if self.above is None else ("more than", self.above)
             return f"{word} {format_bound(low or 0.0, unit)}"
@@ -57,7 +58,7 @@ class Bounds:
 
 
 def format_bound(value: float, unit: str) -> str:
-    """Show a threshold as people write it: 80 %, 1.00 GiB, 0.2 cores, 1.6 times; without a unit, the number."""
+    """Return a threshold as people write it: 80 %, 1.00 GiB, 0.2 cores, 1.6 times; without a unit, the number."""
     if not value:
         return "0"
     if unit == "fraction":

@@ -1,60 +1,67 @@
-"""What the article found, each claim decided from this run's own estimates. claims.toml is the list."""
+"""The article's claims, each decided from this run's own estimates. claims.toml is the list."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from freepage.analysis.bounds import Bounds, Side
-from freepage.analysis.stats import Estimate
+from freepage.analysis.bounds import Bounds, IntervalPosition
+from freepage.analysis.definition import Area
+from freepage.analysis.paths import EstimatePath, parse_path
+from freepage.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from freepage.analysis.experiments import ExperimentResults, Experiments
+    from freepage.analysis.stats import Estimate
 
-CONFIRMED = "confirmed"
-CONTRADICTED = "contradicted"
-NOT_DECIDABLE = "not-decidable"
 
-_SEVERITY = (CONTRADICTED, NOT_DECIDABLE, CONFIRMED)
-_WORDS = {
-    Side.WITHIN: (CONFIRMED, "meets the rule"),
-    Side.BEYOND: (CONTRADICTED, "misses the rule"),
+class ClaimDecision(StrEnum):
+    """The decision on a claim, in the order in which one outweighs the others where several experiments must agree."""
+
+    CONTRADICTED = "contradicted"
+    NOT_DECIDABLE = "not-decidable"
+    CONFIRMED = "confirmed"
+
+
+_DECISIONS = {
+    IntervalPosition.WITHIN: (ClaimDecision.CONFIRMED, "meets the rule"),
+    IntervalPosition.BEYOND: (ClaimDecision.CONTRADICTED, "misses the rule"),
 }
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One finding of the article and the rule that decides it; claims.toml explains the fields.
-
-    number, provided and the values of beside are paths below one experiment of results.json.
-    """
+    """One finding of the article and the rule that decides it; claims.toml explains the fields."""
 
     id: str
     text: str
     article: str
-    kinds: tuple[str, ...]
-    number: str
+    number: EstimatePath
     measure: str
-    unit: str
     bounds: Bounds
-    needs: str
-    beside: dict[str, str]
+    beside: dict[str, EstimatePath]
     every: bool = False
     finest_s: float | None = None
-    provided: str | None = None
+    provided: EstimatePath | None = None
     otherwise: str = ""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of experiment it can be decided from."""
+        return tuple(kind.name for kind in KINDS.values() if self.id in kind.claims)
 
     @property
     def rule(self) -> str:
         """The rule in words."""
-        return f"{self.measure}: {self.bounds.describe(self.unit)}"
+        return f"{self.measure}: {self.bounds.describe(self.number.number.unit)}"
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What the run's numbers can decide: how guests were executed, how far apart samples are, whether it is a smoke run.
+class ClaimConditions:
+    """Conditions under which numbers decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
     moved: experiments during which other work moved the node's memory.
     """
@@ -66,12 +73,42 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one experiment says of a claim."""
+class ClaimNumber:
+    """An estimate that a claim rests on, or that is shown beside it; name: its path."""
 
-    experiment: str
-    decision: str
+    name: str
+    label: str
+    estimate: Estimate
+
+    def as_json(self) -> dict[str, object]:
+        return {"name": self.name, "label": self.label} | asdict(self.estimate)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim with its decision and the numbers behind it; experiment: None where no experiment can decide it."""
+
+    id: str
+    text: str
+    article: str
+    decision: ClaimDecision
     reason: str
+    rule: str
+    experiment: str | None
+    number: str
+    numbers: tuple[ClaimNumber, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self) | {"numbers": [number.as_json() for number in self.numbers]}
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The decision of one experiment on a claim."""
+
+    decision: ClaimDecision
+    reason: str
+    experiment: str | None = None
 
 
 def load_claims() -> tuple[Claim, ...]:
@@ -80,83 +117,88 @@ def load_claims() -> tuple[Claim, ...]:
     return tuple(_parse(table) for table in tomllib.loads(text)["claim"])
 
 
-def decide_claims(experiments: Mapping[str, Any], conditions: Conditions) -> list[dict[str, Any]]:
-    """Decide every claim from results.json's `experiments`, and give what `claims` there holds."""
-    return [_as_json(claim, _decide(claim, experiments, conditions), experiments) for claim in load_claims()]
+def decide_claims(experiments: Experiments, conditions: ClaimConditions) -> tuple[ClaimResult, ...]:
+    """Decide every claim from the experiments of a run."""
+    return tuple(_decide(claim, experiments, conditions) for claim in load_claims())
 
 
 def _parse(table: dict[str, Any]) -> Claim:
     bounds = Bounds(**{key: table.pop(key, None) for key in ("at_least", "at_most", "above")})
-    kinds, beside = tuple(table.pop("kinds")), table.pop("beside", {})
-    return Claim(kinds=kinds, beside=beside, bounds=bounds, **table)
+    beside = {label: parse_path(path) for label, path in table.pop("beside", {}).items()}
+    number = parse_path(table.pop("number"))
+    provided = parse_path(table.pop("provided")) if "provided" in table else None
+    return Claim(number=number, provided=provided, beside=beside, bounds=bounds, **table)
 
 
-def _decide(claim: Claim, experiments: Mapping[str, Any], conditions: Conditions) -> Finding:
-    of_kind = {name: e for name, e in experiments.items() if e["kind"] in claim.kinds}
-    if not of_kind:
+def _decide(claim: Claim, experiments: Experiments, conditions: ClaimConditions) -> ClaimResult:
+    outcome = _find_outcome(claim, experiments, conditions)
+    found: list[ClaimNumber] = []
+    if outcome.experiment is not None:
+        found = _find_numbers(claim, experiments[outcome.experiment])
+    return ClaimResult(
+        claim.id,
+        claim.text,
+        claim.article,
+        outcome.decision,
+        outcome.reason,
+        claim.rule,
+        outcome.experiment,
+        str(claim.number),
+        tuple(found),
+    )
+
+
+def _find_outcome(claim: Claim, experiments: Experiments, conditions: ClaimConditions) -> _Outcome:
+    """Return what the experiment says that decides; of several that must agree, the worst."""
+    able = {name: e for name, e in experiments.items() if claim.id in e.traits.claims}
+    if not able:
         kinds = " or ".join(f"'{kind}'" for kind in claim.kinds)
-        return Finding("", NOT_DECIDABLE, f"This run has no experiment of kind {kinds}.")
-    measured = [name for name, e in of_kind.items() if find_estimate(e, claim.number) is not None]
-    chosen = (list(of_kind) if claim.every else measured[:1]) or list(of_kind)[:1]
-    findings = [_find(claim, name, of_kind[name], conditions) for name in chosen]
-    return min(findings, key=lambda f: _SEVERITY.index(f.decision))
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, f"This run has no experiment of kind {kinds}.")
+    measured = [name for name, e in able.items() if claim.number.find(e) is not None]
+    chosen = (list(able) if claim.every else measured[:1]) or list(able)[:1]
+    outcomes = [_decide_by(claim, name, able[name], conditions) for name in chosen]
+    return min(outcomes, key=lambda outcome: list(ClaimDecision).index(outcome.decision))
 
 
-def _find(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Conditions) -> Finding:
-    estimate = find_estimate(experiment, claim.number)
+def _decide_by(
+    claim: Claim, name: str, experiment: ExperimentResults, conditions: ClaimConditions
+) -> _Outcome:
+    estimate = claim.number.find(experiment)
     if estimate is None:
-        return Finding(name, NOT_DECIDABLE, "This run did not measure it.")
-    doubt = _why_undecidable(claim, name, experiment, conditions)
-    if doubt:
-        return Finding(name, NOT_DECIDABLE, doubt)
-    side = claim.bounds.judge(estimate)
-    if side is Side.BOTH:
-        return Finding(name, NOT_DECIDABLE, "The interval lies on both sides of the rule's bound.")
-    decision, words = _WORDS[side]
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, "This run did not measure it.", name)
+    obstacle = _find_obstacle(claim, name, experiment, conditions)
+    if obstacle:
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, obstacle, name)
+    position = claim.bounds.locate(estimate)
+    if position is IntervalPosition.STRADDLING:
+        reason = "The interval lies on both sides of the rule's bound."
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name)
+    decision, words = _DECISIONS[position]
     one = estimate.low is None
-    return Finding(name, decision, f"One trial {words}; no interval." if one else f"The interval {words}.")
+    return _Outcome(decision, f"One trial {words}; no interval." if one else f"The interval {words}.", name)
 
 
-def _why_undecidable(claim: Claim, name: str, experiment: Mapping[str, Any], conditions: Conditions) -> str:
-    """Say why a number that was measured does not decide; "" where it does."""
+def _find_obstacle(
+    claim: Claim, name: str, experiment: ExperimentResults, conditions: ClaimConditions
+) -> str:
+    """Return why a number that was measured does not decide; "" where it does."""
+    area = claim.number.number.area
     if conditions.smoke:
-        return "At this scale an experiment is only tried: blocks, files and times are too small."
-    if claim.needs == "time" and conditions.accelerator != "kvm":
+        return "This was a smoke run: its blocks, files and times are too small."
+    if area is Area.TIME and conditions.accelerator != "kvm":
         return "Times, CPU and throughput under emulation are not those of hardware."
-    if claim.needs == "node" and name in conditions.moved:
+    if area is Area.NODE and name in conditions.moved:
         return "Other work on the host moved the node's memory meanwhile."
     if claim.finest_s is not None and conditions.interval_s > claim.finest_s:
         return f"Samples {conditions.interval_s:g} s apart are too coarse; {claim.finest_s:g} s would do."
-    provided = find_estimate(experiment, claim.provided) if claim.provided else None
+    provided = claim.provided.find(experiment) if claim.provided else None
     if claim.provided and (provided is None or provided.value <= 0):
         return claim.otherwise
     return ""
 
 
-def _as_json(claim: Claim, finding: Finding, experiments: Mapping[str, Any]) -> dict[str, Any]:
-    experiment = experiments.get(finding.experiment, {})
+def _find_numbers(claim: Claim, experiment: ExperimentResults) -> list[ClaimNumber]:
+    """Return what was measured of the deciding number, then of those beside it."""
     wanted = {claim.measure: claim.number} | claim.beside
-    found = {label: (path, find_estimate(experiment, path)) for label, path in wanted.items()}
-    return {
-        "id": claim.id,
-        "text": claim.text,
-        "article": claim.article,
-        "decision": finding.decision,
-        "reason": finding.reason,
-        "rule": claim.rule,
-        "experiment": finding.experiment or None,
-        "number": claim.number,
-        "numbers": [
-            {"name": path, "label": label} | estimate.as_json()
-            for label, (path, estimate) in found.items()
-            if estimate is not None
-        ],
-    }
-
-
-def find_estimate(experiment: Mapping[str, Any], path: str) -> Estimate | None:
-    """Follow a path such as "arms.vm-fpr.release_t90_s" below an experiment; None where nothing was measured."""
-    found: Any = experiment
-    for key in path.split("."):
-        found = (found or {}).get(key)
-    return Estimate(**found) if found else None
+    found = ((label, path, path.find(experiment)) for label, path in wanted.items())
+    return [ClaimNumber(str(path), label, e) for label, path, e in found if e is not None]

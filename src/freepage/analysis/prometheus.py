@@ -1,16 +1,19 @@
-"""What a Prometheus saw of a run, beside what freepage sampled itself at the same times."""
+"""The values a Prometheus has of a run, beside what freepage sampled itself at the same times."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from freepage.analysis.series import Series, metric_series, node_series, resample
+from freepage.analysis.stats import Estimate
 from freepage.metrics import in_use_bytes
-from freepage.records import NODE, TrialStatus
+from freepage.records import NODE, ClockOffset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,34 +41,77 @@ WORKLOADS = ("worker", "compute")
 MIDDLE = (0.05, 0.95)
 
 
-def describe_prometheus(run: Run) -> dict[str, Any] | None:
-    """Give what results.json says of Prometheus; None where none was asked."""
+@dataclass(frozen=True)
+class PrometheusMetric:
+    """One metric that a Prometheus was asked for; the fields are those of prometheus.json.
+
+    difference: its samples less our own at the same times, the median, and between what the middle nine tenths of them
+    lie; None where there is nothing of ours to compare.
+    """
+
+    id: str
+    about: str
+    source: str
+    unit: str
+    kind: str
+    query: str
+    raw: bool
+    step_s: float | None
+    refresh_s: float
+    refresh_why: str
+    entities: int
+    points: int
+    sampled_s: float | None
+    changed_s: float | None
+    error: str | None
+    difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class PrometheusResults:
+    """Everything a Prometheus has of a run. clock: its clock less ours. nodes: their label `instance` by name."""
+
+    url: str
+    version: str | None
+    collected_at: str
+    clock: ClockOffset
+    nodes: dict[str, str | None]
+    namespace: str | None
+    warnings: tuple[str, ...]
+    metrics: tuple[PrometheusMetric, ...]
+
+
+def build_prometheus(run: Run) -> PrometheusResults | None:
+    """Return what a Prometheus has of a run; None where none was asked."""
     if run.prometheus is None:
         return None
     info = run.prometheus.info
-    kept = ("url", "version", "collected_at", "clock", "nodes", "namespace", "warnings")
-    shown = ("id", "about", "source", "unit", "kind", "query", "raw", "step_s", "refresh_s", "refresh_why")
-    found = ("entities", "points", "sampled_s", "changed_s", "error")
-    metrics = [
-        {key: metric[key] for key in (*shown, *found)}
-        | {"difference": _as_json(find_differences(run, metric), metric["unit"])}
-        for metric in info["metrics"]
-        if metric["query"] is not None
-    ]
-    return {key: info[key] for key in kept} | {"metrics": metrics}
+    known = ("url", "version", "collected_at", "nodes", "namespace")
+    return PrometheusResults(
+        **{key: info[key] for key in known},
+        clock=ClockOffset(**info["clock"]),
+        warnings=tuple(info["warnings"]),
+        metrics=tuple(_build_metric(run, m) for m in info["metrics"] if m["query"] is not None),
+    )
+
+
+def _build_metric(run: Run, metric: Mapping[str, Any]) -> PrometheusMetric:
+    known = {field.name: metric[field.name] for field in fields(PrometheusMetric) if field.name in metric}
+    difference = _summarise(find_differences(run, metric), metric["unit"])
+    return PrometheusMetric(**known, difference=difference)
 
 
 def find_differences(run: Run, metric: Mapping[str, Any]) -> NDArray[np.float64]:
-    """Give Prometheus' samples less our own at the same times, over all trials; none where there is nothing of ours."""
+    """Return Prometheus' samples less our own at the same times, over all trials; none where there is nothing of ours."""
     if run.prometheus is None or metric["ours"] is None:
         return np.array([])
-    pairs = [pair for trial in _ok_trials(run) for pair in _pairs(run.prometheus, trial, metric)]
+    pairs = [pair for trial in run.ok_trials() for pair in _pairs(run.prometheus, trial, metric)]
     parts = [_subtract(theirs, ours.known()) for theirs, ours in pairs]
     return np.concatenate(parts) if parts else np.array([])
 
 
 def _subtract(theirs: Series, ours: Series) -> NDArray[np.float64]:
-    """Subtract ours, interpolated between samples but not across a gap, at their times."""
+    """Return theirs less ours, interpolated between samples but not across a gap, at their times."""
     if len(ours.t_s) < 2:
         return np.array([])
     found = theirs.values - resample(ours, theirs.t_s, float(np.median(np.diff(ours.t_s))))
@@ -75,7 +121,7 @@ def _subtract(theirs: Series, ours: Series) -> NDArray[np.float64]:
 def _pairs(
     collected: PrometheusSamples, trial: TrialData, metric: Mapping[str, Any]
 ) -> Iterator[tuple[Series, Series]]:
-    """Give a metric and the number of ours that should be the same, for everything in the trial that has both."""
+    """Yield a metric and the number of ours that should be the same, for everything in the trial that has both."""
     by_entity = trial_series(collected, trial, metric["id"])
     if metric["about"] == NODE:
         theirs = add_series(list(by_entity.values()), len(collected.info["nodes"]))
@@ -88,9 +134,7 @@ def _pairs(
 
 
 def trial_series(collected: PrometheusSamples, trial: TrialData, metric: str) -> dict[str, Series]:
-    """Give a metric by entity while our samples of a trial were taken, in seconds since the trial's zero by our clock."""
-    import polars as pl
-
+    """Return a metric by entity while our samples of a trial were taken, in seconds since the trial's zero by our clock."""
     if trial.record.wall_zero is None or trial.samples.is_empty():
         return {}
     zero_s = datetime.fromisoformat(trial.record.wall_zero).timestamp() + collected.info["clock"]["offset_s"]
@@ -106,7 +150,7 @@ def trial_series(collected: PrometheusSamples, trial: TrialData, metric: str) ->
 
 
 def in_use_series(collected: PrometheusSamples, trial: TrialData) -> Series:
-    """Give all nodes' memory in use by the article's formula, at the times of Prometheus' own samples."""
+    """Return all nodes' memory in use by the article's formula, at the times of Prometheus' own samples."""
     parts = {ours: trial_series(collected, trial, theirs) for ours, theirs in IN_USE_PARTS.items()}
     nodes = [
         _combine({ours: found[name] for ours, found in parts.items() if name in found})
@@ -116,7 +160,7 @@ def in_use_series(collected: PrometheusSamples, trial: TrialData) -> Series:
 
 
 def _combine(parts: Mapping[str, Series]) -> Series:
-    """Apply the formula where all parts were sampled at once, as they are in one scrape."""
+    """Return what the formula makes where all parts were sampled at once, as they are in one scrape."""
     times = sorted(set.intersection(*(set(s.t_s.tolist()) for s in parts.values())))
     values = {key: dict(zip(s.t_s.tolist(), s.values.tolist(), strict=True)) for key, s in parts.items()}
     in_use = [in_use_bytes({key: found[t] for key, found in values.items()}) for t in times]
@@ -124,7 +168,7 @@ def _combine(parts: Mapping[str, Series]) -> Series:
 
 
 def resident_totals(collected: PrometheusSamples, trial: TrialData) -> tuple[Series, Series]:
-    """Give the resident memory of all VMs of a trial, as we sampled it and as KubeVirt exports it."""
+    """Return the resident memory of all VMs of a trial, as we sampled it and as KubeVirt exports it."""
     found = trial_series(collected, trial, RESIDENT)
     mine = {entity: name for entity in found if (name := find_vmi(entity, trial)) is not None}
     ours = [metric_series(trial, name, "rss_bytes") for name in mine.values()]
@@ -132,7 +176,7 @@ def resident_totals(collected: PrometheusSamples, trial: TrialData) -> tuple[Ser
 
 
 def own_node_series(trial: TrialData, ours: str) -> Series:
-    """Give a number of ours of the whole node; memory in use as the article has it, with what only we see left out."""
+    """Return a number of ours of the whole node; memory in use as the article has it, with what only we see left out."""
     return node_series(trial, _plain_in_use) if ours == IN_USE else metric_series(trial, NODE, ours)
 
 
@@ -141,7 +185,7 @@ def _plain_in_use(tick: Mapping[str, float | None]) -> float | None:
 
 
 def find_vmi(entity: str, trial: TrialData) -> str | None:
-    """Find the instance of a trial that a VM, or a pod's container, is; a trial's number and the instance end its name."""
+    """Return the instance of a trial that a VM, or a pod's container, is; a trial's number and the instance end its name."""
     pod, _, container = entity.partition("/")
     if container and container not in WORKLOADS:
         return None
@@ -152,7 +196,7 @@ def find_vmi(entity: str, trial: TrialData) -> str | None:
 
 
 def add_series(parts: Sequence[Series], count: int) -> Series:
-    """Add `count` series at all their times, interpolated between samples; NaN (or nothing) where one is not there."""
+    """Return the sum of `count` series at all their times, interpolated between samples; NaN (or nothing) where one is not there."""
     known = [part.known() for part in parts]
     if len(known) < count or not known or any(len(part.t_s) == 0 for part in known):
         return Series(np.array([]), np.array([]))
@@ -163,13 +207,9 @@ def add_series(parts: Sequence[Series], count: int) -> Series:
     return Series(times, np.sum(added, axis=0)).known()
 
 
-def _ok_trials(run: Run) -> list[TrialData]:
-    return [t for t in run.trials if t.record.status is TrialStatus.OK]
-
-
-def _as_json(differences: NDArray[np.float64], unit: str) -> dict[str, Any] | None:
-    """Give the median difference, and between what the middle nine tenths of them lie."""
+def _summarise(differences: NDArray[np.float64], unit: str) -> Estimate | None:
+    """Return the median difference, and between what the middle nine tenths of them lie."""
     if len(differences) == 0:
         return None
     low, value, high = (float(v) for v in np.quantile(differences, (MIDDLE[0], 0.5, MIDDLE[1])))
-    return {"value": value, "low": low, "high": high, "unit": unit, "n": len(differences)}
+    return Estimate(value, low, high, unit, len(differences))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
+from freepage.analysis.arithmetic import subtract
 from freepage.metrics import INSTANCE_METRICS, NODE_METRICS, node_in_use_bytes
 from freepage.records import NODE, Action
 
@@ -24,6 +26,9 @@ GAP_INTERVALS = 2.5
 SAME_READING_S = 0.02
 # Which metric says how old another one was when it was written.
 _AGE_OF = {m.id: "node_sample_age_s" for m in NODE_METRICS} | {m.id: "usage_age_s" for m in INSTANCE_METRICS}
+# A sample is read a little after its time, and an instance's clock is known to a few milliseconds: what is to be seen
+# before a step is read from a sample at least this much older.
+SKEW_S = 0.05
 BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -43,7 +48,7 @@ class Series:
         return Series(self.t_s[keep], self.values[keep])
 
     def last_before(self, t_s: float) -> float | None:
-        """Give the last known value at or before a time."""
+        """Return the last known value at or before a time."""
         known = self.known()
         index = int(np.searchsorted(known.t_s, t_s, side="right")) - 1
         return float(known.values[index]) if index >= 0 else None
@@ -57,16 +62,19 @@ class Series:
     def maximum(self) -> float | None:
         return float(np.nanmax(self.values)) if len(self.known().values) else None
 
+    def rise(self) -> float | None:
+        """Return the last known value less the first."""
+        known = self.known().values
+        return float(known[-1] - known[0]) if len(known) > 1 else None
+
     def integral(self) -> float | None:
-        """Integrate over the known values (trapezoids), in value x seconds."""
+        """Return the integral over the known values (trapezoids), in value x seconds."""
         known = self.known()
         return float(np.trapezoid(known.values, known.t_s)) if len(known.values) > 1 else None
 
 
 def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
-    """Give one metric of one entity, missing values as NaN."""
-    import polars as pl
-
+    """Return one metric of one entity, missing values as NaN."""
     rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == metric)).sort("t_s")
     values = rows["value"].fill_null(float("nan")).to_numpy()
     ages = _AGE_OF.get(metric)
@@ -76,9 +84,7 @@ def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
 
 
 def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Series) -> Series:
-    """Take numbers that came from another machine back to when they were read; one seen at two ticks counts once."""
-    import polars as pl
-
+    """Return numbers of another machine at the times they were read there; one seen at two ticks counts once."""
     if ages is None:
         return series
     rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == ages)).drop_nulls("value")
@@ -91,19 +97,12 @@ def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Serie
 
 
 def node_in_use_series(trial: TrialData) -> Series:
-    """Give the node's memory in use (metrics.node_in_use_bytes) at every tick."""
+    """Return the node's memory in use (metrics.node_in_use_bytes) at every tick."""
     return node_series(trial, node_in_use_bytes)
 
 
-def node_not_available_series(trial: TrialData) -> Series:
-    """Give total - MemAvailable, which counts shared memory that the article's formula does not see."""
-    return node_series(trial, _not_available)
-
-
 def node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
-    """Give what a formula makes of the node's values at every tick."""
-    import polars as pl
-
+    """Return what a formula makes of the node's values at every tick."""
     rows = trial.samples.filter(pl.col("entity") == NODE)
     if rows.is_empty():
         return Series(np.array([]), np.array([]))
@@ -113,19 +112,12 @@ def node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]]
     return _at_own_times(trial, NODE, "node_sample_age_s", Series(ticks["t_s"].to_numpy(), found))
 
 
-def _not_available(tick: Mapping[str, float | None]) -> float | None:
-    total, available = tick.get("mem_total_bytes"), tick.get("mem_available_bytes")
-    return None if total is None or available is None else total - available
-
-
 def baseline_bytes(trial: TrialData, node: Series) -> float | None:
-    """Give the node's memory in use before the trial's instances started: the median of those ticks.
+    """Return the node's memory in use before the trial's instances started: the median of those ticks.
 
     The first sample of an instance comes up to one tick after it was ready; that tick is left out, since it may show
     an instance that is starting.
     """
-    import polars as pl
-
     first_s = trial.samples.filter(pl.col("entity").is_in(instances_of(trial)))["t_s"].min()
     ready_s = float(first_s) if isinstance(first_s, float) else 0.0
     tick_s = float(np.median(np.diff(node.t_s))) if len(node.t_s) > 1 else 0.0
@@ -133,7 +125,7 @@ def baseline_bytes(trial: TrialData, node: Series) -> float | None:
 
 
 def resident_series(trial: TrialData, instance: str) -> Series:
-    """Give an instance's resident memory on the host: RSS and swap of its processes."""
+    """Return an instance's resident memory on the host: RSS and swap of its processes."""
     rss, swap = metric_series(trial, instance, "rss_bytes"), metric_series(trial, instance, "swap_bytes")
     if len(swap.t_s) != len(rss.t_s):
         return rss
@@ -145,22 +137,28 @@ def instances_of(trial: TrialData) -> list[str]:
 
 
 def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, float]]:
-    """Give the schedule's own demand as a staircase: (time, bytes held from then on)."""
+    """Return the schedule's own demand as a staircase: (time, bytes held from then on)."""
     steps = (step for schedule in schedules for step in schedule.steps)
     return _accumulate([(s.at_s, float(s.bytes if s.action is Action.ALLOCATE else -s.bytes)) for s in steps])
 
 
 def held_steps(trial: TrialData, instance: str) -> list[tuple[float, float]]:
-    """Give what an instance's processes really held, from their events: (time, bytes held from then on).
+    """Return what an instance's processes really held, from their events: (time, bytes held from then on).
 
     A block counts from the start of its allocation to the start of its free, so that memory on its way to being used
     is never taken for memory kept without need.
     """
-    import polars as pl
-
     rows = trial.events.filter((pl.col("instance") == instance) & pl.col("ok"))
     steps = rows.select("action", "t_s", "bytes").iter_rows()
     return _accumulate([(t_s, size if action == Action.ALLOCATE else -size) for action, t_s, size in steps])
+
+
+def growth(trial: TrialData, entity: str, metric: str) -> float | None:
+    """Return how much a counter grew over the trial."""
+    known = metric_series(trial, entity, metric).known()
+    start = known.last_before(0)
+    end = known.last_before(trial.record.planned_duration_s + 0.5)
+    return subtract(end, start)
 
 
 def _accumulate(changes: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -175,14 +173,14 @@ def _accumulate(changes: list[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def sample_steps(steps: Sequence[tuple[float, float]], grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Evaluate a staircase on a grid of times."""
+    """Return the values of a staircase on a grid of times."""
     times = np.array([s[0] for s in steps])
     values = np.array([0.0, *(s[1] for s in steps)])
     return values[np.searchsorted(times, grid, side="right")]
 
 
 def resample(series: Series, grid: NDArray[np.float64], interval_s: float) -> NDArray[np.float64]:
-    """Interpolate a series on a grid; NaN inside gaps and outside of what was measured."""
+    """Return a series interpolated on a grid; NaN inside gaps and outside of what was measured."""
     known = series.known()
     if len(known.t_s) < 2:
         return np.full(len(grid), np.nan)
@@ -193,13 +191,13 @@ def resample(series: Series, grid: NDArray[np.float64], interval_s: float) -> ND
 
 
 def rate_series(series: Series) -> Series:
-    """Give a counter's growth per second between samples, each at the later one's time; NaN across missing values."""
+    """Return a counter's growth per second between samples, each at the later one's time; NaN across missing values."""
     if len(series.t_s) < 2:
         return Series(np.array([]), np.array([]))
     return Series(series.t_s[1:], np.diff(series.values) / np.diff(series.t_s))
 
 
 def busy_cores_series(trial: TrialData) -> Series:
-    """Give how many cores the host was busy with: user, nice, system and interrupt time per second."""
+    """Return how many cores the host was busy with: user, nice, system and interrupt time per second."""
     counters = [metric_series(trial, NODE, f"cpu_{state}_s") for state in BUSY_STATES]
     return rate_series(Series(counters[0].t_s, np.sum([c.values for c in counters], axis=0)))

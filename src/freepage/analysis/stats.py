@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,9 @@ class Estimate:
     unit: str
     n: int
 
-    def as_json(self) -> dict[str, object]:
-        return asdict(self)
-
 
 def estimate_mean(values: Sequence[float | None], unit: str) -> Estimate | None:
-    """Give the mean over trials with Student's interval; None when no trial has a value."""
+    """Return the mean over trials with Student's interval; None when no trial has a value."""
     known = [v for v in values if v is not None]
     if not known:
         return None
@@ -37,7 +34,7 @@ def estimate_mean(values: Sequence[float | None], unit: str) -> Estimate | None:
 
 
 def estimate_ratio(above: Mapping[int, float | None], below: Mapping[int, float | None]) -> Estimate | None:
-    """Give the ratio of two arms, by repeat, with its interval on the logarithm; None when no pair has both."""
+    """Return the ratio of two arms, by repeat, with its interval on the logarithm; None when no pair has both."""
     pairs = _pairs(above, below)
     logs = [math.log(a / b) for a, b in pairs if a > 0 and b > 0]
     if not logs:
@@ -56,7 +53,7 @@ def estimate_ratio(above: Mapping[int, float | None], below: Mapping[int, float 
 def estimate_difference(
     first: Mapping[int, float | None], second: Mapping[int, float | None], unit: str
 ) -> Estimate | None:
-    """Give first - second, by repeat, with its interval; None when no pair has both."""
+    """Return first - second, by repeat, with its interval; None when no pair has both."""
     return estimate_mean([a - b for a, b in _pairs(first, second)], unit)
 
 
@@ -68,7 +65,7 @@ def _pairs(
 
 
 def _half_width(values: Sequence[float]) -> float | None:
-    """Half of Student's interval: t(0.975, n - 1) * s / sqrt(n)."""
+    """Return half of Student's interval: t(0.975, n - 1) * s / sqrt(n)."""
     if len(values) < 2:
         return None
     from scipy.special import stdtrit

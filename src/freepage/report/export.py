@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import vl_convert
 
 from freepage.analysis.results import build_results
+from freepage.report.decisions import DECISION_WORDS
 from freepage.report.figures import draw_figures
-from freepage.report.page import DECISION_WORDS, render_report, table_csv
-from freepage.report.tables import Table, build_tables
+from freepage.report.page import write_report
+from freepage.report.table import Table, table_csv
+from freepage.report.tables import build_tables
 from freepage.store import RESULTS, load_run, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from freepage.analysis.results import Results
     from freepage.store import Run
 
 FIGURE_WIDTH = 800
@@ -20,17 +25,17 @@ PNG_SCALE = 2.0
 
 
 def export_run(folder: Path, kind: str, out: Path | None = None) -> list[Path]:
-    """Write a run as `kind` (html, md, json, csv, svg or png) and give the paths written.
+    """Write a run as `kind` (html, md, json, csv, svg or png) and return the paths written.
 
     `out` is a file for html, md and json, and a folder for the others; inside the run folder by default.
     """
-    if kind == "html":
-        return [render_report(folder, out)]
     run = load_run(folder)
     results = build_results(run)
+    if kind == "html":
+        return [write_report(run, results, out)]
     if kind == "json":
         path = out or folder / RESULTS
-        write_json(path, results)
+        write_json(path, results.as_json())
         return [path]
     if kind == "md":
         path = out or folder / "report.md"
@@ -41,14 +46,14 @@ def export_run(folder: Path, kind: str, out: Path | None = None) -> list[Path]:
     return _write_figures(run, results, kind, out or folder / "figures")
 
 
-def render_markdown(run: Run, results: dict[str, Any]) -> str:
-    """Give verdict, doubts and tables as Markdown."""
-    verdict = results["verdict"]
-    doubts = [f"- **{d['id']}** {d['text']} {d['remedy']}" for d in results["doubts"]]
+def render_markdown(run: Run, results: Results) -> str:
+    """Return verdict, doubts and tables as Markdown."""
+    verdict = results.verdict
+    doubts = [f"- **{d.id}** {d.text} {d.remedy}" for d in results.doubts]
     parts = [
         f"# {run.manifest.study} on {run.manifest.location}",
-        f"**{DECISION_WORDS[verdict['decision']]}.** {verdict['sentence']}",
-        f"Rule: {verdict['rule']}",
+        f"**{DECISION_WORDS[verdict.decision]}.** {verdict.sentence}",
+        f"Rule: {verdict.rule}",
         *(["## Reasons for caution", "\n".join(doubts)] if doubts else []),
         *(_table_markdown(table) for table in build_tables(results, run.manifest)),
     ]
@@ -76,9 +81,7 @@ def _write_tables(tables: list[Table], folder: Path) -> list[Path]:
     return paths
 
 
-def _write_figures(run: Run, results: dict[str, Any], kind: str, folder: Path) -> list[Path]:
-    import vl_convert
-
+def _write_figures(run: Run, results: Results, kind: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for figure in draw_figures(run, results):

@@ -1,13 +1,13 @@
-"""How numbers are shown: people's units, as many digits as the number carries, and the interval beside it."""
+"""Numbers as they are shown: people's units, as many digits as the number carries, and the interval beside it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from freepage.analysis.stats import Estimate
 
 MISSING = "–"
 SMALL = 0.1
@@ -27,32 +27,32 @@ _SHOWN = {
 }
 
 
-def show_value(estimate: Mapping[str, Any] | None) -> str:
-    """Show an estimate's value with its unit: "95.3 %", "1.20 GiB"."""
+def show_value(estimate: Estimate | None) -> str:
+    """Return an estimate's value with its unit: "95.3 %", "1.20 GiB"."""
     if estimate is None:
         return MISSING
-    if estimate["unit"] == "bytes/s":
-        return f"{format_bytes(estimate['value'])}/s"
-    factor, _, unit = _SHOWN[estimate["unit"]]
-    text = _number(estimate["value"] * factor, _decimals(estimate))
+    if estimate.unit == "bytes/s":
+        return f"{format_bytes(estimate.value)}/s"
+    factor, _, unit = _SHOWN[estimate.unit]
+    text = _number(estimate.value * factor, _decimals(estimate))
     return f"{text}{unit.removesuffix('s') if (text, unit) == ('1', ' cells') else unit}"
 
 
-def show_interval(estimate: Mapping[str, Any] | None) -> str:
-    """Show an estimate's interval: "94.1 to 96.4"; "" without one."""
-    if estimate is None or estimate["low"] is None:
+def show_interval(estimate: Estimate | None) -> str:
+    """Return an estimate's interval: "94.1 to 96.4"; "" without one."""
+    if estimate is None or estimate.low is None or estimate.high is None:
         return ""
-    if estimate["unit"] == "bytes/s":
-        return f"{format_bytes(max(estimate['low'], 0))} to {format_bytes(estimate['high'])}"
-    factor, decimals = _SHOWN[estimate["unit"]][0], _decimals(estimate)
-    return f"{_number(estimate['low'] * factor, decimals)} to {_number(estimate['high'] * factor, decimals)}"
+    if estimate.unit == "bytes/s":
+        return f"{format_bytes(max(estimate.low, 0))} to {format_bytes(estimate.high)}"
+    factor, decimals = _SHOWN[estimate.unit][0], _decimals(estimate)
+    return f"{_number(estimate.low * factor, decimals)} to {_number(estimate.high * factor, decimals)}"
 
 
-def _decimals(estimate: Mapping[str, Any]) -> int:
-    """Give one more decimal to times and CPU that would hardly show otherwise, such as a skew of 11 ms."""
-    decimals = _SHOWN[estimate["unit"]][1]
-    sizes = [abs(v) for v in (estimate["value"], estimate["low"], estimate["high"]) if v is not None]
-    return decimals + 1 if estimate["unit"] in {"s", "cores"} and 0 < max(sizes) < SMALL else decimals
+def _decimals(estimate: Estimate) -> int:
+    """Return one more decimal for times and CPU that would hardly show otherwise, such as a skew of 11 ms."""
+    decimals = _SHOWN[estimate.unit][1]
+    sizes = [abs(v) for v in (estimate.value, estimate.low, estimate.high) if v is not None]
+    return decimals + 1 if estimate.unit in {"s", "cores"} and 0 < max(sizes) < SMALL else decimals
 
 
 def _number(value: float, decimals: int) -> str:

@@ -79,6 +79,16 @@ class Run:
         """Return the arms an experiment was planned on; those of the study where no plan is known."""
         return self.planned_arms.get(experiment, self.manifest.arms)
 
+    def ok_trials(self, experiment: str | None = None, arm: Arm | None = None) -> list[TrialData]:
+        """Return the trials that ended well, in the order they were run; of one experiment, of one arm, if given."""
+        return [
+            t
+            for t in self.trials
+            if t.record.status is TrialStatus.OK
+            and experiment in {None, t.record.experiment}
+            and arm in {None, t.record.arm}
+        ]
+
 
 def load_run(folder: Path) -> Run:
     """Load a stored run, sealed or cut short; RunFolderError says what is wrong with it."""

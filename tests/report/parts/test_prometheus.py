@@ -101,38 +101,38 @@ def results(folder):
 
 
 def metric_of(results, name):
-    return next(m for m in results["prometheus"]["metrics"] if m["id"] == name)
+    return next(m for m in results.prometheus.metrics if m.id == name)
 
 
 def test_a_known_error_is_found_as_the_difference_over_all_trials(results):
-    found = metric_of(results, "node_memory_MemFree_bytes")["difference"]
-    assert found["value"] == pytest.approx(-64 * MIB, abs=MIB)
-    assert found["low"] <= found["value"] <= found["high"]
-    assert found["n"] > 40
-    assert metric_of(results, "node_memory_Cached_bytes")["difference"]["value"] == 0
+    found = metric_of(results, "node_memory_MemFree_bytes").difference
+    assert found.value == pytest.approx(-64 * MIB, abs=MIB)
+    assert found.low <= found.value <= found.high
+    assert found.n > 40
+    assert metric_of(results, "node_memory_Cached_bytes").difference.value == 0
 
 
 def test_a_value_prometheus_holds_back_shows_as_slow_and_as_a_wide_difference(results):
     found = metric_of(results, RESIDENT)
-    assert (found["refresh_s"], found["sampled_s"], found["changed_s"]) == (3.25, 5.0, 10.0)
-    assert found["difference"]["high"] - found["difference"]["low"] > 100 * MIB
+    assert (found.refresh_s, found.sampled_s, found.changed_s) == (3.25, 5.0, 10.0)
+    assert found.difference.high - found.difference.low > 100 * MIB
 
 
 def test_where_there_is_nothing_to_compare_there_is_no_difference(results):
-    assert metric_of(results, "kubevirt_vmi_memory_unused_bytes")["difference"] is None
-    assert metric_of(results, "node_cpu_util_cores")["difference"] is None
+    assert metric_of(results, "kubevirt_vmi_memory_unused_bytes").difference is None
+    assert metric_of(results, "node_cpu_util_cores").difference is None
 
 
 def test_nodes_are_added_up_before_they_are_compared_with_all_of_ours(tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1, node_noise_bytes=0.0))
     write_collected(tmp_path / "run", nodes=("n1", "n2"))
     run = load_run(tmp_path / "run")
-    assert metric_of(build_results(run), "node_memory_MemFree_bytes")["difference"]["value"] == pytest.approx(
+    assert metric_of(build_results(run), "node_memory_MemFree_bytes").difference.value == pytest.approx(
         0, abs=MIB
     )
     assert in_use_series(run.prometheus, run.trials[0]).values.min() == pytest.approx(2 * GIB)
     run.prometheus.info["nodes"]["n3"] = None
-    assert metric_of(build_results(run), "node_memory_MemFree_bytes")["difference"] is None
+    assert metric_of(build_results(run), "node_memory_MemFree_bytes").difference is None
 
 
 def test_series_are_added_where_all_are_there():
@@ -182,7 +182,7 @@ def test_the_page_has_a_section_only_where_prometheus_was_asked(folder, results,
     write_run(tmp_path / "run", Truth(repeats=1))
     other = load_run(tmp_path / "run")
     assert "What Prometheus saw" not in render_page(other, build_results(other))
-    assert build_results(other)["prometheus"] is None
+    assert build_results(other).prometheus is None
 
 
 def test_the_table_is_exported_with_the_differences_in_bytes(folder, tmp_path):

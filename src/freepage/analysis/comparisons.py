@@ -1,0 +1,84 @@
+"""The arms of one experiment compared, paired by repeat: ratios and differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from freepage.analysis.arithmetic import divide, subtract
+from freepage.analysis.cpu import LEAST_GIVEN_BACK_GIB
+from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.io import compare_io
+from freepage.analysis.stats import estimate_difference, estimate_mean, estimate_ratio
+from freepage.kinds import find_kind
+from freepage.records import Arm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from freepage.analysis.estimates import Comparisons, TrialValues
+    from freepage.analysis.stats import Estimate
+    from freepage.store import TrialData
+
+# Each number of the first arm / that of the second.
+RATIOS = {
+    Comparison.REALLOCATION: (Quantity.ALLOC_REST, Arm.VM_FPR, Arm.VM),
+    Comparison.NODE_MEAN_RATIO: (Quantity.NODE_MEAN, Arm.VM_FPR, Arm.VM),
+    Comparison.NODE_MAX_RATIO: (Quantity.NODE_MAX, Arm.VM_FPR, Arm.VM),
+    Comparison.WORKING_SET_MEAN_RATIO: (Quantity.WORKING_SET_MEAN, Arm.VM_FPR, Arm.VM),
+    Comparison.WORKING_SET_MAX_RATIO: (Quantity.WORKING_SET_MAX, Arm.VM_FPR, Arm.VM),
+    Comparison.COMMAND_RATIO: (Quantity.COMMAND_TIME, Arm.VM_FPR, Arm.VM),
+    Comparison.FIRST_ALLOCATION: (Quantity.ALLOC_FIRST, Arm.VM_FPR, Arm.VM),
+    Comparison.ALLOCATION: (Quantity.ALLOC_PER_GIB, Arm.VM_FPR, Arm.VM),
+    Comparison.ALLOCATION_AGAINST_POD: (Quantity.ALLOC_PER_GIB, Arm.VM_FPR, Arm.POD),
+}
+# Each number of the first arm - that of the second.
+DIFFERENCES: dict[Comparison, tuple[Quantity | TrialOnly, Arm, Arm]] = {
+    Comparison.EXTRA_CPU: (Quantity.INSTANCE_CPU, Arm.VM_FPR, Arm.VM),
+    Comparison.EXTRA_RELEASE_PEAK: (Quantity.CPU_RELEASE_PEAK, Arm.VM_FPR, Arm.VM),
+    Comparison.SAVED_MEAN: (Quantity.NODE_MEAN, Arm.VM, Arm.VM_FPR),
+    Comparison.SAVED_MAX: (Quantity.NODE_MAX, Arm.VM, Arm.VM_FPR),
+    Comparison.ABOVE_POD: (Quantity.NODE_MEAN, Arm.VM_FPR, Arm.POD),
+    Comparison.OVERHEAD_PER_VM: (TrialOnly.NODE_MEAN_PER_INSTANCE, Arm.VM_FPR, Arm.POD),
+}
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The numbers of an experiment's trials, to be paired by repeat."""
+
+    trials: Sequence[TrialData]
+    values: Mapping[str, TrialValues]
+
+    def by_repeat(self, arm: Arm, number: Quantity | TrialOnly) -> dict[int, float | None]:
+        mine = (t.record for t in self.trials if t.record.arm is arm)
+        return {r.repeat: self.values[r.id].get(number) for r in mine}
+
+
+def compare_arms(trials: Sequence[TrialData], values: Mapping[str, TrialValues]) -> Comparisons:
+    """Return every comparison of an experiment; `trials` are those that ended well, `values` their numbers by id."""
+    pairs = _Pairs(trials, values)
+    found: Comparisons = compare_io([t for t in trials if find_kind(t.record.kind).measures_io])
+    for comparison, (number, above, below) in RATIOS.items():
+        found[comparison] = estimate_ratio(pairs.by_repeat(above, number), pairs.by_repeat(below, number))
+    for comparison, (what, first, second) in DIFFERENCES.items():
+        one, other = pairs.by_repeat(first, what), pairs.by_repeat(second, what)
+        found[comparison] = estimate_difference(one, other, comparison.unit)
+    found[Comparison.REALLOCATION_AGAINST_FIRST] = estimate_ratio(
+        pairs.by_repeat(Arm.VM_FPR, Quantity.ALLOC_REST), pairs.by_repeat(Arm.VM_FPR, Quantity.ALLOC_FIRST)
+    )
+    found[Comparison.EXTRA_CPU_PER_GIB] = _extra_cpu_per_gib(pairs)
+    return {comparison: found[comparison] for comparison in Comparison}
+
+
+def _extra_cpu_per_gib(pairs: _Pairs) -> Estimate | None:
+    """Return the CPU seconds that instances with FPR used more than those without, for each GiB that came back."""
+    back = pairs.by_repeat(Arm.VM_FPR, TrialOnly.GIVEN_BACK_GIB)
+    with_fpr = pairs.by_repeat(Arm.VM_FPR, TrialOnly.INSTANCE_CPU_TIME)
+    without = pairs.by_repeat(Arm.VM, TrialOnly.INSTANCE_CPU_TIME)
+    values = [
+        divide(subtract(with_fpr.get(repeat), without.get(repeat)), gib)
+        for repeat, gib in back.items()
+        if gib is not None and gib > LEAST_GIVEN_BACK_GIB
+    ]
+    return estimate_mean(values, Comparison.EXTRA_CPU_PER_GIB.unit)

@@ -1,0 +1,63 @@
+"""Named reasons not to trust a result, each with its remedy; only what was seen in this run.
+
+A new one is a function in the module of what it touches, and an entry here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.analysis.doubts.memory import (
+    find_baseline_drift,
+    find_inhibited,
+    find_missing_evidence,
+    find_noisy_node,
+    find_same_page_merging,
+    find_swap,
+    find_window_too_short,
+)
+from freepage.analysis.doubts.run import (
+    find_different_schedules,
+    find_different_thp,
+    find_failed_programs,
+    find_failed_trials,
+    find_few_trials,
+    find_skipped_trials,
+    find_smoke_run,
+)
+from freepage.analysis.doubts.time import find_emulation, find_late_sampler, find_late_steps, find_steal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from freepage.analysis.doubts.base import Doubt, DoubtInput
+
+CHECKS: tuple[Callable[[DoubtInput], Doubt | None], ...] = (
+    find_failed_trials,
+    find_skipped_trials,
+    find_missing_evidence,
+    find_emulation,
+    find_smoke_run,
+    find_few_trials,
+    find_swap,
+    find_same_page_merging,
+    find_steal,
+    find_late_steps,
+    find_late_sampler,
+)
+CHECKS_OF_EXPERIMENTS: tuple[Callable[[DoubtInput, str], Doubt | None], ...] = (
+    find_failed_programs,
+    find_inhibited,
+    find_different_schedules,
+    find_different_thp,
+    find_window_too_short,
+    find_noisy_node,
+    find_baseline_drift,
+)
+
+
+def find_doubts(found: DoubtInput) -> tuple[Doubt, ...]:
+    """Return every doubt this run gives reason for: those about all of it, then those about single experiments."""
+    doubts = [check(found) for check in CHECKS]
+    doubts += [check(found, name) for check in CHECKS_OF_EXPERIMENTS for name in found.experiments]
+    return tuple(doubt for doubt in doubts if doubt is not None)

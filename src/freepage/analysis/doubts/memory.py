@@ -1,0 +1,127 @@
+"""Doubts about memory: whether FPR really worked, and what else moved the memory of instances and the node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.analysis.definition import Area
+from freepage.analysis.doubts.base import Doubt
+from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.series import metric_series
+from freepage.kinds import Subject
+from freepage.records import NODE, Arm
+from freepage.units import GIB, format_bytes
+
+if TYPE_CHECKING:
+    from freepage.analysis.doubts.base import DoubtInput
+
+BASELINE_DRIFT_BYTES = 0.25 * GIB
+
+
+def find_missing_evidence(found: DoubtInput) -> Doubt | None:
+    evidence = [e for t in found.run.ok_trials(arm=Arm.VM_FPR) for e in t.record.evidence if e.is_of_vm]
+    if not evidence or all(e.active for e in evidence):
+        return None
+    text = "In some FPR trials no report was seen to arrive at QEMU"
+    if any(e.active is None for e in evidence):
+        text = "QEMU did not say how many reports it handled in some FPR trials"
+    return Doubt(
+        "not-seen-active", f"{text}.", "Look at the evidence table; QEMU 7.2 or newer can tell.", Area.MEMORY
+    )
+
+
+def find_inhibited(found: DoubtInput, experiment: str) -> Doubt | None:
+    given = found.experiments[experiment].estimate(Arm.VM_FPR, Quantity.GIVEN_BACK)
+    active = any(e.active for t in found.run.ok_trials(experiment) for e in t.record.evidence)
+    if given is not None and given.value < 0.1 and active and not found.run.manifest.smoke:
+        return Doubt(
+            "inhibited",
+            f"Reports arrived in {experiment}, but the host's memory did not fall: QEMU threw them away.",
+            "Likely causes: VFIO devices, locked memory (mem-lock), page poisoning in the guest, 1 GiB huge pages.",
+            Area.MEMORY,
+            experiment,
+        )
+    return None
+
+
+def find_swap(found: DoubtInput) -> Doubt | None:
+    moved = sum(metric_series(t, NODE, "pswpout").rise() or 0.0 for t in found.run.trials)
+    if moved <= 0:
+        return None
+    return Doubt(
+        "swapped",
+        f"{found.host.capitalize()} swapped out {moved:.0f} pages during the run, which also lowers resident memory.",
+        "Use a smaller --scale, or switch swap off.",
+        Area.MEMORY,
+    )
+
+
+def find_same_page_merging(found: DoubtInput) -> Doubt | None:
+    if found.run.manifest.host.get("ksm_run") != 1:
+        return None
+    return Doubt(
+        "ksm",
+        "Kernel same-page merging runs on this host and merges equal pages of guests.",
+        "echo 0 > /sys/kernel/mm/ksm/run",
+        Area.MEMORY,
+    )
+
+
+def find_window_too_short(found: DoubtInput, experiment: str) -> Doubt | None:
+    results = found.experiments[experiment]
+    given = results.estimate(Arm.VM_FPR, Quantity.GIVEN_BACK)
+    if Subject.RELEASES not in results.traits.measures or given is None or given.value <= 0.3:
+        return None
+    if results.estimate(Arm.VM_FPR, Quantity.RELEASE_T90) is not None:
+        return None
+    reached, all_ = (
+        _total(found, experiment, count) for count in (TrialOnly.RELEASE_T90_COUNT, TrialOnly.RELEASES)
+    )
+    return Doubt(
+        "window-too-short",
+        f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again, so "
+        "there is no time for it.",
+        f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
+        "example in fragments too small to report.",
+        Area.MEMORY,
+        experiment,
+    )
+
+
+def find_noisy_node(found: DoubtInput, experiment: str) -> Doubt | None:
+    results = found.experiments[experiment]
+    saved = results.compared(Comparison.SAVED_MEAN)
+    if Subject.NODE_MEMORY not in results.traits.measures or saved is None or saved.low is None:
+        return None
+    if not saved.low < 0 < saved.value:
+        return None
+    return Doubt(
+        "noisy-node",
+        f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
+        f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
+        "of the instances, from which memory given back is computed, has no such noise.",
+        f"{found.alone}; or use more --repeats.",
+        Area.NODE,
+        experiment,
+    )
+
+
+def find_baseline_drift(found: DoubtInput, experiment: str) -> Doubt | None:
+    mine = [t.record.id for t in found.run.ok_trials(experiment)]
+    baselines = [b for i in mine if (b := found.values[i].get(TrialOnly.BASELINE)) is not None]
+    if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
+        return Doubt(
+            "baseline-drift",
+            f"What else runs on {found.host} used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
+            f"before trials of {experiment} started.",
+            f"{found.alone}.",
+            Area.NODE,
+            experiment,
+        )
+    return None
+
+
+def _total(found: DoubtInput, experiment: str, count: TrialOnly) -> float:
+    """Return the sum of a count over the FPR trials of an experiment."""
+    mine = [t.record.id for t in found.run.ok_trials(experiment, Arm.VM_FPR)]
+    return sum(found.values[i].get(count) or 0.0 for i in mine)

@@ -1,0 +1,134 @@
+"""Doubts about a run as a whole: trials that did not count, and what was not alike in those that are compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freepage.analysis.definition import Area
+from freepage.analysis.doubts.base import Doubt
+from freepage.analysis.estimates import Quantity
+from freepage.records import Action, Arm, TrialStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from freepage.analysis.doubts.base import DoubtInput
+    from freepage.analysis.experiments import ExperimentResults
+
+LEAST_TRIALS = 3
+
+
+def find_failed_trials(found: DoubtInput) -> Doubt | None:
+    fine = {TrialStatus.OK, TrialStatus.SKIPPED}
+    failed = [t.record for t in found.run.trials if t.record.status not in fine]
+    if not failed:
+        return None
+    names = ", ".join(r.id for r in failed[:4]) + (", ..." if len(failed) > 4 else "")
+    return Doubt(
+        "failed-trials",
+        f"{len(failed)} of {len(found.run.trials)} trials did not end well: {names}.",
+        "Their errors are in the table of trials; run again once they are understood.",
+        Area.ALL,
+    )
+
+
+def find_skipped_trials(found: DoubtInput) -> Doubt | None:
+    skipped = [t.record for t in found.run.trials if t.record.status is TrialStatus.SKIPPED]
+    if not skipped:
+        return None
+    names = ", ".join(dict.fromkeys(f"{r.experiment} on {r.arm}" for r in skipped))
+    reasons = "; ".join(dict.fromkeys(str(r.error) for r in skipped))
+    remedies = ". ".join(dict.fromkeys(r.hint for r in skipped if r.hint))
+    return Doubt(
+        "skipped-trials",
+        f"{len(skipped)} of {len(found.run.trials)} trials could not run here ({names}): {reasons}.",
+        remedies or "The rest of the run stands.",
+        Area.ALL,
+    )
+
+
+def find_smoke_run(found: DoubtInput) -> Doubt | None:
+    manifest = found.run.manifest
+    if not manifest.smoke:
+        return None
+    return Doubt(
+        "smoke-run",
+        f"At scale {manifest.scale:g} this is a smoke run: experiments run once on each arm, for seconds, with small blocks and files; "
+        "of several experiments of one kind the first.",
+        "Leave out --scale to measure.",
+        Area.ALL,
+    )
+
+
+def find_few_trials(found: DoubtInput) -> Doubt | None:
+    counts = {name: _count_fewest_trials(e) for name, e in found.experiments.items()}
+    few = [f"{name} ({n})" for name, n in counts.items() if n < LEAST_TRIALS]
+    if not few:
+        return None
+    return Doubt(
+        "few-trials",
+        f"Fewer than {LEAST_TRIALS} trials an arm for {', '.join(few)}: one trial gives no interval, two a very wide one.",
+        "Run again with --repeats 5.",
+        Area.ALL,
+    )
+
+
+def find_failed_programs(found: DoubtInput, experiment: str) -> Doubt | None:
+    mine = [t.events for t in found.run.ok_trials(experiment)]
+    runs = [row for events in mine for row in events.iter_rows(named=True) if row["action"] == Action.RUN]
+    failed = [row for row in runs if not row["ok"]]
+    if not failed:
+        return None
+    errors = "; ".join(dict.fromkeys(str(row["error"]) for row in failed))
+    built = " and the image must have been built with --study" if "image" in found.run.manifest.tools else ""
+    return Doubt(
+        "programs-failed",
+        f"In {experiment} {len(failed)} of {len(runs)} runs of programs failed: {errors}.",
+        f"What they wrote is in the trials' folders. A program must be among the study's `programs` or in its `folder`{built}.",
+        Area.ALL,
+        experiment,
+    )
+
+
+def find_different_schedules(found: DoubtInput, experiment: str) -> Doubt | None:
+    mine = [t.schedules for t in found.run.ok_trials(experiment)]
+    if any(not _is_subset(schedules, max(mine, key=len)) for schedules in mine):
+        return Doubt(
+            "schedules-differ",
+            f"Not all trials of {experiment} followed the same schedules, so its arms cannot be compared.",
+            "Run the study again as a whole.",
+            Area.ALL,
+            experiment,
+        )
+    return None
+
+
+def _is_subset(some: Mapping[str, object], all_: Mapping[str, object]) -> bool:
+    """Return whether the same instances did the same; a baseline lacks instances."""
+    return all(all_.get(name) == schedules for name, schedules in some.items())
+
+
+def find_different_thp(found: DoubtInput, experiment: str) -> Doubt | None:
+    """Return a doubt where huge pages differ: they change both what a fault costs and what can be given back."""
+    seen = {
+        (e.guest_thp, e.host_thp)
+        for t in found.run.ok_trials(experiment)
+        if t.record.arm is not Arm.POD
+        for e in t.record.evidence
+        if e.is_of_vm
+    }
+    if len(seen) > 1:
+        words = "; ".join(f"guest {guest}, host {host}" for guest, host in sorted(seen, key=str))
+        return Doubt(
+            "thp-differs",
+            f"Transparent huge pages were not set alike in all VMs of {experiment}: {words}.",
+            "Set /sys/kernel/mm/transparent_hugepage/enabled once, before the run.",
+            Area.ALL,
+            experiment,
+        )
+    return None
+
+
+def _count_fewest_trials(experiment: ExperimentResults) -> int:
+    measured = [experiment.estimate(arm, Quantity.NODE_MEAN) for arm in experiment.arms]
+    return min((e.n if e is not None else 0 for e in measured), default=0)

@@ -1,0 +1,115 @@
+"""The part on releases: how freed memory comes back to the host, against what the kernel's pace predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from freepage.analysis.definition import Area
+from freepage.analysis.estimates import Quantity
+from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
+from freepage.analysis.series import Series, resample
+from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
+from freepage.records import Arm
+from freepage.report.chart import Figure, band_rows, draw_lines, rounded
+from freepage.report.table import build_arm_table
+from freepage.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from freepage.analysis.releases import Release
+    from freepage.analysis.results import Results
+    from freepage.analysis.stats import Estimate
+    from freepage.report.chart import Row
+    from freepage.report.table import Table
+    from freepage.store import Run
+
+PREDICTED = "predicted from the kernel's pace"
+MOST_SECONDS = 40.0
+POINTS = 80
+# Blocks that differ by less are of one size.
+ONE_SIZE = 1.05
+
+Releases = dict[Arm, list["Release"]]
+
+
+def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
+    """Draw which share of freed memory has left the host, against the seconds since the free."""
+    arms = run.arms_of(experiment)
+    releases = {a: [r for t in run.ok_trials(experiment, a) for r in find_releases(t)] for a in arms}
+    if not releases.get(Arm.VM_FPR):
+        return None
+    rows = [row for arm in arms for row in _release_rows(releases[arm], arm, run.manifest.interval_s)]
+    predicted = _predicted_rows(run, experiment, releases)
+    title = _write_title(results.experiments[experiment].estimate(Arm.VM_FPR, Quantity.RELEASE_T90))
+    caption = (
+        f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
+        f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
+        f"steps; samples {run.manifest.interval_s:g} s apart make them slopes."
+    )
+    reference = PREDICTED if predicted else ""
+    words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
+    return Figure(
+        f"release-{experiment}",
+        title,
+        caption,
+        f"{title}. {caption}",
+        draw_lines(rows + predicted, arms, reference, **words),
+        reference,
+        tuple(d.id for d in results.doubts_touching(Area.MEMORY, experiment)),
+    )
+
+
+def _write_title(t90: Estimate | None) -> str:
+    if t90 is None:
+        return "Not all of what a VM freed came back within its window"
+    return f"90 % of what a VM frees is back on the host after {format_duration(round(t90.value, 1))}"
+
+
+def _window_s(releases: Sequence[Release]) -> float:
+    return min(MOST_SECONDS, *(r.window_s for r in releases))
+
+
+def _release_rows(releases: Sequence[Release], arm: Arm, interval_s: float) -> list[Row]:
+    if not releases:
+        return []
+    grid = np.linspace(0, _window_s(releases), POINTS)
+    return band_rows([_resample_release(r.curve, grid, interval_s) for r in releases], arm, grid, 100.0)
+
+
+def _resample_release(
+    curve: Sequence[tuple[float, float]], grid: NDArray[np.float64], interval_s: float
+) -> NDArray[np.float64]:
+    points = [(0.0, 0.0), *curve]
+    series = Series(np.array([p[0] for p in points]), np.array([p[1] for p in points]))
+    return resample(series, np.minimum(grid, points[-1][0]), interval_s)
+
+
+def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
+    """Return the staircase that the kernel's pace predicts, where every release with FPR is one block of one size."""
+    if any(len(processes) > 1 for t in run.ok_trials(experiment) for processes in t.schedules.values()):
+        return []
+    owed = [r.owed_bytes for r in releases[Arm.VM_FPR]]
+    if max(owed) > ONE_SIZE * min(owed):
+        return []
+    end_s = rounded(max(_window_s(found) for found in releases.values() if found))
+    steps = [(0.0, 0.0), *predicted_release(round(min(owed)))]
+    shown = [(t, share) for t, share in steps if t <= end_s]
+    shown.append((end_s, shown[-1][1]))
+    return [{"t": rounded(t), "y": rounded(share * 100), "arm": PREDICTED} for t, share in shown]
+
+
+def release_table(results: Results) -> Table:
+    return build_arm_table(
+        results,
+        "release",
+        "Time until freed memory is back",
+        "Seconds from the free until 50, 90 and 99 % of the freed bytes had left the host, interpolated between samples; "
+        "a dash where a release did not get there within its window. The rate is that of the first 90 %.",
+        (Quantity.RELEASE_T50, Quantity.RELEASE_T90, Quantity.RELEASE_T99, Quantity.RELEASE_RATE),
+        lambda arm: arm[Quantity.GIVEN_BACK] is not None,
+    )

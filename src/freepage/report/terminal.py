@@ -1,0 +1,125 @@
+"""A stored run as a terminal shows it: verdict, the four numbers, doubts, claims and the main tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from freepage.analysis.claims import ClaimDecision
+from freepage.analysis.estimates import Quantity
+from freepage.records import Arm, TrialStatus
+from freepage.report.arms import ARM_STYLES
+from freepage.report.decisions import DECISION_STYLES, DECISION_WORDS
+from freepage.report.headlines import find_headlines
+from freepage.report.numbers import show_value
+from freepage.report.parts.comparison import claim_number
+from freepage.report.parts.io import describe_cell
+from freepage.report.parts.trials import evidence_table
+
+if TYPE_CHECKING:
+    from freepage.analysis.experiments import ExperimentResults
+    from freepage.analysis.io import CellResult
+    from freepage.analysis.results import Results
+
+
+def print_results(results: Results) -> None:
+    """Print everything computed from a run that fits a terminal."""
+    console = Console(highlight=False)
+    _print_verdict(console, results)
+    _print_headlines(console, results)
+    _print_doubts(console, results)
+    for name, experiment in results.experiments.items():
+        print_experiment(console, name, experiment)
+        _print_cells(console, experiment.cells)
+    _print_claims(console, results)
+    _print_evidence(console, results)
+    _print_failures(console, results)
+
+
+def _print_verdict(console: Console, results: Results) -> None:
+    verdict = results.verdict
+    badge = Text(f" {DECISION_WORDS[verdict.decision]} ", style=DECISION_STYLES[verdict.decision])
+    console.print(badge.append(" ", style="not bold").append(verdict.sentence, style="not bold not reverse"))
+    console.print()
+
+
+def _print_headlines(console: Console, results: Results) -> None:
+    for number in find_headlines(results):
+        one = "one trial, no interval" if number.n == 1 else "not measured"
+        words = f"95 %: {number.interval}, {number.n} trials" if number.interval else one
+        console.print(f"  {number.label:<20}[bold]{number.value:>12}[/bold]   [dim]{words}[/dim]")
+    console.print()
+
+
+def _print_doubts(console: Console, results: Results) -> None:
+    for doubt in results.doubts:
+        text = Text(f"{doubt.id}: ", style="yellow").append(doubt.text, style="default")
+        console.print(Padding(text.append(f" {doubt.remedy}", style="dim"), (0, 0, 0, 2)))
+    if results.doubts:
+        console.print()
+
+
+def print_experiment(console: Console, name: str, experiment: ExperimentResults) -> None:
+    """Print the estimates that the experiment's kind shows first, a row for each arm."""
+    columns = [Quantity.with_id(id_) for id_ in experiment.traits.columns]
+    table = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table.add_column("arm", no_wrap=True)
+    for number in columns:
+        table.add_column(number.short_heading, justify="right", no_wrap=True)
+    for arm in experiment.arms:
+        table.add_row(_colour(arm), *(show_value(experiment.estimate(arm, n)) for n in columns))
+    console.print(table)
+
+
+def _print_cells(console: Console, cells: tuple[CellResult, ...]) -> None:
+    """Print what fio measured: a row for each cell, a column for each arm."""
+    if not cells:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fio (* from the page cache)")
+    for arm in cells[0].arms:
+        table.add_column(_colour(arm), justify="right", no_wrap=True)
+    for cell in cells:
+        shown = (f"{show_value(f.throughput)}{' *' if f.cached else '  '}" for f in cell.arms.values())
+        table.add_row(describe_cell(cell), *shown)
+    console.print(table)
+
+
+def _print_claims(console: Console, results: Results) -> None:
+    """Print how many of the article's claims hold here, and a line for each that does not."""
+    counts = Counter(claim.decision for claim in results.claims)
+    console.print(
+        f"  Of {len(results.claims)} claims of the article: {counts[ClaimDecision.CONFIRMED]} confirmed, "
+        f"{counts[ClaimDecision.CONTRADICTED]} contradicted, {counts[ClaimDecision.NOT_DECIDABLE]} not decidable here"
+    )
+    for claim in (c for c in results.claims if c.decision is ClaimDecision.CONTRADICTED):
+        text = Text("contradicted: ", style="yellow").append(claim.text, style="default")
+        numbers = f" Article: {claim.article}. Here ({claim.experiment}): {claim_number(claim).text}."
+        console.print(Padding(text.append(numbers, style="dim"), (0, 0, 0, 2)))
+    console.print()
+
+
+def _print_evidence(console: Console, results: Results) -> None:
+    table = evidence_table(results)
+    for arm, *cells in table.rows:
+        levels = zip(table.columns[1:6], cells, strict=False)
+        shown = ", ".join(f"{level} {cell.text}" for level, cell in levels)
+        console.print(f"  FPR on {_colour(Arm(arm.text))}: {shown}")
+    console.print()
+
+
+def _print_failures(console: Console, results: Results) -> None:
+    for trial in (t for t in results.trials if t.status is not TrialStatus.OK):
+        console.print(f"{trial.id} {trial.status}: {trial.error}", style="yellow", markup=False)
+        if trial.hint:
+            console.print(f"  {trial.hint}", style="dim", markup=False)
+
+
+def _colour(arm: Arm) -> str:
+    return f"[{ARM_STYLES[arm].terminal}]{arm}[/]"

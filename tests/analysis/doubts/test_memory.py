@@ -1,0 +1,62 @@
+"""Doubts about memory: each is raised by what was seen, and by nothing else."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from freepage.records import Arm
+from freepage.units import GIB, MIB
+from helpers.changed_run import change_manifest, change_samples, doubts_of
+from helpers.modelled_run import Truth, find_trial_ids, write_run
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    write_run(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_smoke_run_that_gives_nothing_back_blames_nobody(tmp_path):
+    write_run(tmp_path / "run", Truth(given_back=0.0))
+    assert "inhibited" in doubts_of(tmp_path / "run")
+    change_manifest(tmp_path / "run", scale=0.01, smoke=True)
+    assert "inhibited" not in doubts_of(tmp_path / "run")
+
+
+def test_a_clusters_run_speaks_of_its_nodes(run_folder):
+    change_manifest(run_folder, target="cluster", target_noun="nodes", node_is_fixed=True)
+    change_samples(run_folder, Arm.POD, "mem_free_bytes", lambda _, value: value - GIB)
+    drift = doubts_of(run_folder)["baseline-drift"]
+    assert "runs on the nodes" in drift.text
+    assert "--nodes" in drift.remedy
+
+
+def test_a_node_that_varies_more_than_fpr_saves_is_called_noisy(tmp_path):
+    write_run(tmp_path / "run")
+    node = iter([0.0, 0.9, -0.9])
+    for name in find_trial_ids(tmp_path / "run", "cycle", Arm.VM_FPR):
+        path = tmp_path / "run/trials" / name / "samples.parquet"
+        samples, shift = pl.read_parquet(path), next(node) * GIB
+        moved = (pl.col("metric") == "mem_free_bytes") & (pl.col("t_s") > 0)
+        samples.with_columns(
+            pl.when(moved).then(pl.col("value") - shift).otherwise(pl.col("value")).alias("value")
+        ).write_parquet(path)
+    assert doubts_of(tmp_path / "run")["noisy-node"].touches == "node"
+
+
+def test_a_window_that_is_too_short_says_how_many_releases_made_it(tmp_path):
+    write_run(tmp_path / "run", Truth(pass_bytes=80 * MIB))
+    doubt = doubts_of(tmp_path / "run")["window-too-short"]
+    assert "0 of 9 releases" in doubt.text
+    assert "--set cycle.idle=34s" in doubt.remedy
+
+
+def test_same_page_merging_is_named(tmp_path):
+    write_run(tmp_path / "run", Truth(host={"ksm_run": 1}))
+    assert doubts_of(tmp_path / "run").keys() == {"ksm"}
+
+
+def test_a_host_that_drifts_between_trials_is_named(run_folder):
+    change_samples(run_folder, Arm.POD, "mem_free_bytes", lambda _, value: value - 1.0 * GIB)
+    assert "baseline-drift" in doubts_of(run_folder)

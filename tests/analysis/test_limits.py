@@ -1,0 +1,56 @@
+"""What FPR costs in an experiment, picked by what the experiment is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from freepage.analysis.bounds import IntervalPosition
+from freepage.analysis.estimates import Comparison
+from freepage.analysis.experiments import ExperimentResults
+from freepage.analysis.limits import Cost, ExperimentOutcome, build_outcome, check_limits
+from freepage.analysis.stats import Estimate
+from freepage.records import VerdictRule
+
+
+def between(low, high, n=3):
+    return Estimate((low + high) / 2, low, high, "ratio", n)
+
+
+def outcome(kind, instances):
+    measured = {
+        Comparison.REALLOCATION: between(1.1, 1.3),
+        Comparison.EXTRA_CPU_PER_GIB: between(0.1, 0.2),
+        Comparison.EXTRA_CPU: between(0.4, 0.8),
+        Comparison.IO_RATIO: between(0.8, 1.0),
+    }
+    return build_outcome(
+        kind, ExperimentResults(kind, {}, dict.fromkeys(Comparison) | measured, ()), instances
+    )
+
+
+def test_an_experiment_costs_what_its_kind_is_about():
+    churn = outcome("churn", ("churn-0", "churn-1"))
+    assert (churn.vms, churn.guest_io) == ("churn-*", None)
+    assert (churn.cpu_cores_per_vm.low, churn.cpu_cores_per_vm.high) == (0.2, 0.4)
+    guest = outcome("guest-io", ("guest-io-0",))
+    assert guest.guest_io is not None
+    assert (guest.reallocation, guest.cpu_s_per_gib, guest.host_io) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("penalty", "position"),
+    [
+        (between(1.1, 1.3), IntervalPosition.WITHIN),
+        (between(1.5, 2.5), IntervalPosition.STRADDLING),
+        (between(2.5, 3.5), IntervalPosition.BEYOND),
+    ],
+)
+def test_the_worst_cost_tells_where_an_experiment_stands(penalty, position):
+    io = between(0.95, 1.0)
+    report = check_limits(ExperimentOutcome("x", reallocation=penalty, guest_io=io), VerdictRule())
+    assert report.position is position
+    assert [check.cost for check in report.checks] == [Cost.ALLOCATION, Cost.IO]
+
+
+def test_an_experiment_that_measured_no_cost_stands_nowhere():
+    assert check_limits(ExperimentOutcome("x"), VerdictRule()).position is None

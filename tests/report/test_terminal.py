@@ -1,0 +1,49 @@
+"""A run as a terminal shows it."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.experiments import ExperimentResults
+from freepage.analysis.stats import Estimate
+from freepage.cli.main import main
+from freepage.kinds import KINDS
+from freepage.records import Arm
+from freepage.report.terminal import print_experiment
+from helpers.synthetic import Truth, write_run
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"), Truth(failed=(3,), accelerator="tcg"))
+
+
+def test_show_prints_the_verdict_first_within_80_columns(run_folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["show", str(run_folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Enable" in lines[0]
+    assert all(len(line) <= 80 for line in lines)
+    assert any("it broke <b>badly</b>" in line for line in lines)
+
+
+def large(number):
+    """Return an estimate of a number that is as wide as any will be."""
+    values = {"bytes": 99 * 2.0**30, "fraction": 1.0}
+    return Estimate(values.get(number.unit, 12.345), None, None, number.unit, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_experiments_table_fits_80_columns_whole(capsys, monkeypatch, kind):
+    monkeypatch.setenv("COLUMNS", "80")
+    estimates = {number: large(number) for number in Quantity}
+    arms = {Arm.POD: estimates, Arm.VM_FPR: estimates}
+    print_experiment(
+        Console(highlight=False), "x", ExperimentResults(kind, arms, dict.fromkeys(Comparison), ())
+    )
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert "vm-fpr" in out
+    assert all(Quantity.with_id(column).short_heading in out for column in KINDS[kind].columns)
