@@ -20,11 +20,8 @@ GOAL = 0.02
 
 def time_worker_s() -> float:
     """Return the seconds that one allocation took by the worker's event."""
-    step = {"op": "step", "process": 0, "at_ns": 0, "action": "allocate", "bytes": SIZE_BYTES}
-    commands = [
-        step | {"iteration": 0, "scan": "once", "stride": 4096, "seed": 0},
-        {"op": "start", "id": 1, "zero_ns": 1},
-    ]
+    step = {"op": "step", "process": 0, "index": 0, "at_ns": 0, "action": "allocate", "bytes": SIZE_BYTES}
+    commands = [step, {"op": "start", "id": 1, "zero_ns": 1}]
     with subprocess.Popen(
         [build_worker()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as worker:
@@ -37,7 +34,9 @@ def time_worker_s() -> float:
             if event["type"] == "step":
                 worker.stdin.close()
                 return (event["end_ns"] - event["start_ns"]) / 1e9
-    raise RuntimeError("the worker reported no step")
+            if event["type"] in {"error", "done"}:
+                raise RuntimeError(f"the worker reported no step but {line}")
+    raise RuntimeError("the worker ended without a step")
 
 
 def time_bare_s(program: Path) -> float:

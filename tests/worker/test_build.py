@@ -98,6 +98,13 @@ def test_builds_side_by_side_give_one_whole_binary_and_no_scraps(cache, source):
     assert subprocess.run([binary], check=False).returncode == 7
 
 
+@pytest.mark.parametrize(
+    ("version", "whole"), [("cc (Debian 12.2.0-14) 12.2.0", True), ("Debian clang version 14", False)]
+)
+def test_only_a_compiler_that_brings_its_linker_compiles_the_program_as_a_whole(version, whole):
+    assert (build.WHOLE_PROGRAM in build.choose_flags(version)) == whole
+
+
 def test_the_worker_is_static():
     assert b"/ld-" not in build_worker().read_bytes()[:4096]
     assert build_worker().read_bytes()[:4] == b"\x7fELF"
