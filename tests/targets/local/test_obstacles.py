@@ -10,6 +10,7 @@ import pytest
 from freepage.errors import HostError
 from freepage.image import disk, tools
 from freepage.image.guest import Guest
+from freepage.image.kernel import find_kernel
 from freepage.records import Arm
 from freepage.run.run import check_runnable
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
@@ -35,6 +36,12 @@ def fresh(monkeypatch, tmp_path):
     yield
     for check in (disks._check_guest_modules, disks._check_host_file_system):
         check.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """The guests' kernel as it is cached for everybody, so that no test fetches it anew."""
+    return find_kernel()
 
 
 def target(cgroup=None):
@@ -73,7 +80,8 @@ def test_a_guest_kernel_without_the_file_system_is_named(monkeypatch):
     assert "no module xfs" in target().find_obstacle(trial(FIO)).message
 
 
-def test_a_file_system_this_hosts_kernel_has_not_is_in_the_way_of_pods_only(monkeypatch):
+def test_a_file_system_this_hosts_kernel_has_not_is_in_the_way_of_pods_only(monkeypatch, kernel):
+    monkeypatch.setattr(disks, "find_kernel", lambda image: kernel)
     monkeypatch.setattr(disks, "read_text", lambda path: "nodev\ttmpfs\n\text4\n")
     monkeypatch.setattr(disks, "_has_module", lambda name: False)
     monkeypatch.setattr(disks, "build_tools", lambda plan: None)
