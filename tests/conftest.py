@@ -32,8 +32,8 @@ NEEDED = {
     },
     "page": {"Chromium": lambda: shutil.which("chromium")},
 }
-# Tests wait more than they compute, so that more of them than there are CPUs can run at a time.
-WORKERS_PER_CPU, MOST_WORKERS = 2, 8
+# One more than there are CPUs, for tests also wait; each needs some seconds to import and make what it begins with.
+MOST_WORKERS = 8
 
 # Left on each test of the cluster that took objects unchecked.
 WITHOUT_SCHEMAS = ("schemas", "absent")
@@ -46,7 +46,7 @@ vl_convert.javascript_bundle = cache(vl_convert.javascript_bundle)
 
 
 def pytest_xdist_auto_num_workers():
-    return min(WORKERS_PER_CPU * len(os.sched_getaffinity(0)), MOST_WORKERS)
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,7 @@ from freepage.analysis.claims import Conditions, decide_claims, load_claims
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
-from freepage.report.page import render_report, table_csv
+from freepage.report.page import render_page, table_csv
 from freepage.report.tables import build_tables
 from freepage.store import load_run
 from freepage.study.file import ExperimentFile
@@ -202,7 +202,8 @@ def test_a_bound_holds_its_own_value_unless_it_says_above():
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims") / "run"
     write_modelled(folder)
-    return folder, load_run(folder)
+    run = load_run(folder)
+    return run, build_results(run)
 
 
 def write_modelled(folder, truth=None):
@@ -214,8 +215,7 @@ def write_modelled(folder, truth=None):
 
 
 def test_a_run_made_like_the_article_confirms_it(measured):
-    _, run = measured
-    results = build_results(run)
+    _, results = measured
     decisions = {c["id"]: c["decision"] for c in results["claims"] if c["experiment"]}
     assert len(decisions) == 10
     assert decisions.pop("saves-peak-memory") == "not-decidable", "two VMs peak at the same time"
@@ -238,8 +238,7 @@ def test_a_host_that_gives_nothing_back_contradicts_the_article(tmp_path, capsys
 
 
 def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
-    folder, run = measured
-    results = build_results(run)
+    run, results = measured
     table = next(t for t in build_tables(results, run.manifest) if t.id == "claims")
     assert len(table.rows) == 10
     assert table.note.endswith("8 more need experiments that this run does not have.")
@@ -249,12 +248,11 @@ def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
     assert row[3].text == "1.33×"
     assert "vm-fpr" in row[3].interval
     assert "here low" in table_csv(table).splitlines()[0]
-    assert "What the article found, and what was found here" in render_report(folder).read_text()
+    assert "What the article found, and what was found here" in render_page(run, results)
 
 
 def test_the_numbers_of_a_claim_name_their_estimates(measured):
-    _, run = measured
-    results = build_results(run)
+    _, results = measured
     for claim in results["claims"]:
         for number in claim["numbers"]:
             found = results["experiments"][claim["experiment"]]
@@ -264,8 +262,8 @@ def test_the_numbers_of_a_claim_name_their_estimates(measured):
 
 
 def test_units_in_the_list_are_those_of_the_estimates(measured):
-    _, run = measured
+    _, results = measured
     by_id = {c.id: c for c in CLAIMS}
-    for claim in build_results(run)["claims"]:
+    for claim in results["claims"]:
         decides = [n for n in claim["numbers"] if n["name"] == claim["number"]]
         assert all(n["unit"] == by_id[claim["id"]].unit for n in decides)

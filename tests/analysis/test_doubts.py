@@ -11,7 +11,7 @@ from freepage.analysis.results import build_results
 from freepage.records import CARRIERS, Arm
 from freepage.store import load_run
 from freepage.units import GIB, MIB
-from helpers.modelled_run import Truth, find_trial_ids, write_run
+from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 
 def doubts_of(folder):
@@ -42,12 +42,13 @@ def change_record(folder, arm, change):
 
 @pytest.fixture
 def run_folder(tmp_path):
-    write_run(tmp_path / "run")
+    write_run(tmp_path / "run", study=CYCLE_ONLY)
     return tmp_path / "run"
 
 
-def test_a_clean_run_raises_none(run_folder):
-    assert doubts_of(run_folder) == {}
+def test_a_clean_run_raises_none(tmp_path):
+    write_run(tmp_path / "run")
+    assert doubts_of(tmp_path / "run") == {}
 
 
 def test_a_try_is_called_one(run_folder):

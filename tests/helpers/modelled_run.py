@@ -63,6 +63,7 @@ hold = "6s,12s,1s"
 idle = "6s,10s,1s"
 duration = "60s"
 """
+CYCLE_ONLY = STUDY[: STUDY.rindex("[[experiment]]")]
 TICK_S = 0.05
 READY_S = 3.0
 FIRST_SAMPLE_S = -8.0
