@@ -29,7 +29,7 @@ duration = "20s"
 
 
 def run_study(folder: Path, kubeconfig: str, count: int) -> tuple[float, float, int]:
-    """Give seconds, CPU seconds and peak resident bytes of one run with `count` pods; ends the bench when one fails."""
+    """Return seconds, CPU seconds and peak resident bytes of one run with `count` pods; ends the bench when one fails."""
     study = folder / f"many-{count}.toml"
     study.write_text(STUDY.format(count=count))
     place = ["--target", "cluster", "--kubeconfig", kubeconfig, "--pod-image", "localhost/small:1"]

@@ -1,4 +1,4 @@
-"""How long the worker takes to allocate, against a bare C loop that does the same: goal within 2 %.
+"""Time the worker's allocations against a bare C loop that does the same: goal within 2 %.
 
 Both run as fresh processes on this host, in turn, after a warm-up that touches the memory once.
 """
@@ -19,7 +19,7 @@ GOAL = 0.02
 
 
 def time_worker_s() -> float:
-    """Have the worker allocate once, and give the time its event says."""
+    """Have the worker allocate once, and return the time its event says."""
     step = {"op": "step", "process": 0, "at_ns": 0, "action": "allocate", "bytes": SIZE_BYTES}
     commands = [
         step | {"iteration": 0, "scan": "once", "stride": 4096, "seed": 0},

@@ -45,6 +45,13 @@ settings.load_profile("unhurried")
 vl_convert.javascript_bundle = cache(vl_convert.javascript_bundle)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Leave neighbouring tests on one worker, since they share fixtures."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_xdist_auto_num_workers():
     return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
 

@@ -111,7 +111,7 @@ def _flatten(launched: list[Launched]) -> list[tuple[Object, Launched]]:
 
 
 def build_managed_fields(obj: Object) -> list[Object]:
-    """Give what Kubernetes notes of who set which field: about as large as the object itself."""
+    """Return what Kubernetes notes of who set which field: about as large as the object itself."""
 
     def name_fields(tree: Any) -> Object:
         if isinstance(tree, list):
@@ -195,7 +195,7 @@ def build_node(name: str) -> Object:
 
 
 def build_spec(name: str, variant: Variant) -> Object:
-    """Give a VMI's spec as KubeVirt has it once its defaults are written out."""
+    """Return a VMI's spec as KubeVirt has it once its defaults are written out."""
     ordinary = {
         "architecture": "amd64",
         "domain": {
@@ -439,7 +439,7 @@ def build_container(name: str, memory: str) -> Object:
 
 
 def build_domain_xml(launched: Launched) -> str:
-    """Give a domain as libvirt has it, of about real size."""
+    """Return a domain as libvirt has it, of about real size."""
     metadata = launched.instance["metadata"]
     disks = "".join(
         f"""
@@ -494,7 +494,7 @@ def build_domain_xml(launched: Launched) -> str:
 
 
 def build_log(launched: Launched) -> str:
-    """Give what virt-launcher has logged: the domain early on, unless that is rotated away, and much that is not it."""
+    """Return what virt-launcher has logged: the domain early on, unless that is rotated away, and much that is not it."""
     domain = base64.b64encode(build_domain_xml(launched).encode()).decode()
     before = [
         "Collected all requested hook sidecar sockets",

@@ -185,9 +185,9 @@ def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of
 
 def build_vm(bench, name, *, reporting):
     """A VM of somebody's, with freepage's guest for its system."""
-    place = RunScope(NAMESPACE, "none", "none", None, None, 600, 600)
+    scope = RunScope(NAMESPACE, "none", "none", None, None, 600, 600)
     shape = VmiShape(name, name, "node-0", reporting, 256 * MIB, 1, image=bench.image)
-    instance = build_vmi(place, shape)
+    instance = build_vmi(scope, shape)
     metadata = {"labels": {}, "annotations": instance["metadata"].get("annotations", {})}
     template = {"metadata": metadata, "spec": instance["spec"]}
     return {
