@@ -52,6 +52,7 @@ def pytest_cmdline_main(config):
         config.option.dist = "worksteal"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
 

@@ -53,8 +53,9 @@ def test_a_clean_run_raises_none(tmp_path):
 
 def test_a_try_is_called_one(run_folder):
     change_manifest(run_folder, scale=0.01, smoke=True)
-    assert set(doubts_of(run_folder)) == {"only-tried"}
-    verdict = build_results(load_run(run_folder))["verdict"]
+    results = build_results(load_run(run_folder))
+    assert [d["id"] for d in results["doubts"]] == ["only-tried"]
+    verdict = results["verdict"]
     assert verdict["decision"] == "inconclusive"
     assert "only tried" in verdict["sentence"]
 
@@ -67,7 +68,7 @@ def test_a_try_that_measured_nothing_says_that_first(run_folder):
 
 
 def test_a_try_that_gives_nothing_back_blames_nobody(tmp_path):
-    write_run(tmp_path / "run", Truth(given_back=0.0))
+    write_run(tmp_path / "run", Truth(given_back=0.0), study=CYCLE_ONLY)
     assert "inhibited" in doubts_of(tmp_path / "run")
     change_manifest(tmp_path / "run", scale=0.01, smoke=True)
     assert "inhibited" not in doubts_of(tmp_path / "run")
@@ -98,7 +99,7 @@ def test_a_clusters_run_speaks_of_its_nodes(run_folder):
 
 
 def test_a_node_that_varies_more_than_fpr_saves_is_called_noisy(tmp_path):
-    write_run(tmp_path / "run")
+    write_run(tmp_path / "run", study=CYCLE_ONLY)
     node = iter([0.0, 0.9, -0.9])
     for name in find_trial_ids(tmp_path / "run", "cycle", Arm.VM_FPR):
         path = tmp_path / "run/trials" / name / "samples.parquet"
@@ -125,7 +126,7 @@ def test_huge_pages_that_changed_between_trials_are_named(run_folder):
 
 
 def test_a_window_that_is_too_short_says_how_many_releases_made_it(tmp_path):
-    write_run(tmp_path / "run", Truth(pass_bytes=80 * MIB))
+    write_run(tmp_path / "run", Truth(pass_bytes=80 * MIB), study=CYCLE_ONLY)
     doubt = doubts_of(tmp_path / "run")["window-too-short"]
     assert "0 of 9 releases" in doubt["text"]
     assert "--set cycle.idle=34s" in doubt["remedy"]
@@ -138,7 +139,7 @@ def test_steal_counts_only_what_was_lost_in_trials(run_folder):
 
 
 def test_same_page_merging_is_named(tmp_path):
-    write_run(tmp_path / "run", Truth(host={"ksm_run": 1}))
+    write_run(tmp_path / "run", Truth(host={"ksm_run": 1}), study=CYCLE_ONLY)
     assert doubts_of(tmp_path / "run").keys() == {"ksm"}
 
 
@@ -162,7 +163,7 @@ def test_late_steps_are_counted(run_folder):
 
 
 def test_one_trial_an_arm_is_too_few_and_the_answer_says_so(tmp_path):
-    write_run(tmp_path / "run", Truth(repeats=1))
+    write_run(tmp_path / "run", Truth(repeats=1), study=CYCLE_ONLY)
     results = build_results(load_run(tmp_path / "run"))
     assert [d["id"] for d in results["doubts"]] == ["few-trials"]
     assert results["verdict"]["sentence"].endswith("That is one trial: repeat it before you rely on it.")
