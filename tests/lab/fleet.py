@@ -141,7 +141,7 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         create_namespace(store, namespace)
     if n < NODE_COUNT:
         store.create(NODES, build_node(node_name(n)))
-    owner = _create(store, VMS, build_machine(namespace, name, variant))
+    owner = _create(store, VMS, build_vm(namespace, name, variant))
     instance = _create(store, INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
     nodes = [node_name(n), node_name(n + 1)] if variant.migrated else [node_name(n)]
     pods = tuple(_create(store, PODS, build_launcher(instance, node)) for node in nodes)
@@ -233,7 +233,7 @@ def build_spec(name: str, variant: Variant) -> Object:
     return merged(ordinary, variant.spec)
 
 
-def build_machine(namespace: str, name: str, variant: Variant) -> Object:
+def build_vm(namespace: str, name: str, variant: Variant) -> Object:
     annotations = variant.annotations if variant.template is None else variant.template
     labels = {"kubevirt.io/domain": name, VARIANT_LABEL: variant.name}
     spec = build_spec(name, variant)
