@@ -1,4 +1,4 @@
-"""How long an audit of 500 VMs takes and how much memory, against 50: goals under 10 s and 300 MB.
+"""Measure time and memory of an audit of 500 VMs against 50: goals under 10 s and 300 MB.
 
 The test cluster stands in for a real one: its API server takes its share of the same CPUs.
 """
@@ -49,7 +49,7 @@ def open_fleet(count: int) -> Iterator[str]:
 
 
 def run_audit(kubeconfig: str) -> tuple[float, int, dict[str, int]]:
-    """Give seconds, peak resident bytes, and the counts it found."""
+    """Return seconds, peak resident bytes, and the counts it found."""
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""What a serial console carries: a real guest under emulation whose worker has one, as KubeVirt gives it."""
+"""Measure what a serial console carries: a real guest under emulation whose worker has one, as KubeVirt gives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an idle 1 GiB guest costs the host: goal under 3 s to boot and under 150 MiB beyond TCG's buffer.
+"""Measure what an idle 1 GiB guest costs the host: goal under 3 s to boot and under 150 MiB beyond TCG's buffer.
 
 Needs QEMU. The translation buffer is the mapping of its size; what of it is resident is subtracted.
 """

@@ -1,4 +1,4 @@
-"""The cost of the sampler: reads of the host and four processes, at 1 Hz; goal at most 1 % of a core."""
+"""Measure what the sampler costs: reads of the host and four processes, at 1 Hz; goal at most 1 % of a core."""
 
 from __future__ import annotations
 

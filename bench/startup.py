@@ -1,4 +1,4 @@
-"""How long `freepage --help` takes, against an empty Python: goal under 0.3 s."""
+"""Time `freepage --help` against an empty Python: goal under 0.3 s."""
 
 from __future__ import annotations
 

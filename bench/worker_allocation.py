@@ -1,4 +1,4 @@
-"""How long the worker takes to allocate, against a bare C loop that does the same: goal within 2 %.
+"""Time the worker's allocations against a bare C loop that does the same: goal within 2 %.
 
 Both run as fresh processes on this host, in turn, after a warm-up that touches the memory once.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,24 +10,24 @@ import pytest
 
 from freepage.metrics import describe_metrics
 from freepage.prometheus.profile import describe_profile
+from modules import LAYERS, LAZY, LOAD, TYPING, find_arrows_up, reach, read_house
+from shape import GOALS, describe, measure
 
 TOP = Path(__file__).parent.parent
-SOURCE = TOP / "src/freepage"
 
-# A module may import from its own layer and from those before it.
-LAYERS = (
-    ("errors", "units", "cache", "aio"),
-    ("records", "metrics", "store", "kinds"),
-    ("fpr", "sampling"),
-    ("study",),
-    ("worker", "kube"),
-    ("image", "kubevirt", "prometheus"),
-    ("targets",),
-    ("run",),
-    ("analysis",),
-    ("report",),
-    ("cli",),
-)
+# What only reads stored runs needs none of these, nor anything that needs them.
+NOT_FOR_STORED_RUNS = {
+    "targets",
+    "worker",
+    "image",
+    "run",
+    "kube",
+    "kubevirt",
+    "prometheus",
+    "sampling",
+    "study",
+}
+NETWORK = {"httpx", "wsproto", "qemu", "socket", "ssl", "http", "urllib", "subprocess"}
 HEAVY = {
     "polars",
     "altair",
@@ -45,44 +44,38 @@ HEAVY = {
 }
 
 
-def modules():
-    return sorted(p for p in SOURCE.rglob("*.py") if p.name != "__init__.py")
+@pytest.fixture(scope="module")
+def house():
+    return read_house()
 
 
-def layer_of(name):
-    return next(n for n, layer in enumerate(LAYERS) if name in layer)
+def test_every_module_and_folder_at_the_top_has_its_layer(house):
+    listed = [name for layer in LAYERS for name in layer]
+    assert sorted(listed) == sorted({module.name.split(".")[1] for module in house.modules})
 
 
-def imports_at_run_time(path):
-    """Every freepage module that `path` imports outside of `if TYPE_CHECKING`."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node not in typing_only
-            and (node.module or "").startswith("freepage.")
-        ):
-            yield node.module.split(".")[1]
+def test_imports_point_only_downward(house):
+    assert not list(map(str, find_arrows_up(house)))
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_point_only_downward(path):
-    own = layer_of(path.relative_to(SOURCE).parts[0].removesuffix(".py"))
-    upward = [name for name in imports_at_run_time(path) if layer_of(name) > own]
-    assert not upward
+@pytest.mark.parametrize("room", ["analysis", "report"])
+def test_what_reads_a_stored_run_never_reaches_a_target_a_cluster_or_a_network(house, room):
+    reached = reach(house.arrows(LOAD, LAZY, TYPING))
+    own = {module.name for module in house.modules if module.room == room}
+    all_of_it = own.union(*(reached[name] for name in own))
+    assert not {name for name in all_of_it if name.split(".")[1] in NOT_FOR_STORED_RUNS}
+    assert not [str(i) for i in house.imports if i.importer.name in all_of_it and i.library in NETWORK]
 
 
-@pytest.mark.parametrize("package", ["analysis", "report"])
-def test_what_reads_a_stored_run_never_reaches_a_target(package):
-    forbidden = {"targets", "worker", "image", "trial", "run", "sampling"}
-    for path in (SOURCE / package).rglob("*.py"):
-        assert not forbidden & set(imports_at_run_time(path)), path
+def test_the_shape_of_the_source_keeps_to_its_goals(house):
+    missed = [each for each in measure(house) if each.is_missed]
+    assert not missed, "\n".join(
+        [describe(each) for each in missed] + [p for each in missed for p in each.places]
+    )
+
+
+def test_every_goal_is_measured(house):
+    assert set(GOALS) <= {each.name for each in measure(house)}
 
 
 def test_the_command_line_starts_without_heavy_libraries():

@@ -13,7 +13,7 @@ from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
 from freepage.kinds import KINDS
-from freepage.report.page import render_report
+from freepage.report.page import render_page
 from freepage.report.table import table_csv
 from freepage.report.tables import build_tables
 from freepage.store import load_run
@@ -178,12 +178,12 @@ def test_a_claim_of_every_experiment_falls_with_one_of_them():
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("claims") / "run"
     write_run(folder)
-    return folder, load_run(folder)
+    run = load_run(folder)
+    return run, build_results(run)
 
 
 def test_a_run_made_like_the_article_confirms_it(measured):
-    _, run = measured
-    results = build_results(run)
+    _, results = measured
     decisions = {c.id: c.decision for c in results.claims if c.experiment}
     assert len(decisions) == 10
     assert decisions.pop("saves-peak-memory") == "not-decidable", "two VMs peak at the same time"
@@ -206,8 +206,7 @@ def test_a_host_that_gives_nothing_back_contradicts_the_article(tmp_path, capsys
 
 
 def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
-    folder, run = measured
-    results = build_results(run)
+    run, results = measured
     table = next(t for t in build_tables(results, run.manifest) if t.id == "claims")
     assert len(table.rows) == 10
     assert table.note.endswith("8 more need experiments that this run does not have.")
@@ -217,12 +216,11 @@ def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
     assert row[3].text == "1.33×"
     assert "vm-fpr" in row[3].interval
     assert "here low" in table_csv(table).splitlines()[0]
-    assert "What the article found, and what was found here" in render_report(folder).read_text()
+    assert "What the article found, and what was found here" in render_page(run, results)
 
 
 def test_the_numbers_of_a_claim_name_their_estimates(measured):
-    _, run = measured
-    results = build_results(run).as_json()
+    results = measured[1].as_json()
     for claim in results["claims"]:
         for number in claim["numbers"]:
             found = results["experiments"][claim["experiment"]]

@@ -42,7 +42,7 @@ class Bench:
         )  # fmt: skip
 
     def run(self, study, out, *options):
-        """Run a study and give its exit status."""
+        """Run a study and return its exit status."""
         return main(["run", *self._arguments(study, out, *options)])
 
     @contextmanager
@@ -62,7 +62,7 @@ class Bench:
         return (study, *place, *self.login, "--out", str(out), *options)
 
     def left(self):
-        """Give the names of everything of freepage's in the namespace."""
+        """Return the names of everything of freepage's in the namespace."""
         found = {
             kind: self.cluster.ask("GET", path, params={"labelSelector": OURS})
             for kind, path in KINDS.items()
@@ -70,7 +70,7 @@ class Bench:
         return [(kind, o["metadata"]["name"]) for kind, objects in found.items() for o in objects["items"]]
 
     def find_run(self):
-        """Give the name of the run that is under way, once an instance of it runs."""
+        """Return the name of the run that is under way, once an instance of it runs."""
 
         def find():
             pods = self.cluster.ask(

@@ -30,6 +30,7 @@ from freepage.study.read import parse_study
 from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
+from helpers.made_once import copy_made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,7 @@ hold = "6s,12s,1s"
 idle = "6s,10s,1s"
 duration = "60s"
 """
+CYCLE_ONLY = STUDY[: STUDY.rindex("[[experiment]]")]
 TICK_S = 0.05
 READY_S = 3.0
 FIRST_SAMPLE_S = -8.0
@@ -124,6 +126,18 @@ def write_run(
     `failed` maps trial ids to errors: such a trial has a record and nothing else. `planned` ids were never reached.
     """
     truth = truth or Truth()
+    copy_made(folder, _write, (truth, study, arms, failed or {}, planned))
+    return truth
+
+
+def _write(
+    folder: Path,
+    truth: Truth,
+    study: str,
+    arms: tuple[Arm, ...],
+    failed: dict[str, str],
+    planned: tuple[str, ...],
+) -> None:
     file = parse_study(study.format(repeats=truth.repeats), "modelled.toml", ()).model_copy(
         update={"arms": arms}
     )
@@ -133,9 +147,8 @@ def write_run(
     write_manifest(folder, _manifest(truth, arms, scaled.verdict_rule))
     write_json(folder / "plan.json", plan_as_json(trials))
     for trial in (t for t in trials if t.id not in planned):
-        error = (failed or {}).get(trial.id)
+        error = failed.get(trial.id)
         _write_failed(folder, trial, error) if error else _write_trial(folder, trial, truth)
-    return truth
 
 
 def find_trial_ids(folder: Path, experiment: str, arm: Arm) -> list[str]:

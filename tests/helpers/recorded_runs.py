@@ -5,14 +5,20 @@ After a change that is meant to tell something else: PYTHONPATH=tests .venv/bin/
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
+
+from freepage.analysis.results import build_results
+from freepage.cli.main import main
+from freepage.report.figures import draw_figures
+from freepage.store import load_run
 
 RUNS = Path(__file__).parents[1] / "recorded/runs"
 TOLD = Path(__file__).parents[1] / "recorded/told"
@@ -39,19 +45,16 @@ def tell(name, folder):
 
 
 def ask(*arguments):
-    """Run freepage in a terminal of a known width and return what it prints."""
-    environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
-    command = [sys.executable, "-m", "freepage.cli.main", *map(str, arguments)]
-    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return outcome.stdout
+    """Run a command of freepage as in a terminal of a known width and return what it prints."""
+    printed = io.StringIO()
+    terminal = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    with patch.dict(os.environ, terminal), contextlib.redirect_stdout(printed):
+        assert main(list(map(str, arguments))) == 0
+    return printed.getvalue()
 
 
 def figures_of(folder):
     """Return the words of every figure, and a digest of what it draws."""
-    from freepage.analysis.results import build_results
-    from freepage.report.figures import draw_figures
-    from freepage.store import load_run
-
     run = load_run(folder)
     for figure in draw_figures(run, build_results(run)):
         drawn = json.dumps(figure.spec, sort_keys=True).encode()

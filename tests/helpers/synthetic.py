@@ -24,6 +24,7 @@ from freepage.study.read import parse_study
 from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
 from freepage.units import GIB, MIB
+from helpers.made_once import copy_made
 
 STUDY = """name = "synthetic"
 title = "A run whose truth is known"
@@ -58,7 +59,12 @@ class Truth:
 
 
 def write_run(folder, truth=Truth()):
-    """Write a whole run below `folder` and give the folder."""
+    """Write a whole run below `folder` and return the folder."""
+    copy_made(folder, _write, (truth,))
+    return folder
+
+
+def _write(folder, truth):
     study = scale_study(
         parse_study(STUDY.format(repeats=truth.repeats), "synthetic.toml"),
         1.0,
@@ -68,7 +74,6 @@ def write_run(folder, truth=Truth()):
     write_manifest(folder, build_manifest(truth))
     for trial in plan_trials(study):
         write_trial(folder / "trials" / trial.id, trial, truth)
-    return folder
 
 
 def build_manifest(truth):

@@ -76,6 +76,7 @@ class Terminal:
 async def console(folder, deadline_s):
     """Run the script on a terminal in place of the system's; what it asks of the system stands in folder/asked."""
     ours, theirs = os.openpty()
+    assert tty.tcgetattr(ours)[3] & tty.ECHO
     (folder / "dev").mkdir()
     (folder / "dev/ttyS0").symlink_to(os.ttyname(theirs))
     for name in ("systemctl", "dmesg", "poweroff"):
@@ -97,7 +98,6 @@ async def console(folder, deadline_s):
 
 async def test_the_console_is_the_workers_and_its_end_is_the_vms(tmp_path):
     async with console(tmp_path, 600) as (terminal, process):
-        assert tty.tcgetattr(terminal)[3] & tty.ECHO
 
         @asynccontextmanager
         async def open_stream():

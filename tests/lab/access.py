@@ -38,7 +38,7 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 @dataclass(frozen=True)
 class Attempt:
-    """What somebody wants to do; `resource` with its subresource, as "pods/log"."""
+    """A request to authorise; `resource` with its subresource, as "pods/log"."""
 
     verb: str
     group: str
@@ -59,7 +59,7 @@ class Access:
         self._tokens: dict[str, tuple[User, float]] = {}
 
     def issue(self, user: User, lasts_s: float = 365 * 86400) -> str:
-        """Give a new token of the form Kubernetes gives (a JWT)."""
+        """Return a new token of the form Kubernetes gives (a JWT)."""
         now = int(time.time())
         claims = {
             "aud": ["https://kubernetes.default.svc"],
@@ -74,14 +74,14 @@ class Access:
         return token
 
     def issue_for(self, account: Object, lasts_s: float) -> str:
-        """Give a service account's token; it ends with the account."""
+        """Return a service account's token; it ends with the account."""
         namespace, name = account["metadata"]["namespace"], account["metadata"]["name"]
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         user = User(f"system:serviceaccount:{namespace}:{name}", groups, account["metadata"]["uid"])
         return self.issue(user, lasts_s)
 
     def expire(self, token: str | None = None) -> int:
-        """End a token now, or all of service accounts'; gives how many."""
+        """End a token now, or all of service accounts'; return how many."""
         ended = [
             known
             for known, (user, _) in self._tokens.items()
@@ -92,7 +92,7 @@ class Access:
         return len(ended)
 
     def identify(self, request: web.Request) -> User:
-        """Give who a request is from: by its token, else its client certificate; nobody's is anonymous."""
+        """Return who a request is from: by its token, else its client certificate; nobody's is anonymous."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._known(token.strip())
@@ -134,7 +134,7 @@ class Access:
             raise StatusError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
 
     def _rules(self, user: User, namespace: str) -> Iterator[Object]:
-        """Give every rule bound to a user, cluster-wide and in one namespace."""
+        """Yield every rule bound to a user, cluster-wide and in one namespace."""
         bindings = self._store.peek_all((RBAC, "clusterrolebindings"))
         if namespace:
             bindings += self._store.peek_all((RBAC, "rolebindings"), namespace)

@@ -1,4 +1,4 @@
-"""What a write must satisfy beyond its schema, and the defaults written into it: names, sizes, pods, pod security."""
+"""Checks of a write beyond its schema, and defaults: names, sizes, pods, pod security."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _fill_in_container(container: Object) -> None:
 
 
 def find_faults(kind: Kind, obj: Object) -> list[Cause]:
-    """Give what is wrong with an object although its schema fits."""
+    """Return what is wrong with an object although its schema fits."""
     found = list(_judge_metadata(kind, obj["metadata"]))
     if kind.key in {("", "configmaps"), ("", "secrets")}:
         found += _judge_data(obj)
@@ -111,7 +111,7 @@ def _judge_name(kind: Kind, name: str) -> str | None:
 
 
 def judge_dns_label(name: str) -> str | None:
-    """Say what is wrong with a DNS label; None for a good one."""
+    """Return what is wrong with a DNS label; None for a good one."""
     if len(name) > 63:
         return "must be no more than 63 characters"
     if not _LABEL.fullmatch(name):
@@ -200,7 +200,7 @@ def _judge_container(container: Object, path: str, volumes: set[str]) -> Iterato
 
 
 def parse_quantity(quantity: str | int) -> float:
-    """Give a Kubernetes quantity ("1500m", "2Gi") as a number."""
+    """Return a Kubernetes quantity ("1500m", "2Gi") as a number."""
     found = _QUANTITY.fullmatch(str(quantity))
     if found is None:
         raise bad_request(f"quantities must match the regular expression; found {quantity!r}")

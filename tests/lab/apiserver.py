@@ -112,7 +112,7 @@ class ApiServer:
         return await self._find_handler(call)(call)
 
     def _impersonate(self, user: User, request: web.Request) -> User:
-        """Give who the request wants to be, where the user may be that."""
+        """Return who the request wants to be, where the user may be that."""
         name = request.headers.get("Impersonate-User")
         if name is None:
             return user

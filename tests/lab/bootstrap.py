@@ -1,4 +1,4 @@
-"""What a cluster has before anybody uses it: namespaces, roles, KubeVirt as its operators install it."""
+"""The objects of a cluster that nobody has used yet: namespaces, roles, KubeVirt as its operators install it."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _install_kubevirt(store: MemoryStore, make: Make, schemas: Schemas) -> None:
 
 
 def build_hyperconverged(make: Make, schemas: Schemas) -> Object:
-    """Give the HyperConverged object as its operator has it at first: all defaults."""
+    """Return the HyperConverged object as its operator has it at first: all defaults."""
     obj = {
         "apiVersion": "hco.kubevirt.io/v1beta1",
         "kind": "HyperConverged",
@@ -183,7 +183,7 @@ def build_kubevirt_status(version: str) -> Object:
 
 
 def build_definition(kind: Kind, schemas: Schemas) -> Object:
-    """Give a kind's CustomResourceDefinition, without its schemas, which are large and which nobody asks for."""
+    """Return a kind's CustomResourceDefinition, without its schemas, which are large and which nobody asks for."""
     versions = [
         {"name": version, "served": True, "storage": version == kind.versions[-1]}
         for version in kind.versions

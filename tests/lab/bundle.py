@@ -1,4 +1,4 @@
-"""What an OCI runtime is told of one container of a pod."""
+"""The OCI bundle of one container of a pod."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class Surroundings:
     """Where a container will run: its cgroup's path, and the cgroup version of this host."""
 
     cgroup: str
@@ -37,25 +37,25 @@ class Place:
     mounts: list[dict[str, Any]] = field(default_factory=list)
 
 
-def build_config(pod: Object, container: Object, image: Image, place: Place) -> dict[str, Any]:
-    """Give the OCI runtime configuration of a container; ConfigError where Kubernetes would refuse it."""
+def build_config(pod: Object, container: Object, image: Image, surroundings: Surroundings) -> dict[str, Any]:
+    """Return the OCI runtime configuration of a container; ConfigError where Kubernetes would refuse it."""
     security = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
     return {
         "ociVersion": "1.0.2",
-        "hostname": place.hostname,
+        "hostname": surroundings.hostname,
         # The launcher's "image" is this host: never writable.
         "root": {
             "path": "rootfs",
             "readonly": image.root is None or bool(security.get("readOnlyRootFilesystem")),
         },
         "process": _process(pod, container, image, security),
-        "mounts": [*_system_mounts(), *image.mounts, *place.mounts],
-        "linux": _linux(container, place),
+        "mounts": [*_system_mounts(), *image.mounts, *surroundings.mounts],
+        "linux": _linux(container, surroundings),
     }
 
 
 def check_supported(pod: Object) -> str | None:
-    """Say what of a pod's wishes this test cluster refuses for good; None when nothing."""
+    """Return what of a pod's wishes this test cluster refuses for good; None when nothing."""
     spec = pod["spec"]
     shared = [key for key in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace") if spec.get(key)]
     shared += [v["name"] for v in spec.get("volumes") or [] if "hostPath" in v]
@@ -85,7 +85,7 @@ def _process(pod: Object, container: Object, image: Image, security: Object) -> 
 
 
 def build_arguments(container: Object, config: dict[str, Any]) -> list[str]:
-    """Give the command line: `command` replaces the image's entry point and its arguments, `args` only the latter."""
+    """Return the command line: `command` replaces the image's entry point and its arguments, `args` only the latter."""
     command, arguments = container.get("command"), container.get("args")
     if command is None:
         command = config.get("Entrypoint") or []
@@ -153,8 +153,15 @@ def _system_mounts() -> list[dict[str, Any]]:
     ]
 
 
-def _linux(container: Object, place: Place) -> dict[str, Any]:
-    kinds = ["pid", "mount", "ipc", "uts", "network", *(["cgroup"] if place.cgroup_version == 2 else [])]
+def _linux(container: Object, surroundings: Surroundings) -> dict[str, Any]:
+    kinds = [
+        "pid",
+        "mount",
+        "ipc",
+        "uts",
+        "network",
+        *(["cgroup"] if surroundings.cgroup_version == 2 else []),
+    ]
     limits = (container.get("resources") or {}).get("limits") or {}
     resources: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
     if "memory" in limits:
@@ -164,7 +171,7 @@ def _linux(container: Object, place: Place) -> dict[str, Any]:
         resources["cpu"] = {"quota": quota, "period": _CPU_PERIOD_US}
     linux = {
         "namespaces": [{"type": kind} for kind in kinds],
-        "cgroupsPath": place.cgroup,
+        "cgroupsPath": surroundings.cgroup,
         "resources": resources,
         "maskedPaths": MASKED,
         "readonlyPaths": READ_ONLY,

@@ -42,7 +42,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Ending:
-    """How a container ended; times are since 1970."""
+    """The end of a container; times in seconds since 1970."""
 
     exit_code: int
     reason: str
@@ -111,11 +111,11 @@ class Container:
 
     async def execute(self, command: list[str], *, stdin: bool) -> ExecStream:
         """Run a command beside the container's first process; FileNotFoundError when it cannot be started."""
-        place = str(self.folder / f"exec-{time.monotonic_ns()}")
-        log = ["--log", f"{place}.log", "--log-format", "json"]
-        whole = [*self._runc, *log, "exec", "--pid-file", f"{place}.pid", self.identity, *command]
+        stem = str(self.folder / f"exec-{time.monotonic_ns()}")
+        log = ["--log", f"{stem}.log", "--log-format", "json"]
+        whole = [*self._runc, *log, "exec", "--pid-file", f"{stem}.pid", self.identity, *command]
         if not is_root_mounted(read_text(Path("/proc/self/mountinfo"))):
-            whole = self._enter(command, f"{place}.pid")
+            whole = self._enter(command, f"{stem}.pid")
         process = await asyncio.create_subprocess_exec(
             *whole,
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
@@ -123,20 +123,20 @@ class Container:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-        stream = ExecStream(process, Path(f"{place}.pid"))
+        stream = ExecStream(process, Path(f"{stem}.pid"))
         if not await stream.has_started():
             await stream.close()
-            raise FileNotFoundError(f"OCI runtime exec failed: {_last_error(Path(f'{place}.log'))}: unknown")
+            raise FileNotFoundError(f"OCI runtime exec failed: {_last_error(Path(f'{stem}.log'))}: unknown")
         return stream
 
     def _enter(self, command: list[str], pid_file: str) -> list[str]:
-        """Give what runs a command in the container from within a chroot.
+        """Return what runs a command in the container from within a chroot.
 
         There a container's mount namespace still has the machine's root, which is where runc exec would end.
         """
         inside = f"/proc/{self.pid}/root"
-        places = [command[0]] if "/" in command[0] else [f"{folder}/{command[0]}" for folder in _FOLDERS]
-        if not any(os.path.lexists(inside + place) for place in places):
+        paths = [command[0]] if "/" in command[0] else [f"{folder}/{command[0]}" for folder in _FOLDERS]
+        if not any(os.path.lexists(inside + path) for path in paths):
             raise FileNotFoundError(f"exec: {command[0]!r}: no such file or directory: unknown")
         enter = [
             "nsenter",
@@ -198,13 +198,13 @@ class Container:
         await process.wait()
 
     def _open_stdin(self) -> int:
-        """Make the pipe to the container; give its end of it."""
+        """Make the pipe to the container; return its end of it."""
         theirs, self._stdin = os.pipe()
         os.set_blocking(self._stdin, False)
         return theirs
 
     async def _run(self, image: Image, streams: tuple[int, int, int]) -> int:
-        """Have runc start the container and leave; give runc's status."""
+        """Have runc start the container and leave; return runc's status."""
         bundle = str(self.folder)
         command = [*self._runc, "--log", f"{bundle}/runc.log", "--log-format", "json", "run", "--detach"]
         command += ["--bundle", bundle, "--pid-file", f"{bundle}/pid", self.identity]
@@ -243,7 +243,7 @@ def inheriting_orphans() -> Iterator[None]:
 
 
 def find_cgroups(config: Path) -> list[Path]:
-    """Give the folders of a container's cgroup that count its memory, from its config.json."""
+    """Return the folders of a container's cgroup that count its memory, from its config.json."""
     path = json.loads(config.read_text(encoding="utf-8"))["linux"]["cgroupsPath"].strip("/")
     homes = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
     return [home / path for home in homes if (home / path).is_dir()]
@@ -258,7 +258,7 @@ def _oom_kills(folder: Path) -> int:
 
 
 async def _copy_root(image: Image, rootfs: Path) -> None:
-    """Give a container its own copy of its image, since mount points are made in it."""
+    """Return a container its own copy of its image, since mount points are made in it."""
     command = ["mkdir"] if image.root is None else ["cp", "-a", "--reflink=auto", str(image.root)]
     process = await asyncio.create_subprocess_exec(*command, str(rootfs))
     if await process.wait() != 0:
@@ -266,7 +266,7 @@ async def _copy_root(image: Image, rootfs: Path) -> None:
 
 
 async def _wait_for(pid: int) -> int:
-    """Wait for a child process that asyncio did not start; give its wait status."""
+    """Wait for a child process that asyncio did not start; return its wait status."""
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
     descriptor = os.pidfd_open(pid)
@@ -293,7 +293,7 @@ async def _read_pipe(end: int) -> AsyncIterator[bytes]:
 
 
 def _last_error(log: Path) -> str:
-    """Give what runc said last."""
+    """Return what runc said last."""
     try:
         return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["msg"]
     except (OSError, IndexError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""What tidies up behind deletions: the garbage collector, and the end of namespaces."""
+"""Controllers that clean up after deletions: the garbage collector, and the end of namespaces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lab.openshift import build_annotations
-from lab.store import NAMESPACES, place_of
+from lab.store import NAMESPACES, namespaced_name
 
 if TYPE_CHECKING:
     from lab.seams import Object
@@ -19,7 +19,7 @@ SERVICE_ACCOUNTS = ("", "serviceaccounts")
 
 
 async def run_controllers(store: MemoryStore, *, openshift: bool = False) -> None:
-    """Tidy up for ever, a moment after each change."""
+    """Clean up until cancelled, a moment after each change."""
     seen = -1
     while True:
         if store.version != seen:
@@ -41,7 +41,7 @@ def collect_garbage(store: MemoryStore) -> None:
         leaving = [r["uid"] for r in alive if _waits(owners[r["uid"]], FOREGROUND)]
         waited_for.update(r["uid"] for r in alive if r["uid"] in leaving and r.get("blockOwnerDeletion"))
         if references and len(leaving) == len(alive):
-            store.end(key, *place_of(obj))
+            store.end(key, *namespaced_name(obj))
     for key, obj in everything:
         if _waits(obj, FOREGROUND) and obj["metadata"]["uid"] not in waited_for:
             drop_finalizer(store, key, obj, FOREGROUND)
@@ -59,7 +59,7 @@ def _waits(obj: Object, finalizer: str) -> bool:
 
 def drop_finalizer(store: MemoryStore, key: Key, obj: Object, finalizer: str) -> None:
     """Take a finalizer off; the object goes with its last one."""
-    namespace, name = place_of(obj)
+    namespace, name = namespaced_name(obj)
     left = [f for f in obj["metadata"].get("finalizers") or () if f != finalizer]
     store.merge(key, namespace, name, {"metadata": {"finalizers": left}})
 
@@ -71,7 +71,7 @@ def orphan_dependents(store: MemoryStore, owner: Object) -> None:
         references = obj["metadata"].get("ownerReferences") or []
         left = [r for r in references if r["uid"] != uid]
         if len(left) != len(references):
-            store.merge(key, *place_of(obj), {"metadata": {"ownerReferences": left or None}})
+            store.merge(key, *namespaced_name(obj), {"metadata": {"ownerReferences": left or None}})
 
 
 def end_namespaces(store: MemoryStore) -> None:
@@ -87,7 +87,7 @@ def end_namespaces(store: MemoryStore) -> None:
 
 
 def equip_namespaces(store: MemoryStore, *, openshift: bool) -> None:
-    """Give every namespace its default service account, and on OpenShift users of its own."""
+    """Return every namespace its default service account, and on OpenShift users of its own."""
     accounts = store.peek_all(SERVICE_ACCOUNTS)
     equipped = {a["metadata"]["namespace"] for a in accounts if a["metadata"]["name"] == "default"}
     for namespace in store.peek_all(NAMESPACES):

@@ -21,7 +21,7 @@ class Conversion:
         self._schemas = schemas
 
     def show(self, call: Call, obj: Object) -> Object:
-        """Give a stored object in the version that was asked for; it is not to be changed."""
+        """Return a stored object in the version that was asked for; it is not to be changed."""
         if _is_converted(call):
             return check(self._schema(call), to_v1(obj)).object
         if obj.get("kind"):
@@ -29,7 +29,7 @@ class Conversion:
         return {"kind": call.kind.kind, "apiVersion": call.api_version, **obj}
 
     def take(self, call: Call, body: Object, before: Object | None = None) -> Object:
-        """Check an object against its kind and schema, and give it as it is to be stored."""
+        """Check an object against its kind and schema, and return it as it is to be stored."""
         _refuse_misfit(call, body)
         schema = self._schema(call)
         checked = check(schema, {**body, "apiVersion": call.api_version, "kind": call.kind.kind})

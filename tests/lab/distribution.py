@@ -43,7 +43,7 @@ FOREIGN = ("etc/hostname", "etc/resolv.conf")
 
 
 def build_distribution(*packages: str) -> Path:
-    """Give a raw disk that a BIOS starts, with `packages` beside the usual; made once for the same inputs."""
+    """Return a raw disk that a BIOS starts, with `packages` beside the usual; made once for the same inputs."""
     sources = read_sources()
     inputs = "\n".join([Path(__file__).read_text(encoding="utf-8"), sources, *packages])
     disk = cache_folder() / f"distribution-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}"
@@ -59,7 +59,7 @@ def build_distribution(*packages: str) -> Path:
 
 
 def read_sources() -> str:
-    """Give where this machine's apt has Debian 12 from, as lines of a sources.list."""
+    """Return where this machine's apt has Debian 12 from, as lines of a sources.list."""
     line = "deb $(SITE) $(RELEASE) $(COMPONENT)"
     chosen = ("Created-By: Packages", "Origin: Debian")
     found = _run("apt-get", "indextargets", "--format", line, *chosen).splitlines()
@@ -85,11 +85,23 @@ def _write_disk(disk: Path, tree: Path) -> None:
     """Write a disk of one partition, its file system filled from a folder, and what starts it."""
     with disk.open("wb") as file:
         file.truncate(DISK_BYTES)
-    place = ("-E", f"offset={PARTITION_OFFSET_BYTES}")
+    offset = ("-E", f"offset={PARTITION_OFFSET_BYTES}")
     size = f"{(DISK_BYTES - PARTITION_OFFSET_BYTES) // 1024}K"
     # extlinux reads no file system with 64-bit block numbers.
     _run(
-        "mke2fs", "-q", "-t", "ext4", "-O", "^64bit", "-L", "system", "-d", str(tree), *place, str(disk), size
+        "mke2fs",
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^64bit",
+        "-L",
+        "system",
+        "-d",
+        str(tree),
+        *offset,
+        str(disk),
+        size,
     )
     with _mounted(disk) as root:
         _run("extlinux", "--install", str(root / "boot/extlinux"))
@@ -102,7 +114,7 @@ def _write_disk(disk: Path, tree: Path) -> None:
 
 
 def _describe_partition() -> bytes:
-    """Give the partition table's only entry: active, Linux, the rest of the disk."""
+    """Return the partition table's only entry: active, Linux, the rest of the disk."""
     first = PARTITION_OFFSET_BYTES // SECTOR_BYTES
     by_geometry = b"\xff\xff\xff"  # too large for it
     return struct.pack(
@@ -121,7 +133,7 @@ def _mounted(disk: Path) -> Iterator[Path]:
 
 
 def _run(*command: str, text: str = "") -> str:
-    """Run a program and give what it printed; RuntimeError with its last words when it fails."""
+    """Run a program and return what it printed; RuntimeError with its last words when it fails."""
     outcome = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         raise RuntimeError(f"{command[0]} failed: {outcome.stderr.strip()[-2000:]}")

@@ -1,4 +1,4 @@
-"""What kubelets (cAdvisor), virt-handlers and kube-state-metrics tell Prometheus, read from the real containers and guests."""
+"""Metrics of kubelets (cAdvisor), virt-handlers and kube-state-metrics for Prometheus, read from the real containers and guests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Exporter:
             self._housekept[name] = (time.time(), text)
         return web.Response(text=text)
 
-    async def give_machines(self, request: web.Request) -> web.Response:
+    async def serve_vms(self, request: web.Request) -> web.Response:
         """Be a virt-handler's /metrics."""
         node = self._nodes[request.match_info["node"]]
         here = [
@@ -103,12 +103,12 @@ class Exporter:
 
 @asynccontextmanager
 async def open_exporter(store: MemoryStore, nodes: dict[str, Node]) -> AsyncIterator[str]:
-    """Serve metrics on loopback; give the address."""
+    """Serve metrics on loopback; return the address."""
     exporter = Exporter(store, nodes)
     app = web.Application()
     app.router.add_get("/state", exporter.give_state)
     app.router.add_get("/{node}/cadvisor", exporter.give_containers)
-    app.router.add_get("/{node}/kubevirt", exporter.give_machines)
+    app.router.add_get("/{node}/kubevirt", exporter.serve_vms)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -131,7 +131,7 @@ def _container_lines(runners: list[PodRunner]) -> Iterator[str]:
 
 
 def _cgroup_lines(path: str, labels: dict[str, str]) -> Iterator[str]:
-    """Give cAdvisor's metrics of a cgroup; none when it is gone."""
+    """Yield cAdvisor's metrics of a cgroup; none when it is gone."""
     now_ms = time.time_ns() // 10**6
     try:
         values = read_cgroup(path)

@@ -1,4 +1,4 @@
-"""What a cluster does to its clients on a bad day, at the tests' command.
+"""Faults of a cluster that the tests ask for.
 
 Asked by POST /-/faults with the admin's token and one JSON object:
 
@@ -11,7 +11,7 @@ Asked by POST /-/faults with the admin's token and one JSON object:
     {"forget": true}                                  watches cannot start from versions before now
     {"lose": "node-0"}                                switches a real node off
 
-`times` is for ever where it is not given; `method` and `path` match everything. Parts of the cluster add their own by
+`times` is without end where it is not given; `method` and `path` match everything. Parts of the cluster add their own by
 `Faults.add`. DELETE /-/faults ends them all; GET /-/requests lists what was asked since the last DELETE of it; POST
 /-/tokens {"user": ..., "groups": [...], "lasts_s": 5} gives a token.
 """
@@ -116,7 +116,7 @@ class Faults:
         self._waiting.clear()
 
     def take(self, request: web.Request) -> Fault | None:
-        """Give the first fault meant for a request, and count it."""
+        """Return the first fault meant for a request, and count it."""
         for fault in self._waiting:
             if fault.fits(request):
                 fault.times -= 1
@@ -139,7 +139,7 @@ class OpenStreams:
             del self._open[id(request)]
 
     def drop(self, kind: str) -> int:
-        """Cut connections without a word, as a broken network does; gives how many."""
+        """Cut connections without a word, as a broken network does; return how many."""
         chosen = [request for known, request in self._open.values() if kind in (known, "all")]
         for request in chosen:
             cut(request)

@@ -111,7 +111,7 @@ def _flatten(launched: list[Launched]) -> list[tuple[Object, Launched]]:
 
 
 def build_managed_fields(obj: Object) -> list[Object]:
-    """Give what Kubernetes notes of who set which field: about as large as the object itself."""
+    """Return what Kubernetes notes of who set which field: about as large as the object itself."""
 
     def name_fields(tree: Any) -> Object:
         if isinstance(tree, list):
@@ -141,7 +141,7 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         create_namespace(store, namespace)
     if n < NODE_COUNT:
         store.create(NODES, build_node(node_name(n)))
-    owner = _create(store, VMS, build_machine(namespace, name, variant))
+    owner = _create(store, VMS, build_vm(namespace, name, variant))
     instance = _create(store, INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
     nodes = [node_name(n), node_name(n + 1)] if variant.migrated else [node_name(n)]
     pods = tuple(_create(store, PODS, build_launcher(instance, node)) for node in nodes)
@@ -195,7 +195,7 @@ def build_node(name: str) -> Object:
 
 
 def build_spec(name: str, variant: Variant) -> Object:
-    """Give a VMI's spec as KubeVirt has it once its defaults are written out."""
+    """Return a VMI's spec as KubeVirt has it once its defaults are written out."""
     ordinary = {
         "architecture": "amd64",
         "domain": {
@@ -233,7 +233,7 @@ def build_spec(name: str, variant: Variant) -> Object:
     return merged(ordinary, variant.spec)
 
 
-def build_machine(namespace: str, name: str, variant: Variant) -> Object:
+def build_vm(namespace: str, name: str, variant: Variant) -> Object:
     annotations = variant.annotations if variant.template is None else variant.template
     labels = {"kubevirt.io/domain": name, VARIANT_LABEL: variant.name}
     spec = build_spec(name, variant)
@@ -439,7 +439,7 @@ def build_container(name: str, memory: str) -> Object:
 
 
 def build_domain_xml(launched: Launched) -> str:
-    """Give a domain as libvirt has it, of about real size."""
+    """Return a domain as libvirt has it, of about real size."""
     metadata = launched.instance["metadata"]
     disks = "".join(
         f"""
@@ -494,7 +494,7 @@ def build_domain_xml(launched: Launched) -> str:
 
 
 def build_log(launched: Launched) -> str:
-    """Give what virt-launcher has logged: the domain early on, unless that is rotated away, and much that is not it."""
+    """Return what virt-launcher has logged: the domain early on, unless that is rotated away, and much that is not it."""
     domain = base64.b64encode(build_domain_xml(launched).encode()).decode()
     before = [
         "Collected all requested hook sidecar sockets",

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lab.kubevirt import KUBEVIRTS
-from lab.store import copied, place_of, timestamp
+from lab.store import copied, namespaced_name, timestamp
 
 if TYPE_CHECKING:
     from lab.seams import Object
@@ -61,7 +61,7 @@ MOVES: tuple[tuple[Path, Path], ...] = (
 
 
 def to_v1(stored: Object) -> Object:
-    """Give a stored (v1beta1) object as v1."""
+    """Return a stored (v1beta1) object as v1."""
     spec: Object = {}
     for old, new in MOVES:
         _put(spec, new, _take(stored.get("spec") or {}, old))
@@ -69,7 +69,7 @@ def to_v1(stored: Object) -> Object:
 
 
 def from_v1(obj: Object, stored: Object | None) -> Object:
-    """Give a v1 object as it is stored; what v1 cannot say stays as `stored` has it."""
+    """Return a v1 object as it is stored; what v1 cannot say stays as `stored` has it."""
     spec = copied((stored or {}).get("spec") or {})
     for old, new in MOVES:
         _put(spec, old, _take(obj.get("spec") or {}, new))
@@ -96,7 +96,7 @@ def _put(tree: Object, path: Path, value: object) -> None:
 
 
 async def run_operator(store: MemoryStore, delay_s: float = DELAY_S) -> None:
-    """Carry every change of the HyperConverged object to KubeVirt's, and revert what others change there, for ever."""
+    """Carry every change of the HyperConverged object to KubeVirt's, and revert what others change there until cancelled."""
     changed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for key in (HYPERCONVERGEDS, KUBEVIRTS):
@@ -115,7 +115,7 @@ async def _notice(store: MemoryStore, key: tuple[str, str], changed: asyncio.Eve
 
 
 def _reconcile(store: MemoryStore, hyperconverged: Object) -> None:
-    namespace, name = place_of(hyperconverged)
+    namespace, name = namespaced_name(hyperconverged)
     with contextlib.suppress(KeyError):
         kubevirt = store.get(KUBEVIRTS, namespace, KUBEVIRT_NAME)
         kubevirt["spec"] = build_kubevirt_spec(hyperconverged)
@@ -124,7 +124,7 @@ def _reconcile(store: MemoryStore, hyperconverged: Object) -> None:
 
 
 def build_kubevirt_spec(hyperconverged: Object) -> Object:
-    """Give the KubeVirt spec an HyperConverged object asks for: the parts of it that concern memory."""
+    """Return the KubeVirt spec an HyperConverged object asks for: the parts of it that concern memory."""
     spec = hyperconverged.get("spec") or {}
     configuration: Object = {"vmRolloutStrategy": "LiveUpdate"}
     options = {
@@ -159,7 +159,7 @@ def _apply(kubevirt: Object, change: Object) -> None:
 
 
 def build_status(hyperconverged: Object) -> Object:
-    """Give the status of an operator that has done what it was asked."""
+    """Return the status of an operator that has done what it was asked."""
     wanted = [("ReconcileComplete", "True"), ("Available", "True"), ("Progressing", "False")]
     wanted += [("Degraded", "False"), ("Upgradeable", "True")]
     conditions = [(name, status, "ReconcileCompleted") for name, status in wanted]
@@ -174,7 +174,7 @@ def build_status(hyperconverged: Object) -> Object:
 
 
 def build_condition(name: str, status: str, reason: str, before: Object) -> Object:
-    """Give one condition, with the time it last changed."""
+    """Return one condition, with the time it last changed."""
     for known in before.get("conditions") or ():
         if (known["type"], known["status"], known["reason"]) == (name, status, reason):
             return known

@@ -48,7 +48,7 @@ class Images:
         (folder / "small").mkdir(parents=True)
 
     async def pull(self, reference: str, policy: str | None) -> Image:
-        """Give an image as imagePullPolicy asks for it; PullError when it cannot be had."""
+        """Return an image as imagePullPolicy asks for it; PullError when it cannot be had."""
         always = (policy or default_policy(reference)) == "Always"
         if reference in self._known and (not always or reference in self._present):
             return self._known[reference]
@@ -93,13 +93,13 @@ class Images:
 
 
 def default_policy(reference: str) -> str:
-    """Give what imagePullPolicy is when it is not said."""
+    """Return what imagePullPolicy is when it is not said."""
     name = reference.rpartition("/")[2]
     return "Always" if "@" not in name and (":" not in name or name.endswith(":latest")) else "IfNotPresent"
 
 
 def find_manifest(index: dict[str, Any], name: str) -> str:
-    """Give the digest of what an OCI layout's index calls `name`."""
+    """Return the digest of what an OCI layout's index calls `name`."""
     annotation = "org.opencontainers.image.ref.name"
     return next(m["digest"] for m in index["manifests"] if m.get("annotations", {}).get(annotation) == name)
 
@@ -135,7 +135,7 @@ def _read_json(path: Path) -> Any:
 
 
 async def _run(*command: str) -> str:
-    """Run a program and give what it printed; OSError with its last words when it fails."""
+    """Run a program and return what it printed; OSError with its last words when it fails."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

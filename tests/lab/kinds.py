@@ -42,7 +42,7 @@ class Kind:
         return f"{self.group}/{version}" if self.group else version
 
     def resources(self) -> list[Object]:
-        """Give its entries of an APIResourceList, its own and its subresources'."""
+        """Return its entries of an APIResourceList, its own and its subresources'."""
         own = {
             "name": self.plural,
             "singularName": self.kind.lower(),
@@ -163,7 +163,7 @@ def hyperconverged(versions: tuple[str, ...]) -> Kind:
 
 @dataclass(frozen=True)
 class Target:
-    """What a request's path names; `version` and what is below may be empty."""
+    """The parts of a request's path; `version` and what is below may be empty."""
 
     group: str
     version: str
@@ -208,7 +208,7 @@ class Catalog:
         )
 
     def find_plural(self, group: str, kind: str) -> str:
-        """Give a kind's plural; "" for one that is not served."""
+        """Return a kind's plural; "" for one that is not served."""
         return next((k.plural for k in self.kinds if (k.group, k.kind) == (group, kind) and k.verbs), "")
 
     def discover(self, path: str) -> Object | None:

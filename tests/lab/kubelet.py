@@ -49,7 +49,7 @@ class Node:
         folder.mkdir(parents=True)
 
     async def follow(self) -> None:
-        """Run and end pods as the store says, for ever."""
+        """Run and end pods as the store says until cancelled."""
         async for change, pod in self.store.watch(PODS):
             if pod["spec"].get("nodeName") == self.name and not self.gone:
                 self._follow_pod(change, pod)
@@ -82,7 +82,7 @@ class Node:
         await asyncio.gather(*(runner.task for runner in runners), return_exceptions=True)
 
     def knows(self, pod: Object) -> bool:
-        """Say whether a pod is still the one the store has; never on a node that is gone."""
+        """Return whether a pod is still the one the store has; never on a node that is gone."""
         metadata = pod["metadata"]
         try:
             found = self.store.get(PODS, metadata["namespace"], metadata["name"])
@@ -91,13 +91,13 @@ class Node:
         return found["metadata"]["uid"] == metadata["uid"] and not self.gone
 
     def find(self, namespace: str, pod: str) -> PodRunner:
-        """Give a pod of this node; KeyError, ConnectionError."""
+        """Return a pod of this node; KeyError, ConnectionError."""
         if self.gone:
             raise ConnectionError(f"dial tcp {self.address}:10250: i/o timeout")
         return self._newest(lambda metadata: (metadata["namespace"], metadata["name"]) == (namespace, pod))
 
     def find_launcher(self, namespace: str, instance: str) -> PodRunner:
-        """Give the pod in which a VM of this node runs; KeyError."""
+        """Return the pod in which a VM of this node runs; KeyError."""
         if self.gone:
             raise ConnectionError(f"dial tcp {self.address}:8186: i/o timeout")
         asked = (namespace, instance)
@@ -166,16 +166,16 @@ async def open_socket(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamW
 
 
 def build_node(name: str, address: str, allocatable_bytes: int) -> Object:
-    """Give a node's object; `allocatable_bytes` is its share of this host."""
+    """Return a node's object; `allocatable_bytes` is its share of this host."""
     memory = parse_meminfo(read_text(Path("/proc/meminfo")))["mem_total_bytes"]
     amounts = {"cpu": str(os.cpu_count()), "pods": str(MOST_PODS), "ephemeral-storage": "100Gi"}
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
     status: Object = {
         "capacity": {**amounts, "memory": f"{int(memory or 0) // 1024}Ki"},
         "allocatable": {**amounts, "memory": f"{allocatable_bytes // 1024}Ki"},
         "addresses": [{"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}],
         "nodeInfo": {
-            "architecture": machine,
+            "architecture": architecture,
             "operatingSystem": "linux",
             "kernelVersion": platform.release(),
             "osImage": "test cluster",
@@ -194,7 +194,7 @@ def build_node(name: str, address: str, allocatable_bytes: int) -> Object:
     )
     labels = {
         "kubernetes.io/hostname": name,
-        "kubernetes.io/arch": machine,
+        "kubernetes.io/arch": architecture,
         "kubernetes.io/os": "linux",
         "node-role.kubernetes.io/worker": "",
         "kubevirt.io/schedulable": "true",

@@ -195,7 +195,7 @@ def _judge_networks(spec: Object, path: str) -> Iterator[Cause]:
 
 
 def run_strategy(machine: Object) -> str:
-    """Give a VM's run strategy, whichever of its two fields says it."""
+    """Return a VM's run strategy, whichever of its two fields says it."""
     spec = machine["spec"]
     return spec.get("runStrategy") or ("Always" if spec.get("running") else "Halted")
 

@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """What pods/log may ask for."""
+    """The parameters of pods/log."""
 
     follow: bool = False
     tail_lines: int | None = None
@@ -64,7 +64,7 @@ class ContainerLog:
         self._wake()
 
     async def read(self, query: LogQuery) -> AsyncIterator[bytes]:
-        """Give the log, a line at a time, as pods/log sends it."""
+        """Yield the log, a line at a time, as pods/log sends it."""
         left = query.limit_bytes
         async for line in self._lines(query):
             yield line if left is None else line[:left]
@@ -88,7 +88,7 @@ class ContainerLog:
                 entries = _parse(file)
 
     def _cut(self, stream: int, line: bytes) -> bytes:
-        """Write what is too long for one entry, and give the rest."""
+        """Write what is too long for one entry, and return the rest."""
         while len(line) > LONGEST_BYTES:
             self._file.write(_format(stream, "P", line[:LONGEST_BYTES]))
             line = line[LONGEST_BYTES:]

@@ -75,16 +75,16 @@ async def send_event(response: web.StreamResponse, kind: str, obj: Object) -> No
 
 
 def without_type(item: Object) -> Object:
-    """Give an item of a list as the server gives its own kinds: the list says what they are."""
+    """Return an item of a list as the server gives its own kinds: the list says what they are."""
     return {key: value for key, value in item.items() if key not in {"kind", "apiVersion"}}
 
 
-def encode_continue(version: int, place: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps([version, *place]).encode()).decode()
+def encode_continue(version: int, key: tuple[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([version, *key]).encode()).decode()
 
 
 def decode_continue(token: str) -> tuple[int, tuple[str, str]]:
-    """Give the version a list was begun at, and the last object it gave."""
+    """Return the version a list was begun at, and the last object it gave."""
     try:
         version, namespace, name = json.loads(base64.urlsafe_b64decode(token))
     except ValueError as error:

@@ -42,7 +42,7 @@ RESERVED_BYTES = 2 * GIB
 
 @dataclass
 class Nodes:
-    """What there is to reach: the registry (host:port, plain HTTP), Prometheus (None where it was not asked for)."""
+    """The addresses of the registry (host:port, plain HTTP), Prometheus (None where it was not asked for)."""
 
     store: MemoryStore
     nodes: dict[str, Node]
@@ -119,8 +119,8 @@ def _say_that_guests_are_emulated(store: MemoryStore) -> None:
     """Set what an administrator sets where KVM is missing, and what freepage reads how guests are executed from."""
     developer = {"developerConfiguration": {"useEmulation": True}}
     for kubevirt in store.list(KUBEVIRTS):
-        place = kubevirt["metadata"]["namespace"], kubevirt["metadata"]["name"]
-        store.merge(KUBEVIRTS, *place, {"spec": {"configuration": developer}})
+        key = kubevirt["metadata"]["namespace"], kubevirt["metadata"]["name"]
+        store.merge(KUBEVIRTS, *key, {"spec": {"configuration": developer}})
 
 
 def _register(store: MemoryStore, nodes: dict[str, Node]) -> None:

@@ -1,4 +1,4 @@
-"""What OpenShift does to pods: it chooses their users, by its security context constraints."""
+"""OpenShift's admission of pods: it chooses their users, by its security context constraints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNUSABLE = 'provider "anyuid": Forbidden: not usable by user or serviceaccount'
 
 
 def build_annotations(number: int) -> dict[str, str]:
-    """Give what tells a namespace's users; `number` tells namespaces apart."""
+    """Return what tells a namespace's users; `number` tells namespaces apart."""
     return {UID_RANGE: f"{FIRST_UID + number * UIDS}/{UIDS}"}
 
 

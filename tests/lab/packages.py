@@ -24,7 +24,7 @@ START_DEADLINE_S = 30.0
 
 
 def fetch_program(package: str) -> Path:
-    """Give the program of a package's name, installed or else from the cache; nothing is installed, no service started."""
+    """Return the program of a package's name, installed or else from the cache; nothing is installed, no service started."""
     installed = shutil.which(package)
     if installed:
         return Path(installed)
@@ -48,7 +48,7 @@ def write_config(path: Path, content: dict) -> Path:
 
 @asynccontextmanager
 async def open_server(command: list[str], log: Path, listening: str) -> AsyncIterator[str]:
-    """Run a server to the end; give what the pattern `listening` finds in its log (host:port)."""
+    """Run a server to the end; return what the pattern `listening` finds in its log (host:port)."""
     await asyncio.to_thread(log.parent.mkdir, parents=True, exist_ok=True)
     process = await start_process(command, None, errors=log)
     try:

@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab.bundle import ConfigError, Place, build_config, check_supported
+from lab.bundle import ConfigError, Surroundings, build_config, check_supported
 from lab.container import Container, Ending, StartError
 from lab.events import record, set_condition
 from lab.images import PullError
@@ -72,7 +72,7 @@ class PodRunner:
         return self.folder / "volumes" / name
 
     def cgroup(self) -> str:
-        """Give the pod's cgroup, below a controller of version 1 or the one tree of version 2."""
+        """Return the pod's cgroup, below a controller of version 1 or the one tree of version 2."""
         return f"{self.node.cgroup}/kubepods/pod{self.uid}"
 
     def waiting_reason(self, container: str) -> str:
@@ -175,16 +175,18 @@ class PodRunner:
         return Container(identity, home / str(number), self.node.state, log)
 
     async def _configure(self, spec: Object, identity: str) -> tuple[dict[str, Any], Image]:
-        """Pull what a container needs and give its configuration, however long that takes."""
+        """Pull what a container needs and return its configuration, however long that takes."""
         image = await self._pull(spec, spec["image"], spec.get("imagePullPolicy"))
         wanted = image_volumes(self.pod, spec).items()
         volumes = {name: await self._pull(spec, v["reference"], v.get("pullPolicy")) for name, v in wanted}
         mounts = build_mounts(self.pod, spec, self.volume_folder, volumes)
         cgroup = f"{self.cgroup()}/{identity}"
-        place = Place(cgroup, self.node.cgroup_version, self._spec.get("hostname") or self.name, mounts)
+        surroundings = Surroundings(
+            cgroup, self.node.cgroup_version, self._spec.get("hostname") or self.name, mounts
+        )
         while True:
             try:
-                config = build_config(self.pod, spec, image, place)
+                config = build_config(self.pod, spec, image, surroundings)
             except ConfigError as error:
                 self._wait_with(spec, "CreateContainerConfigError", str(error))
                 self._record("Failed", f"Error: {error}")

@@ -101,7 +101,7 @@ async def _open_nodes(
 
 @asynccontextmanager
 async def _listening(app: web.Application, authority: Pair, folder: Path) -> AsyncIterator[str]:
-    """Serve HTTPS on a free port of loopback; give the address."""
+    """Serve HTTPS on a free port of loopback; return the address."""
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -147,7 +147,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def watch_for_end() -> asyncio.Event:
-    """Give an event that SIGTERM, SIGINT and the end of stdin set."""
+    """Return an event that SIGTERM, SIGINT and the end of stdin set."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)

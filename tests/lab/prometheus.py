@@ -20,7 +20,7 @@ _LISTENING = r'msg="Listening on" address=(127\.0\.0\.1:\d+)'
 
 @asynccontextmanager
 async def open_prometheus(folder: Path, exporter: str, nodes: list[str]) -> AsyncIterator[str]:
-    """Run both servers to the end; give Prometheus' URL, plain HTTP. `exporter` is the address of exporter.py."""
+    """Run both servers to the end; return Prometheus' URL, plain HTTP. `exporter` is the address of exporter.py."""
     programs = ("prometheus-node-exporter", "prometheus")
     watcher, server = [await asyncio.to_thread(fetch_program, name) for name in programs]
     log = folder / "node-exporter.log"
@@ -35,7 +35,7 @@ async def open_prometheus(folder: Path, exporter: str, nodes: list[str]) -> Asyn
 
 
 def build_config(exporter: str, node_exporter: str, nodes: list[str]) -> dict:
-    """Give Prometheus' configuration, with the labels that an operator of clusters gives its targets."""
+    """Return Prometheus' configuration, with the labels that an operator of clusters gives its targets."""
     jobs = {
         "node-exporter": [_target(node_exporter, "/metrics", instance=node) for node in nodes],
         "kubelet": [

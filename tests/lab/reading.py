@@ -17,7 +17,7 @@ from lab.messages import (
     without_type,
 )
 from lab.statuses import StatusError, bad_request, expired, not_found
-from lab.store import ExpiredError, place_of
+from lab.store import ExpiredError, namespaced_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ class Reader:
         page = found[:limit] if limit else found
         metadata: Object = {"resourceVersion": str(self._store.version)}
         if len(page) < len(found):
-            metadata["continue"] = encode_continue(self._store.version, place_of(page[-1]))
+            metadata["continue"] = encode_continue(self._store.version, namespaced_name(page[-1]))
             metadata["remainingItemCount"] = len(found) - len(page)
         items = [self._conversion.show(call, obj) for obj in page]
         if not call.kind.custom:
@@ -72,7 +72,7 @@ class Reader:
                 "The provided continue parameter is too old to display a consistent list result. "
                 "You must start a new list without the continue parameter."
             )
-        return [obj for obj in found if place_of(obj) > last]
+        return [obj for obj in found if namespaced_name(obj) > last]
 
     async def watch(self, call: Call) -> web.StreamResponse:
         """Follow changes until the client or `timeoutSeconds` ends it."""
@@ -91,7 +91,7 @@ class Reader:
         return response
 
     def _first_version(self, call: Call) -> int:
-        """Give the version to start from; 0: with everything there is."""
+        """Return the version to start from; 0: with everything there is."""
         text = call.request.query.get("resourceVersion") or "0"
         if not text.isdecimal():
             raise bad_request(f'resourceVersion: Invalid value: "{text}": must be a number')
@@ -148,7 +148,7 @@ class _Watch:
 
 
 def find(store: MemoryStore, call: Call) -> Object:
-    """Give what a call is on, as stored; it is not to be changed."""
+    """Return what a call is on, as stored; it is not to be changed."""
     try:
         return store.peek(call.key, call.namespace, call.name)
     except KeyError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_registry(folder: Path) -> AsyncIterator[str]:
-    """Run Debian's docker-registry, with its images in a folder; give its address (127.0.0.1:PORT), plain HTTP."""
+    """Run Debian's docker-registry, with its images in a folder; return its address (127.0.0.1:PORT), plain HTTP."""
     program = await asyncio.to_thread(fetch_program, "docker-registry")
     config = write_config(folder / "config.yml", build_config(folder))
     command = [str(program), "serve", str(config)]

@@ -1,4 +1,4 @@
-"""What users ask about themselves: who they are, what they may do; and tokens for service accounts."""
+"""Reviews of the user's own identity and rights, and tokens for service accounts."""
 
 from __future__ import annotations
 

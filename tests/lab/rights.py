@@ -1,4 +1,4 @@
-"""What a manifest grants, and what a user has asked for: (verb, resource) of RBAC."""
+"""Rights that a manifest grants, and those that a user has made use of: (verb, resource) of RBAC."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ PAUSE_S = 0.02
 
 
 async def schedule(store: Store) -> None:
-    """Give pods a node as long as this runs; those that fit nowhere are tried again whenever anything changes."""
+    """Return pods a node as long as this runs; those that fit nowhere are tried again whenever anything changes."""
     changed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for key in (PODS, NODES):
@@ -42,13 +42,13 @@ def _schedule_all(store: Store) -> None:
     running = [pod for pod in pods if pod["spec"].get("nodeName") and not is_over(pod)]
     for pod in pods:
         if not pod["spec"].get("nodeName") and not pod["metadata"].get("deletionTimestamp"):
-            node = _place(store, pod, nodes, running)
+            node = _choose_node(store, pod, nodes, running)
             if node is not None:
                 pod["spec"]["nodeName"] = node
                 running.append(pod)
 
 
-def _place(store: Store, pod: Object, nodes: list[Object], running: list[Object]) -> str | None:
+def _choose_node(store: Store, pod: Object, nodes: list[Object], running: list[Object]) -> str | None:
     obstacles = {node["metadata"]["name"]: find_obstacle(pod, node, running) for node in nodes}
     load = Counter(other["spec"]["nodeName"] for other in running)
     free = sorted(
@@ -58,8 +58,8 @@ def _place(store: Store, pod: Object, nodes: list[Object], running: list[Object]
     if free:
         set_condition(status, "PodScheduled", value=True)
         _write(store, pod, {"spec": {"nodeName": free[0]}, "status": status})
-        by, place = "default-scheduler", f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        record(store, pod, "Scheduled", f"Successfully assigned {place} to {free[0]}", by=by)
+        by, pod_name = "default-scheduler", f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        record(store, pod, "Scheduled", f"Successfully assigned {pod_name} to {free[0]}", by=by)
         return free[0]
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(obstacles.values()).items())
     message = f"0/{len(nodes)} nodes are available: {reasons}."
@@ -72,7 +72,7 @@ def _place(store: Store, pod: Object, nodes: list[Object], running: list[Object]
 
 
 def find_obstacle(pod: Object, node: Object, running: list[Object]) -> str | None:
-    """Say why a pod cannot run on a node, in the scheduler's words; None when it can."""
+    """Return why a pod cannot run on a node, in the scheduler's words; None when it can."""
     labels = node["metadata"].get("labels") or {}
     wanted = pod["spec"].get("nodeSelector") or {}
     if any(labels.get(key) != value for key, value in wanted.items()):
@@ -90,7 +90,7 @@ def find_obstacle(pod: Object, node: Object, running: list[Object]) -> str | Non
 
 
 def memory_request(spec: Object) -> float:
-    """Give the bytes a pod asks for; a limit without a request is one."""
+    """Return the bytes a pod asks for; a limit without a request is one."""
     resources = [container.get("resources") or {} for container in spec["containers"]]
     asked = [
         (r.get("requests") or {}).get("memory") or (r.get("limits") or {}).get("memory") for r in resources

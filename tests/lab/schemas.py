@@ -38,7 +38,7 @@ _ENVELOPE = ("apiVersion", "kind", "metadata")
 
 @dataclass
 class Checked:
-    """What became of an object: without unknown fields and with defaults; what was unknown, and what is wrong."""
+    """A checked object: without unknown fields and with defaults; what was unknown, and what is wrong."""
 
     object: Any
     unknown: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Schemas:
         self._hyperconverged = hyperconverged
 
     def definition(self, plural: str) -> Schema:
-        """Give a custom kind's CustomResourceDefinition, as its project ships or generates it."""
+        """Return a custom kind's CustomResourceDefinition, as its project ships or generates it."""
         if plural == "hyperconvergeds":
             return load_yaml(self.folder / self._hyperconverged)
         if plural == "kubevirts":
@@ -78,7 +78,7 @@ def load_yaml(path: Path) -> Any:
 
 @cache
 def core_schema(kind: str) -> Schema:
-    """Give the schema of one of Kubernetes' own types."""
+    """Return the schema of one of Kubernetes' own types."""
     return _expand(load_yaml(Path(__file__).with_name("core.yaml"))[kind])
 
 
@@ -126,7 +126,7 @@ class _Walk:
         self.checked = checked
 
     def visit(self, schema: Schema, value: Any, path: str) -> Any:
-        """Check a value and give it pruned and with its defaults."""
+        """Check a value and return it pruned and with its defaults."""
         if value is None and (schema.get("nullable") or "type" not in schema):
             return None
         if not self._is_of_type(schema, value, path):
@@ -192,7 +192,7 @@ def _is_nothing(schema: Schema, path: str) -> bool:
 
 
 def _limits(schema: Schema, value: Any) -> list[tuple[str, Any, bool]]:
-    """Give each limit that applies to a value: its words, the limit, whether it is kept."""
+    """Return each limit that applies to a value: its words, the limit, whether it is kept."""
     found: list[tuple[str, Any, bool]] = []
     if isinstance(value, str) and "pattern" in schema:
         found.append(("match", f"'{schema['pattern']}'", re.search(schema["pattern"], value) is not None))
@@ -214,7 +214,7 @@ def _limits(schema: Schema, value: Any) -> list[tuple[str, Any, bool]]:
 
 
 def type_name(value: Any) -> str:
-    """Give JSON's name of a value's type."""
+    """Return JSON's name of a value's type."""
     if value is None:
         return "null"
     names = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", list: "array"}

@@ -1,4 +1,4 @@
-"""What the parts of the test cluster ask of each other. All of them run in one asyncio loop of one process."""
+"""The protocols between the parts of the test cluster. All of them run in one asyncio loop of one process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Duplex(Protocol):
     async def close_stdin(self) -> None: ...
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """Give (1 or 2, bytes) of stdout and stderr as they come, until the end."""
+        """Yield (1 or 2, bytes) of stdout and stderr as they come, until the end."""
         ...
 
     async def wait(self) -> int:
-        """Give the exit status (exec only; attach and console: 0)."""
+        """Return the exit status (exec only; attach and console: 0)."""
         ...
 
     async def close(self) -> None:
@@ -78,7 +78,7 @@ class Store(Protocol):
         ...
 
     def get(self, key: tuple[str, str], namespace: str, name: str) -> Object:
-        """Give a copy; KeyError when it is not there."""
+        """Return a copy; KeyError when it is not there."""
         ...
 
     def list(self, key: tuple[str, str], namespace: str | None = None) -> list[Object]: ...
@@ -96,5 +96,5 @@ class Store(Protocol):
         ...
 
     def watch(self, key: tuple[str, str]) -> AsyncIterator[tuple[str, Object]]:
-        """Give ("ADDED", object) for all there are, then every change ("ADDED", "MODIFIED", "DELETED") for ever."""
+        """Yield ("ADDED", object) for all there are, then every change ("ADDED", "MODIFIED", "DELETED") until cancelled."""
         ...

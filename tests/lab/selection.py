@@ -91,7 +91,7 @@ def parse_fields(key: Key, text: str) -> Callable[[Object], bool]:
 
 
 def _text(obj: Object, path: list[str]) -> str:
-    """Give a field as selectors compare it: a missing one is empty, a missing boolean too is false."""
+    """Return a field as selectors compare it: a missing one is empty, a missing boolean too is false."""
     value = obj
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None

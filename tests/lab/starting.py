@@ -58,13 +58,13 @@ class RunningCluster:
         return (self.folder / "prometheus").read_text()
 
     def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Object:
-        """Send one request and give the object that answers it; AssertionError where it is refused."""
+        """Send one request and return the object that answers it; AssertionError where it is refused."""
         response = self.client.request(method, path, json=body, **options)
         assert response.is_success, response.text
         return response.json() if response.content else {}
 
     def refused(self, method: str, path: str, body: Any = None, **options: Any) -> Object:
-        """Send one request and give the Status it is refused with."""
+        """Send one request and return the Status it is refused with."""
         response = self.client.request(method, path, json=body, **options)
         status = response.json()
         assert status["kind"] == "Status", status
@@ -87,7 +87,7 @@ class RunningCluster:
         self.ask("DELETE", "/-/faults")
 
     def requests(self) -> list[Object]:
-        """Give the requests since the last time this was asked."""
+        """Return the requests since the last time this was asked."""
         found = self.ask("GET", "/-/requests")
         self.ask("DELETE", "/-/requests")
         return found
@@ -103,7 +103,7 @@ class RunningCluster:
 
 
 def wait_for(find: Callable[[], Any], deadline_s: float = 10.0) -> Any:
-    """Wait until `find` gives something, and give that."""
+    """Wait until `find` gives something, and return that."""
     end = time.monotonic() + deadline_s
     while not (found := find()):
         assert time.monotonic() < end, "the deadline has passed"
@@ -112,7 +112,7 @@ def wait_for(find: Callable[[], Any], deadline_s: float = 10.0) -> Any:
 
 
 def find_path(manifest: Object) -> str:
-    """Give where an object is to be posted."""
+    """Return where an object is to be posted."""
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
     namespace = manifest["metadata"].get("namespace")
     within = f"/namespaces/{namespace}" if namespace else ""

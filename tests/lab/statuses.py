@@ -1,4 +1,4 @@
-"""What the API server says when it refuses, in Kubernetes' own words and forms."""
+"""The API server's refusals, in Kubernetes' own words and forms."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Status
 
 
 def denied(webhook: str, causes: Sequence[Cause]) -> StatusError:
-    """What an admission webhook's refusal becomes."""
+    """The refusal of an admission webhook."""
     return StatusError(
         422,
         "Invalid",

@@ -63,8 +63,8 @@ class MemoryStore:
         metadata = obj.setdefault("metadata", {})
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"] + random_suffix()
-        place = place_of(obj)
-        if place in self._objects.get(key, {}):
+        name = namespaced_name(obj)
+        if name in self._objects.get(key, {}):
             raise FileExistsError(f"{key[1]} {metadata['name']!r} already exists")
         metadata.update(uid=str(uuid.uuid4()), creationTimestamp=timestamp(), generation=1)
         for unset in ("deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -74,26 +74,26 @@ class MemoryStore:
         return obj if dry_run else copied(self._write(key, "ADDED", obj, None))
 
     def get(self, key: Key, namespace: str, name: str) -> Object:
-        """Give a copy; KeyError when it is not there."""
+        """Return a copy; KeyError when it is not there."""
         return copied(self.peek(key, namespace, name))
 
     def peek(self, key: Key, namespace: str, name: str) -> Object:
-        """Give what is kept, not to be changed; KeyError when it is not there."""
+        """Return what is kept, not to be changed; KeyError when it is not there."""
         return self._objects.get(key, {})[namespace, name]
 
     def list(self, key: Key, namespace: str | None = None) -> list[Object]:
-        """Give copies, ordered by namespace and name."""
+        """Return copies, ordered by namespace and name."""
         return [copied(obj) for obj in self.peek_all(key, namespace)]
 
     def peek_all(self, key: Key, namespace: str | None = None) -> list[Object]:
-        """Give what is kept, not to be changed, ordered by namespace and name."""
-        places = self._objects.get(key, {})
-        return [places[place] for place in sorted(places) if namespace in (None, place[0])]
+        """Return what is kept, not to be changed, ordered by namespace and name."""
+        objects = self._objects.get(key, {})
+        return [objects[name] for name in sorted(objects) if namespace in (None, name[0])]
 
     def everything(self) -> Iterator[tuple[Key, Object]]:
-        """Give every object there is, not to be changed, with its key."""
-        for key, places in list(self._objects.items()):
-            for obj in list(places.values()):
+        """Yield every object there is, not to be changed, with its key."""
+        for key, objects in list(self._objects.items()):
+            for obj in list(objects.values()):
                 yield key, obj
 
     def update(self, key: Key, obj: Object, *, expect: str | None = None, dry_run: bool = False) -> Object:
@@ -102,7 +102,7 @@ class MemoryStore:
         An object under deletion goes when its last finalizer does. `expect` is the resourceVersion it must still have
         (ConflictError).
         """
-        before = self.peek(key, *place_of(obj))
+        before = self.peek(key, *namespaced_name(obj))
         if expect and expect != before["metadata"]["resourceVersion"]:
             raise ConflictError
         obj = copied(obj)
@@ -156,7 +156,7 @@ class MemoryStore:
         self._replace(key, before, obj)
 
     async def watch(self, key: Key) -> AsyncIterator[tuple[str, Object]]:
-        """Give ("ADDED", object) for all there are, then every change, for ever."""
+        """Yield ("ADDED", object) for all there are, then every change until cancelled."""
         known = self.peek_all(key)
         with self.follow(key, self.version) as changes:
             for obj in known:
@@ -194,11 +194,11 @@ class MemoryStore:
     def _write(self, key: Key, kind: str, obj: Object, before: Object | None) -> Object:
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
-        places = self._objects.setdefault(key, {})
+        objects = self._objects.setdefault(key, {})
         if kind == "DELETED":
-            del places[place_of(obj)]
+            del objects[namespaced_name(obj)]
         else:
-            places[place_of(obj)] = obj
+            objects[namespaced_name(obj)] = obj
         self._tell(key, Change(self.version, kind, obj, before))
         return obj
 
@@ -219,7 +219,7 @@ def copied(tree):
 
 
 def merged(tree, patch):
-    """Apply a JSON merge patch (RFC 7396) and give the result; neither argument is changed."""
+    """Apply a JSON merge patch (RFC 7396) and return the result; neither argument is changed."""
     if not isinstance(patch, dict):
         return copied(patch)
     result = copied(tree) if isinstance(tree, dict) else {}
@@ -231,13 +231,13 @@ def merged(tree, patch):
     return result
 
 
-def place_of(obj: Object) -> tuple[str, str]:
+def namespaced_name(obj: Object) -> tuple[str, str]:
     metadata = obj["metadata"]
     return metadata.get("namespace") or "", metadata["name"]
 
 
 def timestamp(after_s: float = 0) -> str:
-    """Give the time now (or later) as the API writes it."""
+    """Return the time now (or later) as the API writes it."""
     return (datetime.now(UTC) + timedelta(seconds=after_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -253,7 +253,7 @@ def _open_namespace(obj: Object) -> None:
 
 
 def _finalizers(obj: Object) -> list[str]:
-    """Give what an object waits for: a namespace has a finalizer in its spec as well."""
+    """Return what an object waits for: a namespace has a finalizer in its spec as well."""
     within = obj.get("spec", {}).get("finalizers") or [] if obj.get("kind") == "Namespace" else []
     return [*(obj["metadata"].get("finalizers") or []), *within]
 

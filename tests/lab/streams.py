@@ -1,4 +1,4 @@
-"""What comes and goes through pods/attach, pods/exec and a console (seams.Duplex)."""
+"""Streams of pods/attach, pods/exec and a console (seams.Duplex)."""
 
 from __future__ import annotations
 

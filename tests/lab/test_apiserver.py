@@ -335,7 +335,7 @@ subjects: [{kind: ServiceAccount, name: reader, namespace: theirs}]
 
 @pytest.fixture(scope="module")
 def reader(plain):
-    """Give the headers of a service account that may read pods in one namespace."""
+    """Return the headers of a service account that may read pods in one namespace."""
     plain.apply(READER)
     token = "/api/v1/namespaces/theirs/serviceaccounts/reader/token"
     body = {

@@ -53,7 +53,7 @@ def fleet(tmp_path_factory):
 
 
 def instance(name="vm", **spec):
-    """Give a VMI as freepage would create one, with changes merged into its spec."""
+    """Return a VMI as freepage would create one, with changes merged into its spec."""
     ordinary = {
         "terminationGracePeriodSeconds": 0,
         "evictionStrategy": "None",

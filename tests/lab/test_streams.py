@@ -97,7 +97,7 @@ def furnish_echo(store):
 
 @asynccontextmanager
 async def echoing():
-    """Serve one pod and one VMI whose node echoes, without TLS; give a logged-in client and the kubelet."""
+    """Serve one pod and one VMI whose node echoes, without TLS; return a logged-in client and the kubelet."""
     store, make = MemoryStore(), Make()
     access = Access(store)
     schemas = Schemas(Path("/nonexistent"))

@@ -1,4 +1,4 @@
-"""What stays open between a client and a node: logs, exec, attach, consoles."""
+"""Streams between a client and a node: logs, exec, attach, consoles."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Tunnels:
         return socket
 
     def _find(self, call: Call) -> tuple[Object, str]:
-        """Give the pod a call is on, and the container it means."""
+        """Return the pod a call is on, and the container it means."""
         try:
             pod = self._store.peek(PODS, call.namespace, call.name)
         except KeyError:
@@ -133,7 +133,7 @@ class Tunnels:
 
 
 def choose_container(pod: Object, asked: str | None) -> str:
-    """Give the container that is meant; with several, it must be named."""
+    """Return the container that is meant; with several, it must be named."""
     spec = pod["spec"]
     containers = [c["name"] for c in (*spec["containers"], *(spec.get("initContainers") or ()))]
     name = pod["metadata"]["name"]
@@ -148,7 +148,7 @@ def choose_container(pod: Object, asked: str | None) -> str:
 
 
 def parse_log_options(query: Any) -> dict[str, Any]:
-    """Give pods/log's query as read_log takes it."""
+    """Return pods/log's query as read_log takes it."""
     given = (("tail_lines", "tailLines"), ("limit_bytes", "limitBytes"), ("since_s", "sinceSeconds"))
     options: dict[str, Any] = {
         name: parse_number(query, key, default=0) for name, key in given if key in query
@@ -164,7 +164,7 @@ def parse_log_options(query: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _kubelets_words(pod: str) -> Iterator[None]:
-    """Tell what a kubelet raises as the API server passes it on."""
+    """Raise what a kubelet raises as the API server passes it on."""
     try:
         yield
     except KeyError:
@@ -245,7 +245,7 @@ async def _receive_channels(socket: web.WebSocketResponse, duplex: Duplex, *, st
 
 
 async def _tell_failure(request: web.Request, socket: web.WebSocketResponse, why: str) -> web.StreamResponse:
-    """Say over the error channel that a command could not be started."""
+    """Report over the error channel that a command could not be started."""
     await socket.prepare(request)
     error = internal_error(f"error executing command in container: {why}")
     await _send_status(socket, error.as_object())
@@ -258,7 +258,7 @@ async def _send_status(socket: web.WebSocketResponse, status: Object) -> None:
 
 
 def describe_exit(status: int) -> Object:
-    """Give the Status that ends an exec or attach."""
+    """Return the Status that ends an exec or attach."""
     if status == 0:
         return {"metadata": {}, "status": "Success"}
     return {

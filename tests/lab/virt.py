@@ -13,7 +13,7 @@ from lab.kubelet import open_socket
 from lab.kubevirt import INSTANCES, KUBEVIRTS, VMS, run_strategy
 from lab.pods import PODS
 from lab.seams import NotStartedError
-from lab.store import copied, timestamp
+from lab.store import copied, namespaced_name, timestamp
 from lab.virt_objects import FINALIZER, build_instance, build_launcher, describe_running
 from lab.work import WorkQueue
 
@@ -55,32 +55,32 @@ class Virt:
         self._accelerator = accelerator
         self._launchers: dict[str, Object] = {}
         self._templates: dict[str, Object] = {}
-        self._machines = WorkQueue(self._look_at_machine)
+        self._vms = WorkQueue(self._look_at_vm)
         self._instances = WorkQueue(self._look_at_instance)
 
     async def run(self) -> None:
-        """Do what the objects ask for, for ever."""
+        """Do what the objects ask for until cancelled."""
         async with asyncio.TaskGroup() as group:
             for work in (
-                self._machines.run,
+                self._vms.run,
                 self._instances.run,
-                self._follow_machines,
+                self._follow_vms,
                 self._follow_instances,
             ):
                 group.create_task(work())
             group.create_task(self._follow_pods())
 
-    async def _follow_machines(self) -> None:
-        async for _, machine in self._store.watch(VMS):
-            self._machines.touch(_place(machine))
+    async def _follow_vms(self) -> None:
+        async for _, vm in self._store.watch(VMS):
+            self._vms.touch(namespaced_name(vm))
 
     async def _follow_instances(self) -> None:
         async for change, instance in self._store.watch(INSTANCES):
             if change == "DELETED":
                 self._launchers.pop(instance["metadata"]["uid"], None)
-            self._instances.touch(_place(instance))
+            self._instances.touch(namespaced_name(instance))
             # A VM has the name of its instance.
-            self._machines.touch(_place(instance))
+            self._vms.touch(namespaced_name(instance))
 
     async def _follow_pods(self) -> None:
         async for change, pod in self._store.watch(PODS):
@@ -110,7 +110,7 @@ class Virt:
             drop_finalizer(self._store, INSTANCES, instance, FINALIZER)
         elif not pod["metadata"].get("deletionTimestamp"):
             with contextlib.suppress(KeyError):
-                self._store.end(PODS, *_place(pod))
+                self._store.end(PODS, *namespaced_name(pod))
 
     def _start_launcher(self, instance: Object, phase: str) -> None:
         """Make the pod of a new instance; one that others say has begun is not ours."""
@@ -119,7 +119,7 @@ class Virt:
         kubevirt = self._find_kubevirt()
         pod = self._store.create(PODS, build_launcher(instance, kubevirt, self._accelerator))
         self._launchers[instance["metadata"]["uid"]] = {**pod, "gone": False}
-        self._store.merge(INSTANCES, *_place(instance), {"metadata": {"finalizers": [FINALIZER]}})
+        self._store.merge(INSTANCES, *namespaced_name(instance), {"metadata": {"finalizers": [FINALIZER]}})
         record(
             self._store,
             instance,
@@ -138,14 +138,14 @@ class Virt:
         elif phase == "Scheduling" and pod_phase == "Running":
             node = pod["spec"]["nodeName"]
             labels = {"kubevirt.io/nodeName": node}
-            self._store.merge(INSTANCES, *_place(instance), {"metadata": {"labels": labels}})
+            self._store.merge(INSTANCES, *namespaced_name(instance), {"metadata": {"labels": labels}})
             self._set_phase(instance, "Scheduled", {"nodeName": node})
         elif phase == "Scheduled":
             return await self._start_domain(instance, pod)
         return None
 
     def _report_obstacles(self, instance: Object, pod: Object) -> None:
-        """Say in the instance's conditions why its pod does not start."""
+        """Record in the instance's conditions why its pod does not start."""
         status = copied(instance.get("status") or {})
         for condition in pod["status"].get("conditions") or []:
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
@@ -163,7 +163,9 @@ class Virt:
         request = {"command": "sync", "instance": instance, "reporting": reporting}
         node = self._nodes[pod["spec"]["nodeName"]]
         try:
-            await ask_launcher(node, *_place(instance), {**request, "accelerator": self._accelerator})
+            await ask_launcher(
+                node, *namespaced_name(instance), {**request, "accelerator": self._accelerator}
+            )
         except (KeyError, OSError, NotStartedError):
             return RETRY_S
         except LauncherError as error:
@@ -194,37 +196,37 @@ class Virt:
 
     def _write_status(self, instance: Object, status: Object) -> None:
         with contextlib.suppress(KeyError):
-            self._store.merge(INSTANCES, *_place(instance), {"status": status})
+            self._store.merge(INSTANCES, *namespaced_name(instance), {"status": status})
 
     def _find_kubevirt(self) -> Object:
         return next(iter(self._store.list(KUBEVIRTS)), {})
 
-    async def _look_at_machine(self, namespace: str, name: str) -> float | None:
+    async def _look_at_vm(self, namespace: str, name: str) -> float | None:
         try:
-            machine = self._store.get(VMS, namespace, name)
+            vm = self._store.get(VMS, namespace, name)
         except KeyError:
             return None
-        instance = self._find_instance(machine)
-        requests = (machine.get("status") or {}).get("stateChangeRequests") or []
+        instance = self._find_instance(vm)
+        requests = (vm.get("status") or {}).get("stateChangeRequests") or []
         left = [r for r in requests if not self._is_done(r, instance)]
-        if not machine["metadata"].get("deletionTimestamp"):
-            if instance is not None and self._should_end(machine, instance, left):
+        if not vm["metadata"].get("deletionTimestamp"):
+            if instance is not None and self._should_end(vm, instance, left):
                 self._store.end(INSTANCES, namespace, name)
-            elif instance is None and self._should_start(machine, left):
-                created = self._store.create(INSTANCES, build_instance(machine))
-                self._templates[created["metadata"]["uid"]] = machine["spec"]["template"]["spec"]
+            elif instance is None and self._should_start(vm, left):
+                created = self._store.create(INSTANCES, build_instance(vm))
+                self._templates[created["metadata"]["uid"]] = vm["spec"]["template"]["spec"]
                 left = [r for r in left if r["action"] != "Start"]
-        self._describe_machine(machine, self._find_instance(machine), left)
+        self._describe_vm(vm, self._find_instance(vm), left)
         return None
 
-    def _find_instance(self, machine: Object) -> Object | None:
-        """Give a VM's instance; another one of its name is not its own."""
+    def _find_instance(self, vm: Object) -> Object | None:
+        """Return a VM's instance; another one of its name is not its own."""
         try:
-            found = self._store.get(INSTANCES, *_place(machine))
+            found = self._store.get(INSTANCES, *namespaced_name(vm))
         except KeyError:
             return None
         owners = [owner["uid"] for owner in found["metadata"].get("ownerReferences") or []]
-        return found if machine["metadata"]["uid"] in owners else None
+        return found if vm["metadata"]["uid"] in owners else None
 
     @staticmethod
     def _is_done(request: Object, instance: Object | None) -> bool:
@@ -233,51 +235,51 @@ class Virt:
         return False
 
     @staticmethod
-    def _should_end(machine: Object, instance: Object, requests: list[Object]) -> bool:
+    def _should_end(vm: Object, instance: Object, requests: list[Object]) -> bool:
         if instance["metadata"].get("deletionTimestamp"):
             return False
-        strategy, phase = run_strategy(machine), (instance.get("status") or {}).get("phase")
+        strategy, phase = run_strategy(vm), (instance.get("status") or {}).get("phase")
         again = (strategy == "Always" and phase in FINAL) or (
             strategy == "RerunOnFailure" and phase == "Failed"
         )
         return strategy == "Halted" or again or any(r["action"] == "Stop" for r in requests)
 
     @staticmethod
-    def _should_start(machine: Object, requests: list[Object]) -> bool:
+    def _should_start(vm: Object, requests: list[Object]) -> bool:
         asked = any(r["action"] == "Start" for r in requests) and not any(
             r["action"] == "Stop" for r in requests
         )
-        fresh = "printableStatus" not in (machine.get("status") or {})
-        strategy = run_strategy(machine)
+        fresh = "printableStatus" not in (vm.get("status") or {})
+        strategy = run_strategy(vm)
         return asked or strategy == "Always" or (strategy in {"RerunOnFailure", "Once"} and fresh)
 
-    def _describe_machine(self, machine: Object, instance: Object | None, requests: list[Object]) -> None:
-        status = copied(machine.get("status") or {})
+    def _describe_vm(self, vm: Object, instance: Object | None, requests: list[Object]) -> None:
+        status = copied(vm.get("status") or {})
         conditions = (instance or {}).get("status", {}).get("conditions") or []
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
         status |= {
             "created": instance is not None,
             "ready": ready,
             "printableStatus": printable_status(instance),
-            "runStrategy": run_strategy(machine),
-            "observedGeneration": machine["metadata"]["generation"],
-            "desiredGeneration": machine["metadata"]["generation"],
+            "runStrategy": run_strategy(vm),
+            "observedGeneration": vm["metadata"]["generation"],
+            "desiredGeneration": vm["metadata"]["generation"],
             "stateChangeRequests": requests,
         }
         words = ("", "") if ready else ("VMINotExists", "VMI does not exist")
         set_condition(status, "Ready", ready, *words)
         started_as = self._templates.get((instance or {}).get("metadata", {}).get("uid", ""))
         status["conditions"] = [c for c in status["conditions"] if c["type"] != "RestartRequired"]
-        if started_as is not None and started_as != machine["spec"]["template"]["spec"]:
+        if started_as is not None and started_as != vm["spec"]["template"]["spec"]:
             message = "a non-live-updatable field was changed in the template spec"
             set_condition(status, "RestartRequired", value=True, message=message)
-        if status != machine.get("status"):
+        if status != vm.get("status"):
             with contextlib.suppress(KeyError):
-                self._store.merge(VMS, *_place(machine), {"status": status})
+                self._store.merge(VMS, *namespaced_name(vm), {"status": status})
 
 
 def printable_status(instance: Object | None) -> str:
-    """Give what people see of a VM's state."""
+    """Return what people see of a VM's state."""
     if instance is None:
         return "Stopped"
     status = instance.get("status") or {}
@@ -296,7 +298,7 @@ def printable_status(instance: Object | None) -> str:
 
 
 class LauncherError(Exception):
-    """What a launcher was asked to do failed; in its own words."""
+    """A request to a launcher failed; with the launcher's message."""
 
 
 async def ask_launcher(node: Node, namespace: str, instance: str, request: Object) -> Object:
@@ -315,7 +317,3 @@ async def ask_launcher(node: Node, namespace: str, instance: str, request: Objec
     if "error" in reply:
         raise LauncherError(reply["error"])
     return reply["result"]
-
-
-def _place(obj: Object) -> tuple[str, str]:
-    return obj["metadata"].get("namespace") or "", obj["metadata"]["name"]

@@ -1,4 +1,4 @@
-"""What KubeVirt's controllers make of VMs and VMIs: instances, launcher pods, statuses."""
+"""Objects that KubeVirt's controllers make of VMs and VMIs: instances, launcher pods, statuses."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ _FIXED_OVERHEAD = (25 + 100 + 25 + 40 + 30) * MIB
 _TAIL = 'trap "exit 0" TERM; while [ ! -e "$1" ]; do sleep 0.1; done; tail -n +1 -f "$1" & wait'
 
 
-def build_instance(machine: Object) -> Object:
-    """Give the VMI of a VM: its template under the VM's name, owned by it."""
-    template = copy.deepcopy(machine["spec"]["template"])
+def build_instance(vm: Object) -> Object:
+    """Return the VMI of a VM: its template under the VM's name, owned by it."""
+    template = copy.deepcopy(vm["spec"]["template"])
     metadata = {
         key: value
         for key, value in (template.get("metadata") or {}).items()
         if key in {"labels", "annotations"}
     }
-    owner = _owner(machine, "VirtualMachine")
+    owner = _owner(vm, "VirtualMachine")
     return {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstance",
         "metadata": {
             **metadata,
-            "name": machine["metadata"]["name"],
-            "namespace": machine["metadata"]["namespace"],
+            "name": vm["metadata"]["name"],
+            "namespace": vm["metadata"]["namespace"],
             "ownerReferences": [owner],
             "finalizers": [FINALIZER],
         },
@@ -53,7 +53,7 @@ def build_instance(machine: Object) -> Object:
 
 
 def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Object:
-    """Give the virt-launcher pod of a VMI.
+    """Return the virt-launcher pod of a VMI.
 
     Images come as image volumes, which KubeVirt knows as a feature gate; its default are containers that hold them.
     """
@@ -89,7 +89,7 @@ def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Obje
 
 
 def logs_console(instance: Object, kubevirt: Object) -> bool:
-    """Say whether the guest's console is logged: the VMI's own word counts before the cluster's."""
+    """Return whether the guest's console is logged: the VMI's own word counts before the cluster's."""
     devices = instance["spec"]["domain"].get("devices") or {}
     if devices.get("autoattachSerialConsole") is False:
         return False
@@ -98,7 +98,7 @@ def logs_console(instance: Object, kubevirt: Object) -> bool:
 
 
 def describe_running(instance: Object, pod: Object) -> Object:
-    """Give what a VMI's status says once its guest runs."""
+    """Return what a VMI's status says once its guest runs."""
     domain = instance["spec"]["domain"]
     cpu = domain.get("cpu") or {}
     memory = (domain.get("memory") or {}).get("guest") or domain["resources"]["requests"]["memory"]
@@ -149,7 +149,7 @@ def _console_log(uid: str) -> Object:
 
 
 def _volumes(spec: Object) -> list[Object]:
-    """Give the pod's volumes: the launcher's own folders, images to boot from, secrets with user data."""
+    """Return the pod's volumes: the launcher's own folders, images to boot from, secrets with user data."""
     found: list[Object] = [{"name": name, "emptyDir": {}} for name in _FOLDERS]
     boot = ((spec["domain"].get("firmware") or {}).get("kernelBoot") or {}).get("container")
     if boot:
@@ -178,7 +178,7 @@ def _mount_path(volume: Object) -> str:
 
 
 def _resources(domain: Object, configuration: Object, accelerator: str) -> Object:
-    """Give what the pod asks for: the guest's memory, less where the cluster overcommits, and what comes on top."""
+    """Return what the pod asks for: the guest's memory, less where the cluster overcommits, and what comes on top."""
     asked = domain.get("resources") or {}
     developer = configuration.get("developerConfiguration") or {}
     vcpus = _count_vcpus(domain)

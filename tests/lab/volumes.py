@@ -1,4 +1,4 @@
-"""What a pod's volumes are on its node, and how containers get them."""
+"""A pod's volumes on its node, and their mounts in containers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_volume(volume: Object, folder: Path, store: Store, namespace: str, gro
 def build_mounts(
     pod: Object, container: Object, folder_of: Callable[[str], Path], images: dict[str, Image]
 ) -> list[Mount]:
-    """Give the OCI mounts of a container; `images` are those of its image volumes, by the volume's name."""
+    """Return the OCI mounts of a container; `images` are those of its image volumes, by the volume's name."""
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes") or []}
     return [
         _mount(volumes[wanted["name"]], wanted, folder_of, images)
@@ -50,7 +50,7 @@ def build_mounts(
 
 
 def image_volumes(pod: Object, container: Object) -> dict[str, Object]:
-    """Give the image volumes that a container mounts, by name."""
+    """Return the image volumes that a container mounts, by name."""
     mounted = {mount["name"] for mount in container.get("volumeMounts") or []}
     volumes = pod["spec"].get("volumes") or []
     return {v["name"]: v["image"] for v in volumes if "image" in v and v["name"] in mounted}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
-Place = tuple[str, str]
+NamespacedName = tuple[str, str]
 
 
 class WorkQueue:
@@ -21,30 +21,30 @@ class WorkQueue:
     def __init__(self, look: Callable[[str, str], Awaitable[float | None]]) -> None:
         self._look = look
         self._group: asyncio.TaskGroup | None = None
-        self._busy: dict[Place, bool] = {}
+        self._busy: dict[NamespacedName, bool] = {}
 
     async def run(self) -> None:
-        """Do the work for ever."""
+        """Do the work until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             await asyncio.Event().wait()
 
-    def touch(self, place: Place) -> None:
+    def touch(self, name: NamespacedName) -> None:
         """Have an object looked at, once more when that is being done already."""
-        if place in self._busy:
-            self._busy[place] = True
+        if name in self._busy:
+            self._busy[name] = True
         elif self._group is not None:
-            self._busy[place] = False
-            self._group.create_task(self._work(place))
+            self._busy[name] = False
+            self._group.create_task(self._work(name))
 
-    async def _work(self, place: Place) -> None:
+    async def _work(self, name: NamespacedName) -> None:
         again = True
         while again:
-            self._busy[place] = False
-            pause_s = await self._look(*place)
+            self._busy[name] = False
+            pause_s = await self._look(*name)
             if pause_s is not None:
-                asyncio.get_running_loop().call_later(pause_s, self.touch, place)
-            again = self._busy[place]
-        del self._busy[place]
+                asyncio.get_running_loop().call_later(pause_s, self.touch, name)
+            again = self._busy[name]
+        del self._busy[name]
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from lab.statuses import (
     not_found,
     unsupported_media_type,
 )
-from lab.store import NAMESPACES, PODS, ConflictError, copied, merged, place_of
+from lab.store import NAMESPACES, PODS, ConflictError, copied, merged, namespaced_name
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -124,7 +124,7 @@ class Writer:
         return answer(self._conversion.show(call, written))
 
     def _apply(self, call: Call, before: Object, body: Object) -> Object:
-        """Give the whole object as a PUT or a PATCH wants it."""
+        """Return the whole object as a PUT or a PATCH wants it."""
         if call.request.method == "PUT":
             return body
         kind = call.request.content_type
@@ -138,7 +138,7 @@ class Writer:
         return merged({**before, "metadata": metadata}, body)
 
     def _settle(self, call: Call, before: Object, obj: Object) -> Object:
-        """Give what is to be stored: status and the rest are written apart where a kind has them apart."""
+        """Return what is to be stored: status and the rest are written apart where a kind has them apart."""
         if call.subresource == "status":
             return {**copied(before), "status": obj.get("status", {})}
         if has_own_status(call.kind):
@@ -182,7 +182,7 @@ class Writer:
 
     def _delete_one(self, kind: Kind, obj: Object, options: Object) -> None:
         """Delete with what is owned going first, after, or not at all."""
-        namespace, name = place_of(obj)
+        namespace, name = namespaced_name(obj)
         policy = options.get("propagationPolicy", "Background")
         if policy == "Foreground" and not obj["metadata"].get("deletionTimestamp"):
             finalizers = [*(obj["metadata"].get("finalizers") or ()), FOREGROUND]
@@ -193,7 +193,7 @@ class Writer:
 
 
 def has_own_status(kind: Kind) -> bool:
-    """Say whether writing an object leaves its status as it is; a VMI's belongs to KubeVirt too."""
+    """Return whether writing an object leaves its status as it is; a VMI's belongs to KubeVirt too."""
     return kind.status or kind.key == kubevirt.INSTANCES
 
 

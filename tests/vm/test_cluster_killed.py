@@ -28,7 +28,7 @@ def test_a_cluster_that_is_killed_leaves_no_container_no_cgroup_and_no_server(tm
 
 
 def find_left(mark, folder):
-    """Give the cgroups and processes of a cluster, by the name of its cgroup and by its folder."""
+    """Return the cgroups and processes of a cluster, by the name of its cgroup and by its folder."""
     processes = [
         command
         for path in Path("/proc").glob("[0-9]*")

@@ -84,7 +84,7 @@ def build_instance(name, image, **annotations):
 
 
 async def wait_for(store, key, name, fits):
-    """Give an object once it is as it should be; it is shown when it does not get there."""
+    """Return an object once it is as it should be; it is shown when it does not get there."""
     seen = None
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -127,7 +127,7 @@ def has_ended(status):
 
 
 async def read_all(stream):
-    """Give what a command printed, and its status."""
+    """Return what a command printed, and its status."""
     output = b"".join([data async for _, data in stream.output()])
     return output.decode(), await stream.wait()
 
@@ -253,7 +253,7 @@ async def find_launcher(cluster, name):
 
 
 async def read_domain(node, pod, name):
-    """Give a VM's domain as libvirt has it, and as its launcher's log says it was made."""
+    """Return a VM's domain as libvirt has it, and as its launcher's log says it was made."""
     stream = await node.exec(
         NAMESPACE, pod, "compute", [*VIRSH, "dumpxml", f"{NAMESPACE}_{name}"], stdin=False
     )
@@ -288,7 +288,7 @@ async def check_metrics(cluster, pod):
 
 
 async def ask_prometheus(cluster, query):
-    """Give the value of an expression with one result, once Prometheus has it."""
+    """Return the value of an expression with one result, once Prometheus has it."""
     import httpx
 
     async with httpx.AsyncClient() as client, asyncio.timeout(DEADLINE_S):

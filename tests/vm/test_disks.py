@@ -90,7 +90,7 @@ def trial(carrier, tools, filesystem):
 
 @asynccontextmanager
 async def open_instance(carrier, tools, filesystem, folder):
-    """Give a target's one instance with tools and a file system."""
+    """Return a target's one instance with tools and a file system."""
     async with open_local_target(LocalChoices("tcg")) as target:
         wanted = trial(carrier, tools, filesystem)
         obstacle = target.find_obstacle(wanted)
@@ -102,7 +102,7 @@ async def open_instance(carrier, tools, filesystem, folder):
 
 
 async def run_programs(instance, *commands):
-    """Run commands one after the other in an instance and give what each wrote to its output."""
+    """Run commands one after the other in an instance and return what each wrote to its output."""
     await instance.worker.ping()
     steps = tuple(Step(0.0, Action.RUN, 0, 0, argv=command, timeout_s=60.0) for command in commands)
     await instance.worker.load([ProcessSchedule(0, steps)])
@@ -120,7 +120,7 @@ async def run_programs(instance, *commands):
 
 
 def mounts_of(text):
-    """Give (file system, options) by mount point from /proc/mounts."""
+    """Return (file system, options) by mount point from /proc/mounts."""
     words = [line.split() for line in text.splitlines() if line.startswith(("/", "tmpfs", "shm"))]
     return {w[1]: (w[2], w[3].split(",")) for w in words if len(w) > 3}
 
@@ -157,7 +157,7 @@ async def test_a_vms_data_is_past_the_hosts_page_cache(tools, folder):
 
 
 def open_flags(pid):
-    """Give the flags of every file a process has open."""
+    """Return the flags of every file a process has open."""
     texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
     return [int(text.split("flags:")[1].split()[0], 8) for text in texts]
 
@@ -212,7 +212,7 @@ def test_nothing_is_left_of_instances_whose_freepage_was_killed(folder, carrier)
 
 
 def disk_files(folder):
-    """Give the users of files without a name that were made in a folder: processes, and loop devices."""
+    """Return the users of files without a name that were made in a folder: processes, and loop devices."""
     found = set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.vm
 
 
 def run(tmp_path, study, *options, text=None):
-    """Run a study (with TOML text of its own) and give its results and its stored run."""
+    """Run a study (with TOML text of its own) and return its results and its stored run."""
     if text is not None:
         study = str(tmp_path / f"{study}.toml")
         Path(study).write_text(text)

@@ -16,7 +16,7 @@ _QCOW2 = b"QFI\xfb"
 
 
 def prepare_disks(instance: dict) -> list[Disk]:
-    """Make what the VM's volumes stand for, and give its disks in order; ValueError for what this cluster has not."""
+    """Make what the VM's volumes stand for, and return its disks in order; ValueError for what this cluster has not."""
     volumes = {volume["name"]: volume for volume in instance["spec"].get("volumes") or []}
     wanted = (instance["spec"]["domain"].get("devices") or {}).get("disks") or []
     return [_prepare(instance, disk, volumes[disk["name"]]) for disk in wanted]

@@ -17,10 +17,10 @@ _BUSES = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd"}
 
 @dataclass(frozen=True)
 class Host:
-    """What executes guests here: "kvm" or "tcg", and the machine's name."""
+    """The executor of guests: "kvm" or "tcg", and the machine's name."""
 
     accelerator: str
-    machine: str
+    architecture: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Disk:
 
 
 def build_domain(instance: dict, *, reporting: bool, host: Host, disks: list[Disk]) -> str:
-    """Give a VM's domain XML; `reporting` is the decision on free page reporting, made by who asks for the VM."""
+    """Return a VM's domain XML; `reporting` is the decision on free page reporting, made by who asks for the VM."""
     metadata, wanted = instance["metadata"], instance["spec"]["domain"]
     name = f"{metadata['namespace']}_{metadata['name']}"
     firmware = wanted.get("firmware") or {}
@@ -58,7 +58,7 @@ def build_domain(instance: dict, *, reporting: bool, host: Host, disks: list[Dis
 
 
 def guest_bytes(instance: dict) -> int:
-    """Give what the guest sees as its memory."""
+    """Return what the guest sees as its memory."""
     domain = instance["spec"]["domain"]
     asked = (domain.get("memory") or {}).get("guest")
     requests = (domain.get("resources") or {}).get("requests") or {}
@@ -78,7 +78,7 @@ def parse_bytes(quantity: object) -> int:
 
 
 def _boot(kernel_boot: dict | None, host: Host) -> ET.Element:
-    parts = [_element("type", "hvm", arch=host.machine, machine=_MACHINES[host.machine])]
+    parts = [_element("type", "hvm", arch=host.architecture, machine=_MACHINES[host.architecture])]
     container = (kernel_boot or {}).get("container") or {}
     for tag, key in (("kernel", "kernelPath"), ("initrd", "initrdPath")):
         if key in container:
@@ -101,7 +101,7 @@ def _cpu(cpu: dict, host: Host) -> ET.Element:
     parts = [_element("topology", **shape)]
     if host.accelerator == "kvm":
         return _element("cpu", *parts, mode="host-passthrough")
-    if host.machine == "x86_64":
+    if host.architecture == "x86_64":
         # Emulated, "rep stosb" goes byte by byte.
         parts.append(_element("feature", name="erms", policy="disable"))
     return _element("cpu", *parts, mode="maximum")
@@ -110,7 +110,7 @@ def _cpu(cpu: dict, host: Host) -> ET.Element:
 def _devices(instance: dict, *, reporting: bool, host: Host, disks: list[Disk]) -> ET.Element:
     devices = instance["spec"]["domain"].get("devices") or {}
     parts = [
-        _element("emulator", f"/usr/bin/qemu-system-{host.machine}"),
+        _element("emulator", f"/usr/bin/qemu-system-{host.architecture}"),
         _element("controller", type="usb", model="none"),
         _element("channel", _element("target", type="virtio", name="org.qemu.guest_agent.0"), type="unix"),
         _balloon(devices, reporting=reporting),
@@ -132,7 +132,7 @@ def _balloon(devices: dict, *, reporting: bool) -> ET.Element:
 
 
 def _console(path: str) -> list[ET.Element]:
-    """Give a serial port on a socket, whose output is kept in a file as well."""
+    """Return a serial port on a socket, whose output is kept in a file as well."""
     serial = [_element("source", mode="bind", path=path), _element("log", file=f"{path}-log", append="on")]
     console = [_element("source", mode="bind", path=path), _element("target", type="serial", port="0")]
     port = _element("target", port="0")

@@ -71,7 +71,7 @@ class Launcher:
         self.end_by_s: float | None = None
 
     def run(self) -> int:
-        """Serve until the VM has ended; give the container's exit status."""
+        """Serve until the VM has ended; return the container's exit status."""
         told, tell = os.pipe()
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell)
@@ -86,7 +86,7 @@ class Launcher:
         return status
 
     def step(self, server: socket.socket, told: int) -> int | None:
-        """Wait for the next thing to happen; give the exit status when it was the end."""
+        """Wait for the next thing to happen; return the exit status when it was the end."""
         watched = [server, told, *([] if self.qemu is None else [self.qemu])]
         ready, _, _ = select.select(watched, [], [], self.time_left())
         if self.qemu in ready:
@@ -136,7 +136,7 @@ class Launcher:
         self.log("info", "Domain started.")
 
     def do_stats(self, _request: dict) -> dict:
-        """Give libvirt's numbers of the VM by libvirt's names."""
+        """Return libvirt's numbers of the VM by libvirt's names."""
         lines = virsh("domstats", "--cpu-total", "--vcpu", "--balloon", self.domain).splitlines()
         pairs = (line.strip().partition("=") for line in lines if "=" in line)
         return {name: int(value) for name, _, value in pairs if value.lstrip("-").isdigit()}
@@ -149,7 +149,7 @@ class Launcher:
             virsh("shutdown", "--mode", "acpi", self.domain)
 
     def report_end(self) -> int:
-        """Say how the VM ended: 0 unless it crashed."""
+        """Return how the VM ended: 0 unless it crashed."""
         while (state := virsh("domstate", "--reason", self.domain)).startswith(("running", "in shutdown")):
             time.sleep(0.02)
         self.log("info", f"Domain ended: {state}")

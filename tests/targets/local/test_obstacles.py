@@ -10,6 +10,7 @@ import pytest
 from freepage.errors import HostError
 from freepage.image import disk, programs, tools
 from freepage.image.guest import Guest
+from freepage.image.kernel import find_kernel
 from freepage.records import NODE, Arm
 from freepage.run.run import check_runnable
 from freepage.study.plan import DataPlan, InstancePlan, ToolsPlan, Trial
@@ -40,6 +41,12 @@ def fresh(monkeypatch, tmp_path):
 
 
 FACTS = TargetFacts("local", "host", "", "host", False, Accelerator("tcg", ""), {}, {})
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """The guests' kernel as it is cached for everybody, so that no test fetches it anew."""
+    return find_kernel()
 
 
 def target(cgroup=None, limit_bytes=None):
@@ -78,7 +85,8 @@ def test_a_guest_kernel_without_the_file_system_is_named(monkeypatch):
     assert "no module xfs" in target().find_obstacle(trial(FIO)).message
 
 
-def test_a_file_system_this_hosts_kernel_has_not_is_in_the_way_of_pods_only(monkeypatch):
+def test_a_file_system_this_hosts_kernel_has_not_is_in_the_way_of_pods_only(monkeypatch, kernel):
+    monkeypatch.setattr(disks, "find_kernel", lambda image: kernel)
     monkeypatch.setattr(disks, "read_text", lambda path: "nodev\ttmpfs\n\text4\n")
     monkeypatch.setattr(disks, "_has_module", lambda name: False)
     monkeypatch.setattr(disks, "build_tools", lambda plan: None)
