@@ -86,6 +86,13 @@ def test_a_start_told_twice_is_answered_twice_and_done_once():
     assert [(line["type"], line["id"]) for line in said[1:]] == [("started", 5), ("started", 5), ("error", 6)]
 
 
+def test_a_barrier_told_again_to_a_process_that_ends_meanwhile_is_no_error():
+    """A process that is told goes on and ends, while the worker still takes commands for it and has not reaped it."""
+    go = {"op": "go", "id": 2, "process": 0, "index": 0, "at_ns": 1}
+    said = tell(STEP | {"index": 0, "barrier": 1}, {"op": "start", "id": 1, "zero_ns": 1}, *[go] * 3000)
+    assert {line["type"] for line in said if line.get("id") == 2} == {"going"}
+
+
 def test_a_worker_ends_when_it_is_told_to_terminate():
     process = subprocess.Popen([build_worker()], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with process:

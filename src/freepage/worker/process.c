@@ -218,10 +218,10 @@ bool is_barrier(int64_t process, int64_t index)
 bool open_barrier(int process, int64_t index, int64_t at_ns)
 {
     struct barrier told = {.index = index, .at_ns = at_ns};
-    if (!processes[process].running || write(processes[process].barriers[1], &told, sizeof told) == sizeof told)
+    if (!processes[process].running)
         return true;
-    /* It has ended already, only nobody has waited for it yet: as good as told. */
-    return errno == EPIPE;
+    /* One that has just ended may not have been reaped yet. */
+    return write(processes[process].barriers[1], &told, sizeof told) == sizeof told || errno == EPIPE;
 }
 
 /* ---- following and ending -------------------------------------------------------------------------------------- */
