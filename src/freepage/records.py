@@ -213,7 +213,7 @@ class VerdictRule:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was asked for, and the conditions it was asked under, with all that judges the run later.
+    """A run as it was asked for, the conditions it ran under, and all that judges it later.
 
     host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
     show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a

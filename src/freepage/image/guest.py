@@ -1,4 +1,4 @@
-"""What a VM boots: the distribution's kernel and an initramfs of our own, cached by digest."""
+"""The guest that a VM boots: the distribution's kernel and an initramfs of our own, cached by digest."""
 
 from __future__ import annotations
 

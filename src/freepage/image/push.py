@@ -35,7 +35,7 @@ class Pusher:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed, and by which program."""
+    """An image that was pushed, and the program that did it."""
 
     program: str
     digest: str

@@ -17,7 +17,7 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 @dataclass(frozen=True)
 class Reference:
-    """What an image is called where it is pushed to; `repository` is registry/name."""
+    """The name of an image in a registry; `repository` is registry/name."""
 
     repository: str
     tag: str

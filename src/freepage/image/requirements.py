@@ -1,4 +1,4 @@
-"""What an image must carry beside the guest: the programs of its instances and the file systems of their disks."""
+"""The contents an image needs beside the guest: the programs of its instances and the file systems of their disks."""
 
 from __future__ import annotations
 

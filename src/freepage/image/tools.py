@@ -1,4 +1,4 @@
-"""What instances find at /tools: programs of this host and a user's folder (docs/decisions/005-programs-and-disks.md)."""
+"""The content of /tools in instances: programs of this host and a user's folder (docs/decisions/005-programs-and-disks.md)."""
 
 from __future__ import annotations
 

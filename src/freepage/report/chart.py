@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
@@ -22,7 +22,7 @@ HEIGHT = 300
 TIME_WORDS = "seconds since the schedules started"
 
 # A Vega-Lite specification, and a row of its data.
-Spec = dict[str, Any]
+Spec = dict[str, object]
 Row = dict[str, float | str | None]
 
 

@@ -1,4 +1,4 @@
-"""What a run writes: its manifest, and each trial as it goes: append-only JSONL, sealed to Parquet at its end."""
+"""The files a run writes: its manifest, and each trial as it goes: append-only JSONL, sealed to Parquet at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What freepage asks of one worker: docs/worker-protocol.md."""
+"""Requests to one worker, and its replies: docs/worker-protocol.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker reports of its schedule, in the words and on the clock of this host."""
+"""A worker's reports of its schedule, in the words and on the clock of this host."""
 
 from __future__ import annotations
 
