@@ -75,7 +75,7 @@ class Series:
 
 def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
     """Return one metric of one entity, missing values as NaN."""
-    rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == metric)).sort("t_s")
+    rows = trial.samples_by_metric.get((entity, metric), trial.samples.clear())
     values = rows["value"].fill_null(float("nan")).to_numpy()
     ages = _AGE_OF.get(metric)
     return _at_own_times(
@@ -87,7 +87,7 @@ def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Serie
     """Return numbers of another machine at the times they were read there; one seen at two ticks counts once."""
     if ages is None:
         return series
-    rows = trial.samples.filter((pl.col("entity") == entity) & (pl.col("metric") == ages)).drop_nulls("value")
+    rows = trial.samples_by_metric.get((entity, ages), trial.samples.clear()).drop_nulls("value")
     if rows.is_empty():
         return series
     age_s = dict(zip(rows["t_s"], rows["value"], strict=True))

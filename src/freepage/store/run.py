@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from freepage.errors import RunFolderError
@@ -42,6 +43,12 @@ class TrialData:
     samples: pl.DataFrame
     events: pl.DataFrame
     folder: Path | None = None
+
+    @cached_property
+    def samples_by_metric(self) -> dict[tuple[object, ...], pl.DataFrame]:
+        """Return the samples of each entity and metric, in order of time."""
+        ordered = self.samples.sort("t_s", maintain_order=True)
+        return ordered.partition_by("entity", "metric", as_dict=True)
 
     def read_output(self, instance: str, process: int, index: int, ending: str = "out") -> str | None:
         """Read what the program of one step wrote ("err": its errors); None when it wrote nothing."""
