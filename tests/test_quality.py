@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from freepage.metrics import describe_metrics
-from freepage.prometheus.profile import describe_profile
+from helpers.pages import PAGES
 from modules import LAYERS, LAZY, LOAD, TYPING, find_arrows_up, reach, read_house
 from shape import GOALS, describe, measure
 
@@ -116,8 +115,9 @@ def test_no_file_names_a_package_registry_or_a_developers_folder():
     assert not found
 
 
-def test_the_metrics_page_is_current():
-    assert (TOP / "docs/metrics.md").read_text() == describe_metrics() + describe_profile()
+@pytest.mark.parametrize("name", PAGES)
+def test_the_pages_made_from_the_code_are_current(name):
+    assert (TOP / "docs" / name).read_text(encoding="utf-8") == PAGES[name]()
 
 
 def test_every_page_the_readme_links_to_exists():
