@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_run_is_reported_and_its_status_tells_of_failed_trials(end):
 def test_a_run_that_cannot_be_tidied_up_after_is_reported_all_the_same(end):
     def end_badly(folder):
         write_run(folder)
-        raise RunEnded(load_run(folder).manifest, HostError("it could not be removed"))
+        raise RunEnded(HostError("it could not be removed"))
 
     status, out, err = end(end_badly)
     assert (status, "it could not be removed" in err) == (4, True)
@@ -56,7 +57,7 @@ def test_a_run_that_cannot_be_tidied_up_after_is_reported_all_the_same(end):
 def test_a_run_that_was_interrupted_is_reported_with_a_status_of_its_own(end):
     def interrupt(folder):
         write_run(folder)
-        raise RunEnded(load_run(folder).manifest, None)
+        raise RunEnded(None)
 
     status, out, err = end(interrupt)
     assert (status, "report:" in out, err) == (command.INTERRUPTED, True, "")
@@ -70,6 +71,24 @@ def test_an_earlier_run_is_not_reported_for_one_that_did_not_come_to_measuring(e
     status, out, err = end(interrupt, "--force")
     assert (status, "report:" in out) == (130, False)
     assert "interrupted before anything was measured" in err
+
+
+def test_an_interruption_while_the_target_is_closed_hides_no_run(end, monkeypatch):
+    opened = command.open_preview
+
+    @asynccontextmanager
+    async def close_interrupted(options):
+        async with opened(options) as preview:
+            yield preview
+        raise asyncio.CancelledError
+
+    def finish(folder):
+        write_run(folder)
+        return [t.record for t in load_run(folder).trials]
+
+    monkeypatch.setattr(command, "open_preview", close_interrupted)
+    status, out, err = end(finish)
+    assert (status, "report:" in out, err) == (0, True, "")
 
 
 def test_an_option_of_another_target_is_refused_with_where_it_belongs(capsys):

@@ -23,4 +23,4 @@ def copy_made(folder, write, arguments):
 @cache
 def _home():
     """Return a folder that goes with the process."""
-    return tempfile.TemporaryDirectory(prefix="freepage-tests-")
+    return tempfile.TemporaryDirectory(prefix="made-once-")

@@ -197,3 +197,23 @@ def test_the_keys_that_are_known_are_those_of_the_kind():
     assert "known keys: kind, name" in words
     assert "iterations" in words
     assert "runtime" not in words
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed = ", 'step = "1s"\nseed = ', "line 2: unknown key 'step'"),
+        ('kind = "cycle"', 'kind = "cycle"\nmax = 3', "unknown key 'max'"),
+    ],
+)
+def test_a_stray_key_that_ranges_have_too_is_named_with_its_line(old, new, words):
+    text = STUDY if old in STUDY else STUDY.replace("\n", "\nseed = 1\n", 1)
+    assert words in complaint(text.replace(old, new, 1))
+
+
+def test_a_range_written_as_a_table_says_which_of_its_parts_are_wrong_and_missing():
+    study = 'name = "x"\n[[experiment]]\nkind = "random"\nhold = "1s"\nidle = "4s"\nduration = "9s"\nsize = '
+    stray = complaint(study + '{min = "8MiB", max = "9MiB", stepp = "1MiB"}')
+    assert "line 7: unknown key 'stepp'" in stray
+    assert "did you mean 'step'?" in stray
+    assert "line 7: size as a table needs 'step' too" in complaint(study + '{min = "8MiB", max = "9MiB"}')

@@ -46,7 +46,7 @@ def execute(options: argparse.Namespace) -> int:
 
 
 async def _clean(api: ClusterApi, wanted: CleanOptions) -> None:
-    """List what runs have left, and remove it."""
+    """List what runs have left, and remove it, but for runs that are alive."""
     console = open_console()
     found = await find_leftovers(api, api.namespace, wanted.run)
     if not found:

@@ -69,7 +69,6 @@ def _read_request(options: argparse.Namespace) -> RunRequest:
         repeats=options.repeats,
         seed=options.seed,
         overrides=tuple(options.set),
-        command=options.command_line,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,19 +19,20 @@ from freepage.cli.prometheus import collect_into
 from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
 from freepage.cli.show import show_run
 from freepage.errors import FreepageError
-from freepage.records import TrialStatus
+from freepage.records import TrialRecord, TrialStatus
 from freepage.report.page import render_report
 from freepage.run.run import RunEnded, run_study
 from freepage.store import check_folder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from freepage.cli.prometheus_options import PrometheusOptions
-    from freepage.records import TrialRecord
     from freepage.targets.base import Preview
+
+# How a run ended: its trials' records, or what ended it before it was through.
+Outcome = Sequence[TrialRecord] | RunEnded
 
 SOME_TRIALS_FAILED = 6
 INTERRUPTED = 130
@@ -76,22 +79,27 @@ def execute(options: argparse.Namespace) -> int:
 
 def run_and_report(options: RunOptions) -> int:
     """Run the study and report on it, also where it ended early; return the exit status, or raise what ended it."""
-    try:
-        records = asyncio.run(_run(options))
-    except asyncio.CancelledError:
+    outcome: list[Outcome] = []
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_run(options, outcome))
+    if not outcome:
         print("freepage: interrupted before anything was measured", file=sys.stderr)
         return INTERRUPTED
-    except RunEnded as ended:
-        _report(options)
-        if ended.problem is not None:
-            raise ended.problem from ended
-        return INTERRUPTED
     _report(options)
-    return _find_status(records)
+    if not isinstance(outcome[0], RunEnded):
+        return _find_status(outcome[0])
+    if outcome[0].problem is not None:
+        with naming_manifest("run"):
+            raise outcome[0].problem from outcome[0]
+    return INTERRUPTED
 
 
-async def _run(options: RunOptions) -> list[TrialRecord]:
-    """Run with the signals that ask to stop turned into one cancellation, which cleans up."""
+async def _run(options: RunOptions, outcome: list[Outcome]) -> None:
+    """Run with the signals that ask to stop turned into one cancellation, which cleans up.
+
+    How the run ended is put into `outcome` as soon as it is known: an interruption while the target is closed must not
+    hide it. Raises what comes before a run is in its folder.
+    """
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - true of every coroutine that asyncio.run runs
     loop = asyncio.get_running_loop()
@@ -100,13 +108,20 @@ async def _run(options: RunOptions) -> list[TrialRecord]:
     with naming_manifest("run"):
         async with options.target as preview:
             print_left_out(preview.plan)
-            return await run_study(
-                preview.open_target(options.folder),
-                options.folder,
-                make_progress(sys.stdout),
-                command=options.command,
-                force=options.force,
-            )
+            outcome.append(await _end_by_value(options, preview))
+
+
+async def _end_by_value(options: RunOptions, preview: Preview) -> Outcome:
+    try:
+        return await run_study(
+            preview.open_target(options.folder),
+            options.folder,
+            make_progress(sys.stdout),
+            command=options.command,
+            force=options.force,
+        )
+    except RunEnded as ended:
+        return ended
 
 
 def _report(options: RunOptions) -> None:

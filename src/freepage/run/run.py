@@ -15,15 +15,15 @@ from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
 from freepage.study.plan import plan_as_json
+from freepage.targets.base import check_runnable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from freepage.records import TrialRecord
     from freepage.run.progress import Progress
-    from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
     from freepage.targets.base import Target, TargetFacts
 
@@ -34,9 +34,8 @@ class RunEnded(Exception):  # noqa: N818 - it carries an end, which an interrupt
     problem: the error that ended it; None when it was interrupted.
     """
 
-    def __init__(self, manifest: Manifest, problem: FreepageError | None) -> None:
-        super().__init__(f"the run of {manifest.study} ended early")
-        self.manifest = manifest
+    def __init__(self, problem: FreepageError | None) -> None:
+        super().__init__("the run ended early")
         self.problem = problem
 
 
@@ -51,7 +50,7 @@ async def run_study(
     """Open a target, run every trial of the plan there and store it in `folder`; return the trials' records.
 
     What ends the run once the folder holds it, be it while the target is closed, raises RunEnded, cancellation too. What
-    comes before that is raised as it is, and the folder is left as it was.
+    comes before that is raised as it is; an earlier run in the folder is removed only once the new one is planned.
     """
     manifest: Manifest | None = None
     try:
@@ -66,14 +65,7 @@ async def run_study(
     except (FreepageError, asyncio.CancelledError) as error:
         if manifest is None:
             raise
-        raise RunEnded(manifest, error if isinstance(error, FreepageError) else None) from error
-
-
-def check_runnable(trials: Sequence[Trial], target: Target) -> None:
-    """Raise what stands in the way of the first trial when something stands in the way of every one."""
-    obstacles = [target.find_obstacle(t) for t in trials]
-    if all(obstacles) and obstacles[0] is not None:
-        raise obstacles[0]
+        raise RunEnded(error if isinstance(error, FreepageError) else None) from error
 
 
 def _write_plan(folder: Path, manifest: Manifest, run_plan: RunPlan, *, force: bool) -> None:

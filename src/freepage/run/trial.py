@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from freepage.targets.base import Instance, Target
 
 # Samples wait for their zero, and one task watches each VM: docs/decisions/004-one-client-task.md.
+
 # The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
 SETTLED_BYTES = 16 * MIB
 SETTLED_SAMPLES = 3

@@ -11,6 +11,7 @@ from freepage.errors import StudyError
 from freepage.kinds import KINDS
 from freepage.study.file import EXPERIMENT_KEYS, ExperimentFile, FitFile, StudyFile
 from freepage.study.group_file import GROUP_MODELS, CyclicGroupFile, DrawnGroupFile, find_model_name
+from freepage.study.values import DurationRange, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,13 @@ Location = tuple[int | str, ...]
 _HEADER = re.compile(r"\s*\[+[^\[\]=,]+\]+\s*(#.*)?$")
 _EXPERIMENT = re.compile(r"\s*\[\[\s*experiment\s*\]\]")
 _GROUP = re.compile(r"\s*\[\[\s*experiment\s*\.\s*group\s*\]\]")
+# The keys whose values are ranges, which a person may also write as a table of min, max and step.
+RANGES = frozenset(
+    name
+    for model in GROUP_MODELS.values()
+    for name, field in model.model_fields.items()
+    if field.annotation in {SizeRange, DurationRange}
+)
 # The key that bounds a workload of memory, by the model of its group.
 _BOUNDS: dict[type[BaseModel], str] = {CyclicGroupFile: "iterations", DrawnGroupFile: "duration"}
 
@@ -44,6 +52,8 @@ def explain(errors: list[ErrorDetails], content: dict[str, Any], text: str, sour
     where = f"{source}, line {line}" if line else source
     if error["type"] == "extra_forbidden":
         return _explain_key(location, content, where)
+    if error["type"] == "missing" and _is_part_of_range(error["loc"]):
+        return StudyError(f"{where}: {location[-1]} as a table needs {str(error['loc'][-1])!r} too")
     if error["type"] == "missing":
         return StudyError(f"{where}: {_describe_missing(location, content)}")
     message = error["msg"].removeprefix("Value error, ")
@@ -69,9 +79,13 @@ def _rank(error: ErrorDetails) -> tuple[Location, bool, bool]:
     return table, loc[-1:] != ("kind",), error["type"] != "extra_forbidden"
 
 
+def _is_part_of_range(loc: Location) -> bool:
+    return len(loc) > 1 and loc[-1] in SizeRange.model_fields and loc[-2] in RANGES
+
+
 def _find_location(loc: Location, content: dict[str, Any]) -> Location:
     """Return where the text has what pydantic found at `loc`: without the names of models and the parts of ranges."""
-    location = tuple(part for part in loc if part not in {"min", "max", "step"})
+    location = loc[:-1] if _is_part_of_range(loc) else loc
     if location[:1] != ("experiment",) or location[2:3] != ("group",) or len(location) < 5:
         return location
     written = "group" in content["experiment"][location[1]]
@@ -103,6 +117,8 @@ def _keys_of(model: type[BaseModel]) -> tuple[str, ...]:
 def _explain_key(location: Location, content: dict[str, Any], where: str) -> StudyError:
     """Return the error of a key that its table cannot have: another kind has it, or nobody."""
     table, key = _find_table(location, content), str(location[-1])
+    if len(location) > 1 and location[-2] in RANGES:
+        return StudyError(f"{where}: unknown key {key!r}", hint=_guess(key, _keys_of(SizeRange)))
     if not table.kind or not any(key in _keys_of(model) for model in GROUP_MODELS.values()):
         return StudyError(f"{where}: unknown key {key!r}", hint=_guess(key, table.keys))
     if table.model is ExperimentFile:

@@ -33,7 +33,6 @@ class RunRequest:
     seed: int | None = None
     node_memory_bytes: int | None = None
     overrides: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

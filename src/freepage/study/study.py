@@ -72,9 +72,8 @@ class MemoryGroup(Group):
     """Instances whose processes allocate, hold and free memory.
 
     size: bytes of one allocation; hold, idle: seconds allocated and free; slot_s: seconds kept for touching it.
-    iterations: of a cyclic workload. last_idle_s: seconds of its last idle. start: "duty-cycle", "held", "idle", or the
-    probability of starting held. scan, stride_bytes, barriers: as in records.Step. tail_s: seconds at the end in which
-    nothing is held.
+    iterations: of a cyclic workload. start: "duty-cycle", "held", "idle", or the probability of starting held.
+    scan, stride_bytes, barriers: as in records.Step. tail_s: seconds at the end in which nothing is held.
     """
 
     size: Range
@@ -82,7 +81,6 @@ class MemoryGroup(Group):
     idle: Range
     slot_s: float = 0.0
     iterations: int = 0
-    last_idle_s: float = 0.0
     start: str | float = "duty-cycle"
     scan: str = "once"
     stride_bytes: int = 4096

@@ -96,6 +96,13 @@ class Target(Protocol):
         ...
 
 
+def check_runnable(trials: Sequence[Trial], target: Target) -> None:
+    """Raise what stands in the way of the first trial when something stands in the way of every one."""
+    obstacles = [target.find_obstacle(t) for t in trials]
+    if all(obstacles) and obstacles[0] is not None:
+        raise obstacles[0]
+
+
 class Preview(Protocol):
     """A target before anything is started or created there, and the study planned by what is known of it so far."""
 

@@ -81,13 +81,11 @@ def _compile(compiler: list[str], flags: tuple[str, ...], sources: list[Path], b
     binary.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=binary.parent) as scratch:
         made = Path(scratch) / binary.name
-        outcome = subprocess.run(
-            [*compiler, *flags, "-o", str(made), *map(str, sources)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        outcome = _run_compiler(compiler, flags, sources, made)
+        if outcome.returncode != 0 and WHOLE_PROGRAM in flags:
+            # A compiler may have been built without it; then the worker is a little slower, and right.
+            plain = tuple(flag for flag in flags if flag != WHOLE_PROGRAM)
+            outcome = _run_compiler(compiler, plain, sources, made)
         if outcome.returncode != 0:
             raise HostError(
                 f"{shlex.join(compiler)} cannot build {sources[0].name}:\n{outcome.stderr[-2000:]}",
@@ -101,3 +99,10 @@ def _describe_compiler(compiler: list[str]) -> str:
         [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
     )
     return shlex.join(compiler) + outcome.stdout
+
+
+def _run_compiler(
+    compiler: list[str], flags: tuple[str, ...], sources: list[Path], made: Path
+) -> subprocess.CompletedProcess[str]:
+    command = [*compiler, *flags, "-o", str(made), *map(str, sources)]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -146,7 +146,7 @@ bool open_processes(struct process_pipes *pipes)
     return sigaction(SIGCHLD, &on_child, NULL) == 0;
 }
 
-/* Forks one process, which keeps no end of `settled` open: that it waits for its first step is told by that. */
+/* Forks one process, which keeps no end of `settled` open: closing it tells that it waits for its first step. */
 static pid_t fork_process(int number, int64_t zero_ns, const int settled[2])
 {
     pid_t controller = getpid(), pid = fork();

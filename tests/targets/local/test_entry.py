@@ -29,7 +29,7 @@ def host(monkeypatch):
     async def open_local_target(choices, carriers):
         done.append(("opened", tuple(sorted(carriers))))
         conditions = CONDITIONS | {"memory_available_bytes": 2 * GIB, "memory_total_bytes": 4 * GIB}
-        yield SimpleNamespace(facts=replace(FACTS, conditions=conditions))
+        yield SimpleNamespace(find_obstacle=lambda _: None, facts=replace(FACTS, conditions=conditions))
 
     async def warm_up(size_bytes):
         done.append(("warmed up", size_bytes))

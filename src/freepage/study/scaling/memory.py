@@ -79,7 +79,7 @@ def _finish_cyclic(group: MemoryGroup, file: CyclicGroupFile, factor: float, sca
     group = replace(group, iterations=iterations, slot_s=slot_s)
     last_idle_s = min(scale.limits.last_idle_s, group.idle.maximum)
     duration_s = iterations * group.period_s - group.idle.maximum + last_idle_s
-    return replace(group, last_idle_s=last_idle_s, duration_s=duration_s)
+    return replace(group, duration_s=duration_s)
 
 
 def _finish_drawn(group: MemoryGroup, file: DrawnGroupFile, factor: float, scale: Scale) -> MemoryGroup:

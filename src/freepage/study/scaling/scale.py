@@ -18,7 +18,7 @@ SMOKE_SCALE = 0.015
 
 @dataclass(frozen=True)
 class SmokeLimits:
-    """The bounds of a trial: without limits, except for the shortest times, where it is no smoke run.
+    """The bounds of a trial; outside of a smoke run only the shortest times are bounded.
 
     interval_s: between samples. block_bytes: of one allocation, and of test files on a node that could not be made
     smaller. duration_s: of drawn schedules. last_idle_s: of a cyclic schedule. lead_s: that memory is used before fio

@@ -80,7 +80,7 @@ def allocatable_bytes(node: Object) -> int:
 
 
 def read_facts(nodes: Sequence[Object], seen: Mapping[str, MetricValues]) -> dict[str, object]:
-    """Return the conditions of all measured nodes by the names of facts.read_host_facts.
+    """Return the conditions of all measured nodes by the names of targets.local.facts.read_host_facts.
 
     Sizes are sums; words that differ between nodes are joined. `seen` are the samplers' values by node; without it the
     memory that is available is what the nodes may give to pods.

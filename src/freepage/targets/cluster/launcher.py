@@ -47,7 +47,7 @@ def build_loop(interval_s: float) -> list[str]:
 
 
 def parse_tick(text: str) -> MetricValues:
-    """Read what one tick printed, by metric id; what it lacks is missing."""
+    """Read what one tick printed, by metric id; None is not known."""
     found: dict[str, str] = dict(
         re.findall(r"^== (\S+)\n(.*?)(?=^==)", text + "\n==", re.MULTILINE | re.DOTALL)
     )

@@ -48,6 +48,8 @@ class ObjectCache:
                         async with asyncio.timeout(RECHECK_S):
                             await self._changed.wait()
         except TimeoutError as error:
+            if deadline_s is None:
+                raise
             raise InstanceError(f"{problem} within {deadline_s:.0f} s") from error
 
     def find(self, matches: Callable[[Object], bool]) -> list[Object]:

@@ -1,4 +1,4 @@
-"""Finds the usable accelerator: KVM only if a guest really boots on it (docs/decisions/002)."""
+"""Finds the usable accelerator: KVM only if a guest really boots on it (docs/decisions/002-guest-and-vm.md)."""
 
 from __future__ import annotations
 

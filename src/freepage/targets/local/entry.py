@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freepage.study.capacity import check_disk
 from freepage.study.request import RunPlan, RunRequest, plan_run
 from freepage.targets.arguments import parse_bytes
-from freepage.targets.base import Accelerator, TargetEntry, TargetOption
+from freepage.targets.base import Accelerator, TargetEntry, TargetOption, check_runnable
 from freepage.targets.local.accelerator import guess_accelerator
 from freepage.targets.local.choices import LocalChoices
 from freepage.targets.local.facts import read_host_facts
@@ -48,6 +48,7 @@ class LocalPreview:
         async with open_local_target(self.choices, carriers) as target:
             plan = plan_run(self.request, target.facts.accelerator.name, target.facts.conditions)
             check_disk(plan.trials, folder)
+            check_runnable(plan.trials, target)
             await warm_up(max(t.demand_bytes for t in plan.trials))
             yield target, plan
 
