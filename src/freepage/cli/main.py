@@ -34,9 +34,7 @@ COMMANDS = {
     "report": Command(
         "freepage.cli.report", LOOK_BACK, "write its report again: html, md, json, csv, svg, png"
     ),
-    "prometheus": Command(
-        "freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has stored of its time"
-    ),
+    "prometheus": Command("freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has of the run"),
     "status": Command(
         "freepage.cli.status", CLUSTERS, "show where FPR is set, and what freepage has changed"
     ),
