@@ -193,9 +193,7 @@ def _why_undecidable(effect: Effect, n: int) -> str:
         return ""
     if n < LEAST_BLOCKS:
         return f"{n} {'trial' if n == 1 else 'trials'} a side decide nothing"
-    if effect.needed:
-        return f"{n} trials a side cannot set two ranges apart"
-    return "values without any spread do not say how they vary"
+    return f"{n} trials a side cannot set two ranges apart"
 
 
 def _resolution(resolution_s: float, base: Sample, new: Sample) -> float:

@@ -127,7 +127,7 @@ def check_alike(unlike: Collection[Unlike], across: Collection[str]) -> None:
     if refused:
         names = ",".join(dict.fromkeys(each.name for each in refused))
         raise UnlikeRunsError(
-            f"the runs are not alike; {'; '.join(map(str, refused))}",
+            "\n    ".join(["the runs are not alike:", *map(str, refused)]),
             hint=f"where that is what you compare: --across {names}",
         )
 

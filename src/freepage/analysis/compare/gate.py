@@ -7,20 +7,23 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import IntervalPosition
-from freepage.analysis.compare.change import measure_change
+from freepage.analysis.compare.change import Side, measure_change
+from freepage.analysis.compare.conditions import check_alike, find_unlike
+from freepage.analysis.compare.measured import MeasuredRun
 from freepage.analysis.compare.natures import DEFAULT_MARGIN, nature_of
+from freepage.analysis.compare.notes import find_notes
 from freepage.analysis.compare.rules import RulesError, guess
+from freepage.analysis.compare.runs import build_sides
 from freepage.analysis.compare.welch import LEAST_BLOCKS
 from freepage.analysis.compare.words import explain_open
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from freepage.analysis.bounds import Bounds
-    from freepage.analysis.compare.change import Side
-    from freepage.analysis.compare.measured import MeasuredRun
     from freepage.analysis.compare.rules import Rule
     from freepage.analysis.stats import Estimate
+    from freepage.store import Run
 
 GATE_SCHEMA = 1
 # The range of so many trials has a confidence of 1 - 2^(1 - 5), about 94 %.
@@ -111,8 +114,31 @@ def check_names(rules: Sequence[Rule], source: str, run: MeasuredRun) -> None:
             )
 
 
-def hold(rules: Sequence[Rule], new: Side, base: Side | None) -> tuple[RuleResult, ...]:
-    """Hold a run against every rule."""
+def judge(
+    rules: Sequence[Rule], source: str, run: Run, baseline: Run | None, *, across: Collection[str] = ()
+) -> GateResult:
+    """Hold a run against every rule; `source` is what errors call the rules.
+
+    Raises RulesError for rules that do not fit the run, UnlikeRunsError for a baseline measured under other conditions.
+    """
+    if baseline is None:
+        new = Side("RUN", (MeasuredRun(run),))
+        check_names(rules, source, new.runs[0])
+        needing = [rule for rule in rules if rule.needs_baseline]
+        if needing:
+            raise RulesError(
+                f"{source}, line {needing[0].line}: the rule compares with a baseline, and none was given",
+                hint="--baseline RUN",
+            )
+        return GateResult(_hold(rules, new, None))
+    base, new = build_sides([baseline], [run])
+    check_names(rules, source, new.runs[0])
+    unlike = find_unlike([baseline], [run])
+    check_alike(unlike, across)
+    return GateResult(_hold(rules, new, base), tuple(map(str, unlike)), tuple(find_notes(base, new)))
+
+
+def _hold(rules: Sequence[Rule], new: Side, base: Side | None) -> tuple[RuleResult, ...]:
     return tuple(RuleResult(rule, tuple(_check(rule, new, base))) for rule in rules)
 
 

@@ -96,7 +96,7 @@ def compare_means(base: Sample, new: Sample, *, margin: float | None, resolution
     if min(len(base.values), len(new.values)) < LEAST_BLOCKS:
         return Effect(value, runs_are_units=by_run)
     if not _has_spread(ours) and not _has_spread(theirs):
-        return _compare_constants(value, resolution, runs_are_units=by_run)
+        return _compare_constants(value, len(ours), len(theirs), resolution, runs_are_units=by_run)
     wide, narrow = (_interval(ours, theirs, share).widened(resolution) for share in (CONFIDENCE, EQUIVALENCE))
     return Effect(
         value,
@@ -115,7 +115,7 @@ def compare_ranges(base: Sample, new: Sample) -> Effect:
     """Return NEW's median less BASE's, between the least and the greatest difference that their values allow.
 
     No distribution is assumed: of equal ones, two ranges lie apart in 2 of all (n + m over n) orders of the values. Where
-    that is more than 5 % no interval can be given. p is Welch's where there is spread, else that of the ranks.
+    that is more than 5 % no interval can be given. p is Welch's where there is spread.
     """
     theirs, ours = base.values, new.values
     value = median(ours) - median(theirs)
@@ -125,7 +125,7 @@ def compare_ranges(base: Sample, new: Sample) -> Effect:
         return Effect(value, needed=4)
     around = Interval(min(ours) - max(theirs), max(ours) - min(theirs))
     spread = _has_spread(ours) or _has_spread(theirs)
-    p = _p_value(ours, theirs, value, 0.0) if spread else by_rank
+    p = _p_value(ours, theirs, value, 0.0) if spread else _p_of_constants(len(ours), len(theirs))
     return Effect(value, around, around, p if around.excludes(0) else 1.0)
 
 
@@ -145,12 +145,21 @@ def _has_spread(values: Sequence[float]) -> bool:
     return max(values) - min(values) > 1e-9 * max(map(abs, values))
 
 
-def _compare_constants(value: float, resolution: float, *, runs_are_units: bool) -> Effect:
-    """Return an effect of values without any spread: equal ones are equal; of others nobody knows how they vary."""
-    if abs(value) > 1e-9:
-        return Effect(value, could_see=resolution or None, runs_are_units=runs_are_units)
-    none = Interval(0.0, 0.0).widened(resolution)
-    return Effect(value, none, none, 1.0, could_see=resolution or None, runs_are_units=runs_are_units)
+def _compare_constants(value: float, n: int, m: int, resolution: float, *, runs_are_units: bool) -> Effect:
+    """Return an effect of values that are all equal on each side, such as counts of a coarse clock's ticks."""
+    around = Interval(value, value).widened(resolution)
+    differs = abs(value) > max(resolution, 1e-9)
+    p = _p_of_constants(n, m) if differs else 1.0
+    return Effect(value, around, around, p, could_see=resolution or None, runs_are_units=runs_are_units)
+
+
+def _p_of_constants(n: int, m: int) -> float:
+    """Return the most likely that n values are all one, and m others all another, where both are drawn alike.
+
+    One value has the chance q, the other 1 - q: q^n (1 - q)^m and the reverse are greatest at q = n / (n + m).
+    """
+    share = n / (n + m)
+    return min(1.0, 2 * share**n * (1 - share) ** m)
 
 
 def _interval(ours: Sequence[float], theirs: Sequence[float], confidence: float) -> Interval:

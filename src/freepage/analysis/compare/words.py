@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import format_bound
 from freepage.analysis.compare.change import Outcome
+from freepage.analysis.compare.welch import LEAST_BLOCKS
 from freepage.analysis.estimates import Comparison
 
 if TYPE_CHECKING:
@@ -78,3 +79,12 @@ def sum_up(comparison: RunComparison) -> str:
     percent = f"{comparison.margin * 100:g}\u00a0%"
     head = f"NEW differs from BASE: {', '.join(changed)}" if changed else "No number is shown to differ"
     return f"{head}; {same} the same (within {percent}), {unknown} cannot be told."
+
+
+def describe_rule(comparison: RunComparison) -> str:
+    """Return how the answers come about."""
+    return (
+        f"A number differs where its interval excludes no change, by Holm's procedure over the {len(comparison.all_changes)} numbers shown "
+        f"(at most one false alarm in 5 % of comparisons), and where it changed by at least {comparison.margin * 100:g} %; it is the same where an "
+        f"interval at 90 % lies within {comparison.margin * 100:g} %; else it cannot be told. Fewer than {LEAST_BLOCKS} trials a side decide nothing."
+    )
