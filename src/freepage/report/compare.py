@@ -97,14 +97,12 @@ def _build_table(name: str, changes: tuple[Change, ...]) -> TerminalTable:
         title_justify="left",
         title_style="bold",
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
-    table.add_column("", no_wrap=True)
-    table.add_column("number", overflow="fold")
-    table.add_column("arm", no_wrap=True)
-    for heading in ("BASE", "NEW", "change"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("95 %", justify="right", overflow="fold", min_width=14)
+    for heading, width in zip(("", "number", "arm"), (11, 12, 8), strict=True):
+        table.add_column(heading, width=width)
+    for heading, width in zip(("BASE", "NEW", "change", "95 %"), (9, 9, 9, 14), strict=True):
+        table.add_column(heading, justify="right", width=width)
     for change in changes:
         table.add_row(
             Text(OUTCOME_WORDS[change.outcome], style=_STYLES[change.outcome]),

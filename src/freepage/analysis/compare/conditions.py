@@ -48,9 +48,9 @@ def _memory(run: Run) -> str:
 
 
 def _seen(run: Run, read: Callable[[Evidence], str | None]) -> str:
-    """Return what the trials' VMs say of a condition."""
+    """Return what the trials' VMs say of a condition; "" where no VM was seen, which is no difference."""
     found = {read(e) for t in run.trials for e in t.record.evidence if e.is_of_vm}
-    return ", ".join(sorted(text for text in found if text)) or NOT_KNOWN
+    return ", ".join(sorted(text or NOT_KNOWN for text in found))
 
 
 def _vmm(run: Run) -> str:
@@ -60,7 +60,7 @@ def _vmm(run: Run) -> str:
 
 def _guest_kernel(run: Run) -> str:
     seen = _seen(run, lambda e: e.guest_kernel)
-    return seen if seen != NOT_KNOWN else run.manifest.tools.get("guest_kernel", NOT_KNOWN)
+    return run.manifest.tools.get("guest_kernel", NOT_KNOWN) if seen == NOT_KNOWN else seen
 
 
 # What one run alone says, by the name that --across takes.
@@ -133,7 +133,7 @@ def check_alike(unlike: Collection[Unlike], across: Collection[str]) -> None:
 
 
 def _compare(name: str, base: Sequence[str], new: Sequence[str]) -> Unlike | None:
-    if len({*base, *new}) == 1:
+    if len({*base, *new} - {""}) <= 1:
         return None
     return Unlike(name, *(" and ".join(dict.fromkeys(side)) for side in (base, new)))
 

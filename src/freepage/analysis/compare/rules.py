@@ -138,7 +138,7 @@ def parse_rules(text: str, source: str) -> tuple[Rule, ...]:
         raise RulesError(f"{source} is not TOML: {error}") from error
     unknown = [key for key in content if key != "rule"]
     rules = content.get("rule")
-    if unknown or not isinstance(rules, list) or not rules:
+    if unknown or not isinstance(rules, list) or not rules or not all(isinstance(r, dict) for r in rules):
         wrong = f"unknown key {unknown[0]!r}" if unknown else "it has no [[rule]]"
         raise RulesError(f"{source}: {wrong}", hint="freepage gate --example prints a file of rules")
     lines = text.splitlines()
