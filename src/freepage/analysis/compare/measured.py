@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -73,7 +74,7 @@ class MeasuredRun:
         """Return a number by block: of the arm's trials, or of the block's arms compared with each other.
 
         A block in which a trial failed has no value; one whose trials all ended well, and that has none, counts as
-        missing, since the others would be a choice of those that went well.
+        missing, since the others would be a choice of those that went well; so does a time that was not reached.
         """
         number = path.number
         if isinstance(number, Comparison):
@@ -81,7 +82,7 @@ class MeasuredRun:
             values = [None if estimate is None else estimate.value for estimate in found]
         else:
             values = self._list(experiment, path.arm, number)
-        known = tuple(v for v in values if v is not None)
+        known = tuple(v for v in values if v is not None and math.isfinite(v))
         return BlockValues(known, len(values) - len(known) if known else 0)
 
     def values_of(self, experiment: str, arm: Arm, number: Quantity | TrialOnly) -> list[float]:
