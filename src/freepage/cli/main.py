@@ -34,6 +34,8 @@ COMMANDS = {
     "report": Command(
         "freepage.cli.report", LOOK_BACK, "write its report again: html, md, json, csv, svg, png"
     ),
+    "compare": Command("freepage.cli.compare", LOOK_BACK, "compare runs: what is better, worse or the same"),
+    "gate": Command("freepage.cli.gate", LOOK_BACK, "hold a run against rules, for CI: exit 0, 1 or 2"),
     "prometheus": Command(
         "freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has stored of its time"
     ),

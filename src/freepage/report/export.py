@@ -55,12 +55,12 @@ def render_markdown(run: Run, results: Results) -> str:
         f"**{DECISION_WORDS[verdict.decision]}.** {verdict.sentence}",
         f"Rule: {verdict.rule}",
         *(["## Reasons for caution", "\n".join(doubts)] if doubts else []),
-        *(_table_markdown(table) for table in build_tables(results, run.manifest)),
+        *(table_markdown(table) for table in build_tables(results, run.manifest)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _table_markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
     rows = [
         [_escape(f"{c.text} ({c.interval})" if c.interval else c.text) for c in row] for row in table.rows
     ]
