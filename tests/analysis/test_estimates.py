@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from freepage.analysis.comparisons import DIFFERENCES, RATIOS
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly, describe_estimates
+from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.estimates_page import describe_estimates
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.kinds import KINDS

@@ -198,10 +198,12 @@ def left_after(seconds, held, arm, truth):
 
 
 def build_samples(trial, events, truth):
+    faulted, before = 0.0, 0.0
     for tick in range(-6, int(trial.duration_s) + 1):
         t_s = float(tick)
         resident = resident_bytes(t_s, trial.arm, events, truth) if t_s >= -1 else 0.0
         used = BASELINE_BYTES + resident
+        faulted, before = faulted + max(0.0, resident - before), resident
         node = {
             "mem_total_bytes": 32.0 * GIB,
             "mem_free_bytes": 32.0 * GIB - used - 3 * GIB,
@@ -218,6 +220,7 @@ def build_samples(trial, events, truth):
             "pswpout": max(t_s, 0.0) * 100 if truth.swapped else 0.0,
         }
         values = {NODE: node}
+        node["thp_fault_alloc"] = 0.0
         if t_s >= -1:
             rate = 0.3 if trial.arm is Arm.VM_FPR else 0.2
             cpu_s = 5.0 + rate * max(t_s, 0.0)
@@ -226,5 +229,6 @@ def build_samples(trial, events, truth):
                 "swap_bytes": 0.0,
                 "cpu_total_s": cpu_s,
                 "cpu_main_loop_s": 1.0,
+                "minor_faults": faulted // 4096,
             }
         yield SampleLine(t_s, 0.001, values)
