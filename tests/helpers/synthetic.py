@@ -167,7 +167,7 @@ def build_events(trial, truth):
                     wall_s=wall_s,
                     user_s=0.1 * wall_s,
                     system_s=0.9 * wall_s,
-                    minor_faults=10,
+                    minor_faults=step.bytes // 4096 if allocating else 0,
                     major_faults=0,
                     ok=True,
                 )
@@ -211,7 +211,7 @@ def build_samples(trial, events, truth):
             "mem_buffers_bytes": 0.5 * GIB,
             "mem_sreclaimable_bytes": 0.5 * GIB,
             "mem_available_bytes": 32.0 * GIB - used,
-            "cpu_user_s": 100.0 + max(t_s, 0.0),
+            "cpu_user_s": 100.0 + 0.35 * max(t_s, 0.0),
             "cpu_system_s": 10.0,
             "cpu_nice_s": 0.0,
             "cpu_irq_s": 0.0,

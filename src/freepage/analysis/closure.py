@@ -49,8 +49,9 @@ class Excursion:
     most: float
 
     @property
-    def size(self) -> float:
-        return max(abs(self.least), abs(self.most))
+    def worst(self) -> float:
+        """The value furthest from 0."""
+        return max(self.least, self.most, key=abs)
 
 
 def memory_closure(trial: TrialData) -> Series | None:

@@ -109,22 +109,31 @@ def _given_back_bytes(trial: TrialData, vms: Sequence[str]) -> float | None:
 
 
 def _returned_bytes(trial: TrialData, vms: Sequence[str]) -> float | None:
-    """Return what VMs gave back, from the faults of their QEMUs; None where those do not explain what was seen.
+    """Return what VMs gave back, from the faults of their QEMUs; None where those do not explain what was seen."""
+    faulted, grown = faulted_bytes(trial), add_all(_grown_bytes(trial, i) for i in vms)
+    if faulted is None or grown is None:
+        return None
+    returned = faulted[0] - grown
+    least = sum(_fallen_bytes(trial, i) for i in vms)
+    return max(returned, 0.0) if returned >= least - FAULT_ERROR_BYTES else None
+
+
+def faulted_bytes(trial: TrialData) -> tuple[float, float] | None:
+    """Return the bytes that faults brought to a trial's instances, and how many faults: those of QEMU, else of workers.
 
     The kernel counts huge pages for the host alone. Other work that takes some makes this too large, by pages QEMU
     cannot have faulted at the most.
     """
-    faults, huge = (
-        add_all(growth(trial, i, "minor_faults") for i in vms),
-        growth(trial, NODE, "thp_fault_alloc"),
-    )
-    grown = add_all(_grown_bytes(trial, i) for i in vms)
-    if faults is None or huge is None or grown is None:
+    vms = vms_of(trial)
+    if not vms:
+        rows = trial.events.filter((pl.col("action") == Action.ALLOCATE) & pl.col("ok"))
+        return float(sum(rows["bytes"].to_list())), float(sum(rows["minor_faults"].to_list()))
+    faults = add_all(growth(trial, i, "minor_faults") for i in vms)
+    huge = growth(trial, NODE, "thp_fault_alloc")
+    if faults is None or huge is None:
         return None
     huge = min(huge, faults)
-    returned = (faults - huge) * PAGE_BYTES + huge * HUGE_PAGE_BYTES - grown
-    least = sum(_fallen_bytes(trial, i) for i in vms)
-    return max(returned, 0.0) if returned >= least - FAULT_ERROR_BYTES else None
+    return (faults - huge) * PAGE_BYTES + huge * HUGE_PAGE_BYTES, faults
 
 
 def _grown_bytes(trial: TrialData, instance: str) -> float | None:
