@@ -8,7 +8,7 @@ import pytest
 from freepage.records import Arm
 from freepage.units import GIB, MIB
 from helpers.changed_run import change_manifest, change_samples, doubts_of
-from helpers.modelled_run import Truth, find_trial_ids, write_run
+from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 
 @pytest.fixture
@@ -69,3 +69,18 @@ def test_a_window_that_is_too_short_says_how_many_releases_made_it(tmp_path):
 def test_same_page_merging_is_named(tmp_path):
     write_run(tmp_path / "run", Truth(host={"ksm_run": 1}))
     assert doubts_of(tmp_path / "run").keys() == {"ksm"}
+
+
+@pytest.mark.parametrize(("trials", "doubted"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_time_that_most_releases_did_not_reach_is_doubted_also_where_some_trials_have_one(
+    tmp_path, trials, doubted
+):
+    write_run(tmp_path / "run", study=CYCLE_ONLY)
+    for name in find_trial_ids(tmp_path / "run", "cycle", Arm.VM_FPR)[:trials]:
+        path = tmp_path / "run/trials" / name / "samples.parquet"
+        samples = pl.read_parquet(path)
+        kept = (pl.col("metric") == "rss_bytes") & (pl.col("t_s") > 0)
+        least = samples.filter(pl.col("metric") == "rss_bytes")["value"].min() + 100 * MIB
+        more = pl.when(kept).then(pl.col("value").clip(least, None)).otherwise(pl.col("value"))
+        samples.with_columns(more.alias("value")).write_parquet(path)
+    assert ("window-too-short" in doubts_of(tmp_path / "run")) is doubted
