@@ -105,8 +105,11 @@ class ProcessSchedule:
 class Evidence:
     """The traces of FPR on one instance; None is 'not known', never 'no'.
 
+    report_count: of reports that QEMU handled since it started; report_count_at_zero: when the schedules were started,
+    for a guest reports all its memory at boot.
+
     Levels: configured (QEMU says so), negotiated (virtio feature bit 5 in the guest), active (reports arrive:
-    the reporting queue's used index moved), effective (host memory fell; decided by the analysis).
+    the reporting queue's used index moved after the zero), effective (host memory fell; decided by the analysis).
     """
 
     instance: str
@@ -114,6 +117,7 @@ class Evidence:
     negotiated: bool | None = None
     active: bool | None = None
     report_count: int | None = None
+    report_count_at_zero: int | None = None
     reporting_order: int | None = None
     guest_kernel: str | None = None
     guest_thp: str | None = None
@@ -192,6 +196,8 @@ class TrialRecord:
     clock_end: dict[str, ClockOffset] = field(default_factory=dict)
     sampler_cpu_s: float | None = None
     sampler_wall_s: float | None = None
+    settled: bool | None = None
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,10 @@ def test_the_truth_of_a_synthetic_run_is_recovered(tmp_path):
     assert fpr["given_back_fraction"]["value"] == pytest.approx(0.96, abs=0.001)
     assert vm["given_back_fraction"]["value"] == pytest.approx(0, abs=0.001)
     assert pod["given_back_fraction"]["value"] == pytest.approx(1, abs=0.001)
-    assert fpr["release_t50_s"]["value"] == pytest.approx(2 + 4 * 0.5 / 0.96, abs=0.1)
-    assert fpr["release_t90_s"]["value"] == pytest.approx(2 + 4 * 0.9 / 0.96, abs=0.1)
+    half_a_tick = fpr["release_resolution_s"]["value"] / 2
+    assert half_a_tick == pytest.approx(0.5, abs=0.02)
+    assert fpr["release_t50_s"]["value"] == pytest.approx(2 + 4 * 0.5 / 0.96, abs=half_a_tick)
+    assert fpr["release_t90_s"]["value"] == pytest.approx(2 + 4 * 0.9 / 0.96, abs=half_a_tick)
     assert fpr["release_t99_s"] is None
     assert vm["release_t50_s"] is None
     assert fpr["alloc_first_s"]["value"] == pytest.approx(2.02)
@@ -65,7 +67,7 @@ def test_a_clear_run_says_enable_and_gives_its_numbers(tmp_path):
     verdict = results_of(tmp_path)["verdict"]
     assert verdict["decision"] == "enable"
     assert "96\u00a0%" in verdict["sentence"]
-    assert "5.8\u00a0s" in verdict["sentence"]
+    assert "5.5\u00a0s" in verdict["sentence"]
     assert verdict["thresholds"]["min_given_back_fraction"] == 0.5
 
 

@@ -143,8 +143,11 @@ def test_memory_held_needlessly_is_the_area_between_resident_and_held(measured):
     area = (
         block * pass_s + after_first_pass * pass_s + (block - back) * (window_s - 2 * pass_s)
     )  # of each of the three iterations
+    half_a_tick = (
+        block * truth.interval_s / 2
+    )  # all that a sample on every step can hide, here the worst that can be
     found = estimate(results, "cycle", Arm.VM_FPR, "held_needlessly_gib_s")["value"]
-    assert found == pytest.approx(3 * area / GIB, rel=0.03)
+    assert found == pytest.approx(3 * area / GIB, abs=3 * half_a_tick / GIB)
     never = estimate(results, "cycle", Arm.VM, "held_needlessly_gib_s")["value"]
     assert never == pytest.approx(3 * block * window_s / GIB, rel=0.03)
     assert estimate(results, "cycle", Arm.POD, "held_needlessly_gib_s")["value"] == pytest.approx(0, abs=0.01)

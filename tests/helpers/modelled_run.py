@@ -169,6 +169,7 @@ class _Instance:
     listed: float = 0.0
     next_pass_s: float | None = None
     given_back: float = 0.0
+    faulted: float = 0.0
     cpu_s: float = 0.0
 
     @property
@@ -184,6 +185,7 @@ class _Instance:
             size -= reused
             self.held += reused
         self.held += size
+        self.faulted += size
 
     def free(self, size: float, now_s: float) -> None:
         self.held -= size
@@ -328,10 +330,12 @@ def _node_values(in_use: float, now_s: float, cpu_s: float, truth: Truth) -> dic
         "cpu_user_s": cpu_s + truth.other_cores * since_s,
         "cpu_nice_s": 0.0,
         "cpu_system_s": 0.0,
-        "cpu_irq_s": None,
+        "cpu_irq_s": 0.0,
         "cpu_softirq_s": 0.0,
         "cpu_steal_s": 0.0,
         "pswpout": 0.0,
+        "thp_fault_alloc": 0.0,
+        "psi_memory_some_s": None,
     }
 
 
@@ -344,7 +348,12 @@ def _instance_values(instance: _Instance, truth: Truth) -> dict[str, float | Non
     }
     if instance.arm is Arm.POD:
         return values | {"cgroup_usage_bytes": instance.resident_bytes + 1 * MIB}
-    return values | {"cpu_vcpu_s": instance.cpu_s, "cpu_main_loop_s": back_s, "cpu_other_s": 0.0}
+    return values | {
+        "cpu_vcpu_s": instance.cpu_s,
+        "cpu_main_loop_s": back_s,
+        "cpu_other_s": 0.0,
+        "minor_faults": instance.faulted // 4096,
+    }
 
 
 def _evidence(instance: _Instance) -> Evidence:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from freepage.analysis.definition import Area, Better, Definition, Number, cores, node_bytes, ratio, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from freepage.analysis.stats import Estimate
 
 
@@ -132,6 +130,14 @@ class Quantity(Number):
     WORKING_SET_MAX = Definition(
         "working_set_max_bytes", "bytes", _MEMORY, "the same, peak", "working set peak"
     )
+    RELEASE_RESOLUTION = Definition(
+        "release_resolution_s",
+        "s",
+        _MEMORY,
+        "width of the span between two samples whose middle is `release_t90_s`",
+        "known to",
+        better=_NEITHER,
+    )
 
 
 class TrialOnly(Number):
@@ -153,7 +159,31 @@ class TrialOnly(Number):
     )
     INSTANCE_CPU_TIME = Definition("instance_cpu_s", "s", _TIME, "CPU time of all instances together")
     GIVEN_BACK_GIB = Definition(
-        "given_back_gib", "GiB", _MEMORY, "all by which resident memory fell", better=_HIGHER
+        "given_back_gib",
+        "GiB",
+        _MEMORY,
+        "all that came back: of VMs what QEMU faulted in less what resident memory grew by, of containers what they freed",
+        better=_HIGHER,
+    )
+    RELEASES_UNSEEN = Definition(
+        "releases_unseen", "releases", _MEMORY, "that no sample could tell the share of"
+    )
+    RELEASE_WINDOW = Definition(
+        "release_window_s",
+        "s",
+        _MEMORY,
+        "the shortest time a release had; a `release_t90_s` that is missing is longer",
+        better=_HIGHER,
+    )
+    CLOSURE_MEMORY = node_bytes(
+        "closure_bytes",
+        "node memory in use less baseline and instances, as it is, without sign, most of the time",
+    )
+    CLOSURE_CPU = cores(
+        "closure_cores", "cores the host was busy with less those of instances and sampler, median", ""
+    )
+    CELLS_MEASURED = Definition(
+        "io_cells_fraction", "fraction", _TIME, "of fio's cells that have a throughput", better=_HIGHER
     )
 
 
@@ -266,29 +296,3 @@ class Comparison(Number):
 TrialValues = dict[Quantity | TrialOnly, float | None]
 ArmEstimates = dict[Quantity, "Estimate | None"]
 Comparisons = dict[Comparison, "Estimate | None"]
-
-
-def describe_estimates() -> str:
-    """Return the part of docs/results-schema.md that lists every number."""
-    sections = (
-        (
-            "Numbers of an arm",
-            "Mean over the arm's trials, each an estimate or null; also of each trial.",
-            Quantity,
-        ),
-        ("Further numbers of a trial", "Only among a trial's `values`.", TrialOnly),
-        (
-            "Comparisons",
-            "Paired by repeat, each an estimate or null: ratios with their interval on the logarithm.",
-            Comparison,
-        ),
-    )
-    head = "Made from `src/freepage/analysis/estimates.py`. [method.md](method.md) defines each.\n"
-    return head + "".join(_describe_section(*section) for section in sections)
-
-
-def _describe_section(title: str, words: str, numbers: Iterable[Number]) -> str:
-    rows = "".join(
-        f"| `{n}` | {n.unit} | {n.definition.better} | {n.definition.meaning} |\n" for n in numbers
-    )
-    return f"\n## {title}\n\n{words}\n\n| id | unit | better | meaning |\n|---|---|---|---|\n{rows}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.claims import ClaimConditions, ClaimResult, decide_claims
+from freepage.analysis.controls import void_shares
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt, DoubtInput
 from freepage.analysis.doubts.find import find_doubts
@@ -90,7 +91,7 @@ class Results:
 
 def build_results(run: Run) -> Results:
     """Compute everything from a stored run alone."""
-    values = {t.record.id: measure_trial(t) for t in run.ok_trials()}
+    values = void_shares(run, {t.record.id: measure_trial(t) for t in run.ok_trials()})
     experiments = build_experiments(run, values)
     doubts = find_doubts(DoubtInput(run, values, experiments))
     manifest = run.manifest

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
 from freepage.errors import EvidenceError, InstanceError, TrialError
-from freepage.fpr.evidence import find_contradiction
+from freepage.fpr.evidence import count_from_zero, find_contradiction
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
@@ -80,6 +80,7 @@ class _TrialRunner:
         self._settled = asyncio.Event()
         self._problem: InstanceError | None = None
         self._zero_s: float | None = None
+        self._reports_at_zero: dict[str, int | None] = {}
         self._waiting: list[SampleLine] = []
         self.record = _planned_record(trial)
 
@@ -125,10 +126,11 @@ class _TrialRunner:
                 await self._settled.wait()
 
     async def _check_evidence(self) -> None:
-        evidence = await run_together(*(i.read_evidence() for i in self._instances))
-        self._note(evidence=tuple(evidence))
-        for plan, seen in zip(self._trial.instances, evidence, strict=True):
-            contradiction = find_contradiction(plan.carrier, seen)
+        seen = await run_together(*(i.read_evidence() for i in self._instances))
+        counted = [count_from_zero(e, self._reports_at_zero.get(e.instance)) for e in seen]
+        self._note(evidence=tuple(counted))
+        for plan, evidence in zip(self._trial.instances, counted, strict=True):
+            contradiction = find_contradiction(plan.carrier, evidence)
             if contradiction:
                 raise EvidenceError(contradiction)
 
@@ -146,10 +148,15 @@ class _TrialRunner:
         end_s = zero_s + self._trial.duration_s
         left_s = end_s - time.monotonic()
         waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
-        await run_together(*waits, asyncio.sleep(left_s))
+        await run_together(*waits, asyncio.sleep(left_s), self._count_reports())
         await run_together(*(self._keep_output(i, plan) for i, plan in pairs))
         if self._problem is not None:
             raise self._problem
+
+    async def _count_reports(self) -> None:
+        """Note how many reports came before the schedules start: those of the guest's boot."""
+        evidence = await run_together(*(i.read_evidence() for i in self._instances))
+        self._reports_at_zero = {e.instance: e.report_count for e in evidence}
 
     async def _keep_output(self, instance: Instance, plan: InstancePlan) -> None:
         """Copy what the instance's programs wrote; what cannot be read was never written."""

@@ -137,7 +137,7 @@ def memory_table(results: Results) -> Table:
         "memory",
         "Memory",
         "Given back: share of what was freed that had left the host when the instance next allocated. Held needlessly: "
-        "resident memory beyond what the workload held, integrated. Node memory in use is above the trial's own baseline; "
+        "resident memory beyond what the workload held, integrated over time; no finer than samples are. Node memory in use is above the trial's own baseline; "
         "idle overhead is what one instance costs before its workload starts.",
         (
             Quantity.GIVEN_BACK,
