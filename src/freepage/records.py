@@ -173,7 +173,13 @@ class SampleLine:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
+    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC).
+
+    repeat: the number of its block. warmup: it was run first and does not count. position: its place in the block, from
+    0. schedule_seed: the seed of the block's schedules. phase_s: when after the zero the first sample was to be taken.
+    settled: whether memory was steady before its instances started and again before the zero; settle_s: the seconds
+    waited for it. None is not known: it was run before this was recorded.
+    """
 
     id: str
     experiment: str
@@ -192,6 +198,12 @@ class TrialRecord:
     clock_end: dict[str, ClockOffset] = field(default_factory=dict)
     sampler_cpu_s: float | None = None
     sampler_wall_s: float | None = None
+    warmup: bool = False
+    position: int | None = None
+    schedule_seed: int | None = None
+    phase_s: float | None = None
+    settled: bool | None = None
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True)

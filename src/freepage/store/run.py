@@ -87,11 +87,12 @@ class Run:
         return self.planned_arms.get(experiment, self.manifest.arms)
 
     def ok_trials(self, experiment: str | None = None, arm: Arm | None = None) -> list[TrialData]:
-        """Return the trials that ended well, in the order they were run; of one experiment, of one arm, if given."""
+        """Return the trials that count and ended well, in the order they were run; of one experiment or arm, if given."""
         return [
             t
             for t in self.trials
             if t.record.status is TrialStatus.OK
+            and not t.record.warmup
             and experiment in {None, t.record.experiment}
             and arm in {None, t.record.arm}
         ]

@@ -129,6 +129,11 @@ class Experiment:
     groups: tuple[AnyGroup, ...]
     node_memory_bytes: int | None = None
 
+    @property
+    def following_instances(self) -> int:
+        """Return how many instances follow the trial's arm."""
+        return sum(g.instances for g in self.groups if g.carrier is None)
+
 
 @dataclass(frozen=True)
 class Study:
