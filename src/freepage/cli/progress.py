@@ -177,7 +177,8 @@ class LiveProgress:
 
 def describe_trial(trial: Trial, count: int) -> str:
     """Describe which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
-    return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, repeat {trial.repeat + 1}"
+    which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
+    return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, {which}"
 
 
 def draw_bars(
