@@ -48,9 +48,7 @@ def _cut_trial(trial: Trial) -> Trial:
         replace(i, schedules=tuple(_cut_schedule(p, start_s) for p in i.schedules)) for i in trial.instances
     )
     name = f"{trial.order + 1:03d}-warmup-{trial.arm}"
-    return replace(
-        trial, id=name, instances=instances, duration_s=WARMUP_S, settles=False, warmup=True
-    )
+    return replace(trial, id=name, instances=instances, duration_s=WARMUP_S, settles=False, warmup=True)
 
 
 def _cut_schedule(schedule: ProcessSchedule, start_s: float) -> ProcessSchedule:
