@@ -40,12 +40,16 @@ BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 
 
 class Arm(StrEnum):
-    """The carrier of a trial's workload; "baseline" is the fio pod of host I/O with nothing beside it."""
+    """The carrier of a trial's workload.
+
+    "baseline" is the fio pod of host I/O with nothing beside it, "control" the experiment's other arm once more (A/A).
+    """
 
     POD = "pod"
     VM = "vm"
     VM_FPR = "vm-fpr"
     BASELINE = "baseline"
+    CONTROL = "control"
 
 
 # The carriers of instances; a study's arms are chosen from them.

@@ -212,7 +212,7 @@ def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
     writer.write_schedules({i.name: i.schedules for i in trial.instances})
     chance = random.Random(f"{trial.experiment.name}:{trial.arm}:{trial.repeat}")
     speed = 1 + truth.trial_spread * chance.uniform(-1, 1)
-    instances = [_Instance(plan, trial.arm, truth, speed) for plan in trial.instances]
+    instances = [_Instance(plan, plan.carrier, truth, speed) for plan in trial.instances]
     changes = {i.plan.name: [] for i in instances}
     for instance in instances:
         for event in _replay(instance):

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 10.0
 LIVE_HZ = 4
-ARM_COLOURS = {Arm.POD: "green", Arm.VM: "red", Arm.VM_FPR: "blue", Arm.BASELINE: "yellow"}
+ARM_COLOURS = {
+    Arm.POD: "green",
+    Arm.VM: "red",
+    Arm.VM_FPR: "blue",
+    Arm.BASELINE: "yellow",
+    Arm.CONTROL: "magenta",
+}
 _BARS = " ▁▂▃▄▅▆▇█"
 _ASCII_BARS = " .:-=+*%#"
 

@@ -119,7 +119,7 @@ def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
 
 def planned_overhead_s(instances: int, arm: Arm, accelerator: str, *, settles: bool) -> float:
     """Return the seconds of a trial beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
-    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR} else 0
+    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR, Arm.CONTROL} else 0
     settle_s = PLANNED_SETTLE_S if settles else 0.0
     return PLANNED_OVERHEAD_S[accelerator] + settle_s + further * PLANNED_START_S[accelerator]
 
@@ -168,7 +168,12 @@ def _plan_block(study: Study, experiment: Experiment, block: Block, first: int) 
 
 def _plan_instances(experiment: Experiment, arm: Arm, seed: int) -> tuple[InstancePlan, ...]:
     return tuple(
-        _plan_instance(group, group.instance_name(experiment.name, number), group.carrier or arm, seed)
+        _plan_instance(
+            group,
+            group.instance_name(experiment.name, number),
+            group.carrier or experiment.carrier_of(arm),
+            seed,
+        )
         for group in experiment.groups
         if arm is not Arm.BASELINE or group.carrier is not None
         for number in range(group.instances)
