@@ -234,7 +234,8 @@ class Manifest:
     host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
     show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
     scale was given. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
-    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node.
+    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node. until_half_width: the share of its
+    value at which half the interval that --until watches was narrow enough; None where all repeats were to be run.
     """
 
     schema: int
@@ -263,6 +264,7 @@ class Manifest:
     target_noun: str = "host"
     target_title: str = ""
     node_is_fixed: bool = False
+    until_half_width: float | None = None
 
     @property
     def location(self) -> str:
