@@ -40,12 +40,16 @@ BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 
 
 class Arm(StrEnum):
-    """The carrier of a trial's workload; "baseline" is the fio pod of host I/O with nothing beside it."""
+    """The carrier of a trial's workload.
+
+    "baseline" is the fio pod of host I/O with nothing beside it, "control" the experiment's other arm once more (A/A).
+    """
 
     POD = "pod"
     VM = "vm"
     VM_FPR = "vm-fpr"
     BASELINE = "baseline"
+    CONTROL = "control"
 
 
 # The carriers of instances; a study's arms are chosen from them.
@@ -177,7 +181,13 @@ class SampleLine:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
+    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC).
+
+    repeat: the number of its block. warmup: it was run first and does not count. position: its place in the block, from
+    0. schedule_seed: the seed of the block's schedules. phase_s: when after the zero the first sample was to be taken.
+    settled: whether memory was steady before its instances started and again before the zero; settle_s: the seconds
+    waited for it. None is not known: it was run before this was recorded.
+    """
 
     id: str
     experiment: str
@@ -196,6 +206,10 @@ class TrialRecord:
     clock_end: dict[str, ClockOffset] = field(default_factory=dict)
     sampler_cpu_s: float | None = None
     sampler_wall_s: float | None = None
+    warmup: bool = False
+    position: int | None = None
+    schedule_seed: int | None = None
+    phase_s: float | None = None
     settled: bool | None = None
     settle_s: float | None = None
 
@@ -224,7 +238,8 @@ class Manifest:
     host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
     show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
     scale was given. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
-    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node.
+    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node. until_half_width: the share of its
+    value at which half the interval that --until watches was narrow enough; None where all repeats were to be run.
     """
 
     schema: int
@@ -253,6 +268,7 @@ class Manifest:
     target_noun: str = "host"
     target_title: str = ""
     node_is_fixed: bool = False
+    until_half_width: float | None = None
 
     @property
     def location(self) -> str:

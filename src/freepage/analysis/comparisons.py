@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from freepage.analysis.arithmetic import divide, subtract
@@ -50,8 +51,17 @@ class _Pairs:
     trials: Sequence[TrialData]
     values: Mapping[str, TrialValues]
 
+    @cached_property
+    def roles(self) -> dict[Arm, Arm]:
+        """Return which arms stand for others: in an A/A test the control for FPR on, the same arm for FPR off."""
+        arms = {t.record.arm for t in self.trials}
+        if Arm.CONTROL not in arms:
+            return {}
+        return {Arm.VM_FPR: Arm.CONTROL, Arm.VM: next(iter(arms - {Arm.CONTROL}), Arm.VM)}
+
     def by_repeat(self, arm: Arm, number: Quantity | TrialOnly) -> dict[int, float | None]:
-        mine = (t.record for t in self.trials if t.record.arm is arm)
+        played = self.roles.get(arm, arm)
+        mine = (t.record for t in self.trials if t.record.arm is played)
         return {r.repeat: self.values[r.id].get(number) for r in mine}
 
 

@@ -60,7 +60,10 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything computed from a stored run; experiments by name, in the order they ran."""
+    """Everything computed from a stored run; experiments by name, in the order they ran.
+
+    warmups: trials that were run before those that count, and are part of no number.
+    """
 
     study: str
     title: str
@@ -73,6 +76,7 @@ class Results:
     trials: tuple[TrialResult, ...]
     experiments: Experiments
     prometheus: PrometheusResults | None
+    warmups: tuple[TrialResult, ...] = ()
 
     @property
     def headline(self) -> str | None:
@@ -107,6 +111,7 @@ def build_results(run: Run) -> Results:
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),
         experiments=experiments,
         prometheus=build_prometheus(run),
+        warmups=tuple(_build_trial(t, None) for t in run.warmups),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from freepage.kinds import KINDS, WORKLOADS, Activity, Kind
 from freepage.records import CARRIERS, Arm, VerdictRule
 from freepage.study.group_file import AnyGroupFile, FioGroupFile, MemoryGroupFile
+from freepage.study.repeats import ENOUGH_REPEATS
 from freepage.study.values import STRICT, Duration, Share, Size, read_duration
 
 THRESHOLDS = tuple(field.name for field in fields(VerdictRule))
@@ -141,7 +142,7 @@ class StudyFile(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     title: str = ""
     seed: int = 1
-    repeats: Repeats = 1
+    repeats: Repeats = ENOUGH_REPEATS
     arms: StudyArms = CARRIERS
     interval: Annotated[float, BeforeValidator(read_duration), Field(ge=0.1, le=60)] = 1.0
     scale: Annotated[float, Field(gt=0, le=100)] | None = None

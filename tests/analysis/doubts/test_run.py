@@ -63,6 +63,13 @@ def test_arms_that_followed_different_schedules_cannot_be_compared(run_folder):
     assert doubts_of(run_folder).keys() == {"schedules-differ"}
 
 
+def test_repeats_with_schedules_of_their_own_are_compared_within_each(run_folder):
+    run = load_run(run_folder)
+    drawn = [t.schedules for t in run.ok_trials("random", Arm.VM)]
+    assert any(schedules != drawn[0] for schedules in drawn)
+    assert "schedules-differ" not in doubts_of(run_folder)
+
+
 def test_huge_pages_that_changed_between_trials_are_named(run_folder):
     change_record(run_folder, Arm.VM, lambda r: r["evidence"][0].update(guest_thp="never"))
     doubt = doubts_of(run_folder)["thp-differs"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from freepage.analysis.doubts.base import DoubtInput
     from freepage.analysis.experiments import ExperimentResults
+    from freepage.records import ProcessSchedule
     from freepage.store import TrialData
 
 LEAST_TRIALS = 3
@@ -97,8 +98,11 @@ def find_failed_programs(found: DoubtInput, experiment: str) -> Doubt | None:
 
 
 def find_different_schedules(found: DoubtInput, experiment: str) -> Doubt | None:
-    mine = [t.schedules for t in found.run.ok_trials(experiment)]
-    if any(not _is_subset(schedules, max(mine, key=len)) for schedules in mine):
+    """Return a doubt where the arms of a repeat did not do the same; each repeat has schedules of its own."""
+    repeats: dict[int, list[dict[str, list[ProcessSchedule]]]] = {}
+    for trial in found.run.ok_trials(experiment):
+        repeats.setdefault(trial.record.repeat, []).append(trial.schedules)
+    if not all(_is_subset(one, max(mine, key=len)) for mine in repeats.values() for one in mine):
         return Doubt(
             "schedules-differ",
             f"Not all trials of {experiment} followed the same schedules, so its arms cannot be compared.",
