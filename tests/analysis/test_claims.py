@@ -6,7 +6,7 @@ import pytest
 
 from freepage.analysis.bounds import Bounds
 from freepage.analysis.claims import ClaimConditions, ClaimDecision, decide_claims, load_claims
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.compared import Comparison
 from freepage.analysis.experiments import ExperimentResults
 from freepage.analysis.paths import parse_path
 from freepage.analysis.results import build_results

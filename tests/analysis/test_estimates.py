@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import DIFFERENCES, RATIOS
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly, describe_estimates
+from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.reference import describe_estimates
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.kinds import KINDS

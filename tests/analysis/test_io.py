@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.figures import draw_figures

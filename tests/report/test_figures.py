@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.chart import MOST_POINTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from freepage.analysis.claims import ClaimDecision
-from freepage.analysis.verdict import Decision
+from freepage.analysis.conclusion import Decision
 
 DECISION_WORDS = {
     Decision.ENABLE: "Enable",

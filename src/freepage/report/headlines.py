@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
 from freepage.report.numbers import show_interval, show_value

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.series import busy_cores_series, resample
 from freepage.report.chart import MOST_POINTS, TIME_WORDS, Figure, band_rows, draw_lines
 from freepage.report.numbers import show_interval, show_value

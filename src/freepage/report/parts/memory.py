@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
