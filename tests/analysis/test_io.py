@@ -25,7 +25,7 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     cell = found.cells[0]
     assert cell.arms[Arm.VM_FPR].cached is True
     assert cell.arms[Arm.VM_FPR].device.value == pytest.approx(DEVICE)
-    assert cell.arms[Arm.VM_FPR].throughput.n == 2
+    assert cell.arms[Arm.VM_FPR].throughput.n == 5
     assert found.compared(Comparison.IO_RATIO).value == pytest.approx(0.9, rel=0.001)
     assert found.compared(Comparison.IO_RATIO).low is not None
     assert found.compared(Comparison.CACHED_LOST).value == 0

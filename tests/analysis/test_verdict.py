@@ -239,7 +239,7 @@ class TestScenarios:
         nothing = cycle(given_back=None, given_back_without=None, saved_mean=None, reallocation=None)
         verdict = decided(nothing, RANDOM)
         assert verdict.decision == "inconclusive"
-        assert "No trial with FPR of cycle measured a release." in verdict.sentence
+        assert "No trial with FPR measured a release." in verdict.sentence
 
     def test_without_fpr_the_whole_interval_has_to_be_below_the_threshold(self):
         odd = estimate_share([0.0, 0.0, 0.29, 0.0, 0.0], "fraction")
@@ -261,6 +261,6 @@ def test_what_settles_an_undecided_run_is_told_once():
         verdict = decided(unsure, *others)
         assert sum("1.5 to 2.5 times, lies on both sides" in reason for reason in verdict.reasons) == 1
     nothing = decided(ExperimentOutcome("cycle", "cycle-*"))
-    assert "No trial with FPR of cycle measured a release." in nothing.reasons
+    assert "No trial with FPR measured a release." in nothing.reasons
     smoke = decide(replace(found(CYCLE), smoke=True), VerdictRule())
     assert smoke.reasons[-1] == "It was a smoke run: leave out --scale to measure."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.definition import Area
 from freepage.analysis.paths import EstimatePath, parse_path
-from freepage.analysis.reach import explain_too_slow, explain_too_small
+from freepage.analysis.reach import explain_no_room, explain_too_slow, explain_too_small
 from freepage.analysis.significance import EQUIVALENCE_CONFIDENCE, correct_by_holm
 from freepage.analysis.stats import CONFIDENCE, Method
 from freepage.analysis.undecided import explain_undecided
@@ -55,6 +55,7 @@ class Claim:
     every: bool = False
     same: bool = False
     per: str = ""
+    at_peak: bool = False
     control: EstimatePath | None = None
     finest_s: float | None = None
     provided: EstimatePath | None = None
@@ -253,6 +254,8 @@ def _explain_reach(
         unit = claim.number.number.unit
         return explain_too_small(claim.control.find(experiment), claim.bounds, conditions.scale, unit)
     pace = conditions.paces.get(name)
+    if claim.at_peak and pace is not None:
+        return explain_no_room(pace.peak_room)
     if not claim.per or pace is None or claim.bounds.at_most is None:
         return ""
     return explain_too_slow(getattr(pace, _PACES[claim.per]), claim.bounds.at_most, conditions.scale)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.bounds import IntervalPosition
 from freepage.analysis.limits import CostReport, ExperimentOutcome, check_limits
 from freepage.analysis.memory_checks import MemoryCheck, check_given_back, check_saved, check_without
-from freepage.analysis.sentences import as_sentence
+from freepage.analysis.sentences import as_sentence, place
 
 if TYPE_CHECKING:
     from freepage.records import VerdictRule
@@ -98,7 +98,8 @@ def check_all(found: VerdictInput, rule: VerdictRule) -> Checks:
 def conclude(found: VerdictInput, checks: Checks) -> Conclusion:
     """Return the decision: memory first, then its price; costs count only on real hardware."""
     by_memory = _conclude_by_memory(found, checks)
-    if found.smoke and (by_memory is None or by_memory.decision is not Decision.INCONCLUSIVE):
+    measured = by_memory is None or by_memory.decision is not Decision.INCONCLUSIVE or by_memory.few
+    if found.smoke and measured:
         return Conclusion(Decision.INCONCLUSIVE, _SMOKE_RUN)
     return by_memory or _conclude_by_costs(found, checks)
 
@@ -109,20 +110,17 @@ def _conclude_by_memory(found: VerdictInput, checks: Checks) -> Conclusion | Non
     beyond = next((c for c in (given, saved) if c.position is IntervalPosition.BEYOND), None)
     if beyond is not None:
         return Conclusion(Decision.NO_BENEFIT, Reason(beyond.about, beyond.text))
-    is_open = [
-        check
-        for check in (*checks.headline, *checks.others.values())
-        if check.position is IntervalPosition.STRADDLING
-    ]
+    every = [("", check) for check in checks.headline] + list(checks.others.items())
+    is_open = [(where, c) for where, c in every if c.position is IntervalPosition.STRADDLING]
     if not is_open:
         return None
-    few = [c.few for c in is_open if c.few is not None]
+    few = [c.few for _, c in is_open if c.few is not None]
     counts = None
     if len(few) == len(is_open):
         counts = (min(e.n for e in few), max(e.least_to_decide for e in few))
-    return Conclusion(
-        Decision.INCONCLUSIVE, Reason(is_open[0].about, is_open[0].text), shown=found.headline, few=counts
-    )
+    where, check = is_open[0]
+    reason = Reason(check.about, place(where, check.text))
+    return Conclusion(Decision.INCONCLUSIVE, reason, shown=found.headline, few=counts)
 
 
 def _conclude_by_costs(found: VerdictInput, checks: Checks) -> Conclusion:
@@ -160,8 +158,7 @@ def _find_unknown_price(found: VerdictInput, checks: Checks, left: list[CostRepo
     for report in checks.costs:
         for check in report.at(IntervalPosition.STRADDLING):
             about = f"{check.cost} of {report.outcome.experiment}"
-            where = f"In {report.outcome.experiment}, " if found.others else ""
-            return Reason(about, as_sentence(where + check.words))
+            return Reason(about, place(report.outcome.experiment if found.others else "", check.words))
     if left[0].position is None:
         return Reason("costs", "The price of FPR was not measured.")
     return None

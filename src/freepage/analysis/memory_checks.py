@@ -1,4 +1,4 @@
-"""What came back, against the rule of the verdict: with FPR, without it, and of the node's memory in use."""
+"""Checks of what came back, against the rule of the verdict: with FPR, without it, and of the node's memory in use."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def check_given_back(outcome: ExperimentOutcome, rule: VerdictRule) -> MemoryChe
     if outcome.obstacle:
         return _open(about, outcome.obstacle)
     if given is None:
-        where = f" of {outcome.experiment}" if outcome.experiment else ""
-        return _open(about, f"No trial with FPR{where} measured a release.")
+        return _open(about, "No trial with FPR measured a release.")
     bounds = Bounds(at_least=rule.min_given_back_fraction)
     return _check(about, given, bounds, "VMs with FPR gave back", "of what they freed", "they gave back")
 

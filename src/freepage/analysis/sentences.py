@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
-from freepage.analysis.undecided import describe_interval
+from freepage.analysis.undecided import describe_interval, lower_first
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ def describe_savings_in_full(outcome: ExperimentOutcome) -> Iterator[tuple[str, 
 
 def as_sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
+
+
+def place(experiment: str, words: str) -> str:
+    """Return words as a sentence about an experiment; about no one in particular for ""."""
+    return as_sentence(f"In {experiment}, {lower_first(words)}" if experiment else words)
 
 
 def format_percent(estimate: Estimate) -> str:

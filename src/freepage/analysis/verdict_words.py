@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.conclusion import Conclusion, Decision, Reason
-from freepage.analysis.sentences import as_sentence, describe_gains, describe_savings_in_full
+from freepage.analysis.sentences import describe_gains, describe_savings_in_full, place
 from freepage.analysis.undecided import describe_interval, lower_first
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def find_reasons(found: VerdictInput, checks: Checks, conclusion: Conclusion) ->
     yield from (Reason(about, text) for about, text in describe_savings_in_full(found.headline))
     for name, check in checks.others.items():
         if check.position is not IntervalPosition.WITHIN:
-            yield Reason(check.about, as_sentence(f"In {name}, {lower_first(check.text)}"))
+            yield Reason(check.about, place(name, check.text))
     for report in checks.costs:
-        where = f"In {report.outcome.experiment}, " if found.others else ""
+        where = report.outcome.experiment if found.others else ""
         for cost in report.checks:
             words = cost.words if found.times_count else cost.text
-            yield Reason(f"{cost.cost} of {report.outcome.experiment}", as_sentence(where + words))
+            yield Reason(f"{cost.cost} of {report.outcome.experiment}", place(where, words))
     if not any(report.checks for report in checks.costs):
         yield Reason("costs", "The price of FPR was not measured.")
     elif not found.times_count:
