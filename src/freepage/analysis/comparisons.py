@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.arithmetic import divide, subtract
 from freepage.analysis.compared import Comparison
 from freepage.analysis.cpu import LEAST_GIVEN_BACK_GIB
+from freepage.analysis.definition import Nature
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.io import compare_io
 from freepage.analysis.stats import estimate_difference, estimate_mean, estimate_ratio
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from freepage.analysis.compared import Comparisons
-    from freepage.analysis.estimates import TrialValues
+    from freepage.analysis.estimates import ArmEstimates, TrialValues
     from freepage.analysis.stats import Estimate
     from freepage.store import TrialData
 
@@ -53,6 +54,21 @@ SAVED_SHARES: dict[Comparison, tuple[Quantity, Arm | None]] = {
 }
 # Where a pod takes nearly what a VM takes there is nothing to save, and no share of it.
 LEAST_POSSIBLE = 0.05
+
+
+def find_margin(comparison: Comparison, without: ArmEstimates) -> float | None:
+    """Return the difference that matters: of a ratio or a share its margin, of a difference the margin's part of the vm arm's number.
+
+    without: the numbers of the vm arm. None where there is no such number, and for what is counted.
+    """
+    margin = comparison.margin
+    if comparison.nature is Nature.COUNT or margin is None:
+        return None
+    if comparison.unit in {"ratio", "fraction"}:
+        return margin
+    number = DIFFERENCES[comparison][0] if comparison in DIFFERENCES else None
+    whole = without.get(number) if isinstance(number, Quantity) else None
+    return None if whole is None else margin * abs(whole.value)
 
 
 @dataclass(frozen=True)

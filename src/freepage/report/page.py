@@ -13,6 +13,7 @@ from freepage.report.arms import ARM_STYLES, REFERENCE_COLOUR
 from freepage.report.decisions import DECISION_WORDS
 from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
+from freepage.report.numbers import METHOD_NOTE
 from freepage.report.table import table_csv
 from freepage.report.tables import build_tables
 from freepage.store import REPORT, RESULTS, Run, load_run, write_json
@@ -64,6 +65,7 @@ def render_page(run: Run, results: Results) -> str:
             specs=_script_json({f.id: f.spec for f in figures}),
             bundle=_vega_bundle(figures),
             commands=_commands(run),
+            method_note=METHOD_NOTE,
         )
     )
 

@@ -45,7 +45,8 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
         return None
     rows = [row for arm in arms for row in _release_rows(releases[arm], arm, run.manifest.interval_s)]
     predicted = _predicted_rows(run, experiment, releases)
-    title = _write_title(results.experiments[experiment].estimate(Arm.VM_FPR, Quantity.RELEASE_T90))
+    t90 = results.experiments[experiment].estimate(Arm.VM_FPR, Quantity.RELEASE_T90)
+    title = _write_title(t90, experiment)
     caption = (
         f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
         f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
@@ -64,9 +65,9 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     )
 
 
-def _write_title(t90: Estimate | None) -> str:
-    if t90 is None:
-        return "Not all of what a VM freed came back within its window"
+def _write_title(t90: Estimate | None, experiment: str) -> str:
+    if t90 is None or t90.high is None or t90.n < t90.least_to_decide:
+        return f"How freed memory comes back to the host in {experiment}"
     return f"90 % of what a VM frees is back on the host after {format_duration(round(t90.value, 1))}"
 
 
