@@ -21,7 +21,7 @@ from freepage.analysis.verdict import Verdict, decide
 from freepage.records import Arm, Evidence, TrialStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from freepage.analysis.estimates import TrialValues
     from freepage.store import Run, TrialData
@@ -94,7 +94,11 @@ class Results:
 
 def build_results(run: Run) -> Results:
     """Compute everything from a stored run alone."""
-    values = {t.record.id: measure_trial(t) for t in run.ok_trials()}
+    return judge_run(run, {t.record.id: measure_trial(t) for t in run.ok_trials()})
+
+
+def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
+    """Return what follows from the numbers of a run's trials, by their ids."""
     experiments = build_experiments(run, values)
     doubts = find_doubts(DoubtInput(run, values, experiments))
     manifest = run.manifest
