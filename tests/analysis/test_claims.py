@@ -106,6 +106,15 @@ def test_fewer_than_three_trials_decide_nothing(claim, n):
         assert "nothing is decided from fewer than" in decision.reason
 
 
+def test_three_trials_say_what_was_seen_and_confirm_nothing():
+    claim = decide_one("reallocation-penalty", estimate(1.3, 0.05, n=3))
+    assert claim.decision == "not-decidable"
+    assert (
+        claim.reason
+        == "Seen in 3 trials, whose interval meets the rule; a claim is decided from 5 on (--repeats 5)."
+    )
+
+
 def test_a_share_is_decided_by_all_of_five_trials():
     """Reads beside VMs with FPR all ran from the cache: three trials show it, five decide it."""
     three, five = (decide_one("host-reads-cached", estimate_share([1.0] * n, "fraction")) for n in (3, 5))

@@ -59,6 +59,9 @@ def test_a_fio_that_fails_leaves_its_cell_empty_with_the_reason_and_the_rest_sta
     assert empty.reason == "fio ended with status 1: fio: no space"
     assert cells["read-2"].ratio is None
     assert cells["read-1"].ratio.value == pytest.approx(1.0)
+    compared = results.experiments["guest-io"].compared
+    assert compared(Comparison.IO_RATIO) is None, "the other cells alone are another mixture"
+    assert compared(Comparison.CACHED_LOST).value == 0
     table = next(t for t in build_tables(results, run.manifest) if t.id == "guest-io")
     assert any("no space" in cell.interval for row in table.rows for cell in row)
 

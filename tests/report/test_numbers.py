@@ -33,7 +33,7 @@ def test_numbers_are_shown_in_peoples_units(estimate, value, interval):
         (
             Estimate(1.33, 1.2, 1.5, "ratio", 5, "student-log"),
             "1.20 to 1.50 · n 5 · log-t",
-            "95 %: 1.20 to 1.50, 5 trials, Student's t on logarithms",
+            "95 %: 1.20 to 1.50, 5 trials, t on logs",
         ),
         (
             Estimate(0.95, 0.94, 0.96, "fraction", 5, "range"),

@@ -37,6 +37,8 @@ _DECISIONS = {
     IntervalPosition.WITHIN: (ClaimDecision.CONFIRMED, "meets the rule"),
     IntervalPosition.BEYOND: (ClaimDecision.CONTRADICTED, "misses the rule"),
 }
+# Fewer trials show what was seen, and neither confirm nor contradict what somebody else found.
+LEAST_FOR_CLAIM = 5
 # What of the workload makes a limit on CPU reachable.
 _PACES = {"allocated": "allocated_gib_s", "freed": "freed_gib_s"}
 
@@ -214,6 +216,12 @@ def _decide_by(
         reason = explain_undecided(estimate, claim.bounds)
         return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
     decision, words = _DECISIONS[position]
+    if estimate.n < LEAST_FOR_CLAIM:
+        reason = (
+            f"Seen in {estimate.n} trials, whose interval {words}; a claim is decided from {LEAST_FOR_CLAIM} on "
+            f"(--repeats {LEAST_FOR_CLAIM})."
+        )
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
     return _Outcome(decision, f"{_name_interval(estimate, claim)} {words}.", name, error)
 
 

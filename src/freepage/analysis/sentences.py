@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
-from freepage.analysis.undecided import describe_interval, lower_first
+from freepage.analysis.undecided import describe_interval, format_rounded, lower_first
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def format_percent(estimate: Estimate) -> str:
 
 def format_with_interval(estimate: Estimate) -> str:
     """Return a share with its interval, or how many trials it comes from where there is none."""
-    value = f"{estimate.value:.0%}".replace("%", "\u00a0%").replace("-", "−")
+    value = format_rounded(estimate.value, "fraction").replace("-", "−")
     if estimate.low is None:
         return f"{value} ({'one trial' if estimate.n == 1 else f'{estimate.n} trials'})"
     return f"{value} ({describe_interval(estimate)})".replace("-", "−")

@@ -46,7 +46,7 @@ def _part_unit(text: str) -> tuple[str, str]:
 def format_rounded(value: float, unit: str) -> str:
     """Return a number as a sentence has it, with two significant digits; a percentage without decimals."""
     if unit == "fraction":
-        return f"{value * 100:.0f}\u00a0%"
+        return f"{round(value * 100)}\u00a0%"
     rounded = value if unit == "bytes" else float(f"{value:.2g}")
     return format_bound(rounded, unit)
 

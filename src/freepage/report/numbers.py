@@ -15,7 +15,7 @@ SMALL = 0.1
 
 # The methods of intervals: as a table has them, and in words.
 _METHODS = {
-    Method.STUDENT_LOG: ("log-t", "Student's t on logarithms"),
+    Method.STUDENT_LOG: ("log-t", "t on logs"),
     Method.STUDENT: ("t", "Student's t"),
     Method.RANGE: ("range", "least to greatest"),
     Method.CENSORED: ("range", "least to greatest"),
@@ -73,7 +73,7 @@ def show_basis(estimate: Estimate | None) -> str:
 
 
 def describe_basis(estimate: Estimate) -> str:
-    """Return what an estimate rests on, in words: "95 %: 94.1 to 96.4, 5 trials, Student's t on logarithms"."""
+    """Return what an estimate rests on, in words: "95 %: 94.1 to 96.4, 5 trials, t on logs"."""
     interval = show_interval(estimate)
     trials = "one trial" if estimate.n == 1 else f"{estimate.n} trials"
     if not interval:

@@ -52,8 +52,8 @@ def _print_verdict(console: Console, results: Results) -> None:
 def _print_headlines(console: Console, results: Results) -> None:
     for number in find_headlines(results):
         label, value = f"{number.label:<20}", f"{number.value:>12}"
-        line = Text(f"{label}", end="").append(value, style="bold").append(f"   {number.basis}", style="dim")
-        console.print(Padding(line, (0, 0, 0, 2)))
+        line = Text(f"  {label}").append(value, style="bold").append(f"   {number.basis}", style="dim")
+        console.print(line)
     console.print()
 
 
