@@ -220,7 +220,8 @@ class VerdictRule:
 
     given_back: shares of what VMs with FPR, and without, free. reallocation_penalty: the time of later allocations with
     FPR against without. extra_cpu: what FPR adds, too much only where both limits are exceeded. io_ratio: throughput in
-    guests with FPR against without.
+    guests with FPR against without. saved_mean: the share of node memory that FPR must save against VMs without it.
+    headline: the experiment whose answer is the run's; "" for the first about releases.
     """
 
     min_given_back_fraction: float = 0.5
@@ -229,6 +230,8 @@ class VerdictRule:
     max_extra_cpu_s_per_gib: float = 1.0
     max_extra_cpu_cores_per_vm: float = 0.2
     min_io_ratio: float = 0.9
+    min_saved_mean_fraction: float = 0.05
+    headline: str = ""
 
 
 @dataclass(frozen=True)

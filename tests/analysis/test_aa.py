@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.compared import Comparison
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.page import render_report

@@ -185,13 +185,13 @@ def test_results_hold_what_others_rely_on_and_no_nan(measured):
     again = json.loads(text)
     assert again["schema"] == 1
     assert again["accelerator"] == "kvm"
-    assert again["verdict"]["decision"] == "enable"
+    assert again["verdict"]["headline"] == "cycle"
     assert {t["status"] for t in again["trials"]} == {TrialStatus.OK}
     for experiment in again["experiments"].values():
         for arm in experiment["arms"].values():
             assert set(MINIMUM) <= set(arm)
             for found in (e for e in arm.values() if e is not None):
-                assert set(found) == {"value", "low", "high", "unit", "n"}
+                assert set(found) == {"value", "low", "high", "unit", "n", "method"}
 
 
 def test_the_same_run_gives_the_same_results(measured, tmp_path):

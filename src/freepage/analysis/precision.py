@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.compared import Comparison
 from freepage.analysis.results import build_results
 from freepage.store import load_run
 

@@ -51,9 +51,9 @@ def _print_verdict(console: Console, results: Results) -> None:
 
 def _print_headlines(console: Console, results: Results) -> None:
     for number in find_headlines(results):
-        one = "one trial, no interval" if number.n == 1 else "not measured"
-        words = f"95 %: {number.interval}, {number.n} trials" if number.interval else one
-        console.print(f"  {number.label:<20}[bold]{number.value:>12}[/bold]   [dim]{words}[/dim]")
+        label, value = f"{number.label:<20}", f"{number.value:>12}"
+        line = Text(f"  {label}").append(value, style="bold").append(f"   {number.basis}", style="dim")
+        console.print(line)
     console.print()
 
 

@@ -14,7 +14,7 @@ from freepage.study.group_file import AnyGroupFile, FioGroupFile, MemoryGroupFil
 from freepage.study.repeats import ENOUGH_REPEATS
 from freepage.study.values import STRICT, Duration, Share, Size, read_duration
 
-THRESHOLDS = tuple(field.name for field in fields(VerdictRule))
+THRESHOLDS = tuple(field.name for field in fields(VerdictRule) if field.type == "float")
 EXPERIMENT_KEYS = ("kind", "name", "title", "repeats", "arms", "node_memory")
 
 
@@ -148,7 +148,27 @@ class StudyFile(BaseModel):
     scale: Annotated[float, Field(gt=0, le=100)] | None = None
     fit: FitFile = FitFile()
     verdict: Annotated[dict[str, Threshold], AfterValidator(_check_thresholds)] = {}
+    verdict_headline: str = ""
     experiment: Annotated[tuple[ExperimentFile, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _part_headline(cls, content: Any) -> Any:
+        """Part the name of the headline from the thresholds it stands among."""
+        verdict = content.get("verdict") if isinstance(content, dict) else None
+        if not isinstance(verdict, dict) or "headline" not in verdict:
+            return content
+        thresholds = {key: value for key, value in verdict.items() if key != "headline"}
+        return content | {"verdict": thresholds, "verdict_headline": verdict["headline"]}
+
+    @model_validator(mode="after")
+    def _check_headline(self) -> StudyFile:
+        names = [e.name for e in self.experiment]
+        if self.verdict_headline and self.verdict_headline not in names:
+            raise ValueError(
+                f"the verdict's headline is {self.verdict_headline!r}, which is no experiment: {', '.join(names)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_names(self) -> StudyFile:

@@ -80,4 +80,4 @@ def test_one_trial_an_arm_is_too_few_and_the_answer_says_so(tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1))
     results = build_results(load_run(tmp_path / "run"))
     assert [d.id for d in results.doubts] == ["few-trials"]
-    assert results.verdict.sentence.endswith("That is one trial: repeat it before you rely on it.")
+    assert results.verdict.sentence.startswith("Seen in one trial, not decided: ")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.closure import cpu_closure, cpu_limit, find_excursions, memory_closure, memory_limit
+from freepage.analysis.compared import Comparison
 from freepage.analysis.controls import LEAST_POD_SHARE, find_drift, median_share
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.kinds import Subject
 from freepage.records import Arm
 from freepage.units import format_bytes

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.closure import LEAST_MEMORY_BYTES, SHARE_OF_EFFECT
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
 from freepage.kinds import Subject
 from freepage.records import NODE, Arm

@@ -46,7 +46,7 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
         return None
     rows = [row for arm in arms for row in _release_rows(releases[arm], arm, run.manifest.interval_s)]
     predicted = _predicted_rows(run, experiment, releases)
-    title = _write_title(results.experiments[experiment])
+    title = _write_title(results.experiments[experiment], experiment)
     caption = (
         f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
         f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
@@ -65,11 +65,11 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     )
 
 
-def _write_title(found: ExperimentResults) -> str:
-    """Return when 90 % is back, as finely as samples can tell."""
+def _write_title(found: ExperimentResults, experiment: str) -> str:
+    """Return when 90 % is back, as finely as samples can tell; only what trials can carry is said."""
     t90, width = (found.estimate(Arm.VM_FPR, n) for n in (Quantity.RELEASE_T90, Quantity.RELEASE_RESOLUTION))
-    if t90 is None:
-        return "Not all of what a VM freed came back within its window"
+    if t90 is None or t90.high is None or t90.n < t90.least_to_decide:
+        return f"How freed memory comes back to the host in {experiment}"
     share = "90 % of what a VM frees is back on the host"
     half_s = width.value / 2 if width is not None else 0.0
     if t90.value <= half_s:

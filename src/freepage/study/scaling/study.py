@@ -38,7 +38,7 @@ def scale_study(file: StudyFile, factor: float, conditions: Conditions) -> Study
         scale=factor,
         smoke=scale.smoke,
         experiments=tuple(_scale_experiment(e, file, scale) for e in fitting),
-        verdict_rule=VerdictRule(**file.verdict),
+        verdict_rule=VerdictRule(**file.verdict, headline=file.verdict_headline),
     )
 
 
