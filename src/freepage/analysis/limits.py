@@ -113,6 +113,10 @@ def build_outcome(
     """Return what the verdict needs of an experiment; `instances` are the names its VMs had, `ran`: whether any was started."""
     names, measures = list(instances), experiment.traits.measures
 
+    def saved(comparison: Comparison) -> Estimate | None:
+        # Where an arm is compared with itself, a difference says nothing of FPR.
+        return None if experiment.traits.repeats_arm else experiment.compared(comparison)
+
     def compared(comparison: Comparison, *, about: Subject) -> Estimate | None:
         return experiment.compared(comparison) if about in measures else None
 
@@ -130,10 +134,10 @@ def build_outcome(
         cpu_cores_per_vm=_divide(compared(Comparison.EXTRA_CPU, about=memory), len(names)),
         guest_io=compared(Comparison.IO_RATIO, about=Subject.GUEST_IO),
         host_io=compared(Comparison.IO_RATIO, about=Subject.HOST_IO),
-        saved_mean=experiment.compared(Comparison.SAVED_MEAN_SHARE),
-        saved_max=experiment.compared(Comparison.SAVED_MAX_SHARE),
-        saved_of_possible=experiment.compared(Comparison.SAVED_OF_POSSIBLE),
-        saved_max_of_possible=experiment.compared(Comparison.SAVED_MAX_OF_POSSIBLE),
+        saved_mean=saved(Comparison.SAVED_MEAN_SHARE),
+        saved_max=saved(Comparison.SAVED_MAX_SHARE),
+        saved_of_possible=saved(Comparison.SAVED_OF_POSSIBLE),
+        saved_max_of_possible=saved(Comparison.SAVED_MAX_OF_POSSIBLE),
         about_releases=ran and is_about_releases(experiment.traits),
     )
 
