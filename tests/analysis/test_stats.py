@@ -104,6 +104,14 @@ def test_a_time_that_some_releases_did_not_reach_is_censored_and_not_left_out():
     assert found == Estimate(4.0, 3.8, None, "s", 5, "censored")
 
 
+def test_a_pace_that_most_releases_were_too_fast_or_too_slow_to_show_is_not_told():
+    assert estimate_censored([math.inf, math.inf, 0.4], "GiB/s") is None
+    assert estimate_censored([0.0, 0.0, 0.4], "GiB/s") is None
+    assert estimate_censored([0.0, 0.4], "GiB/s") is None
+    found = estimate_censored([0.0, 0.4, 0.5, 0.6, math.inf], "GiB/s")
+    assert found == Estimate(0.5, 0.0, None, "GiB/s", 5, "censored")
+
+
 def test_none_of_n_is_not_never():
     """Rule of three: 0 of 40 leaves up to 8.8 %, and 0 of 3 up to 71 %."""
     none = estimate_count([0.0] * 5, [8.0] * 5, "fraction")

@@ -228,3 +228,10 @@ def test_the_pace_of_a_release_is_that_of_its_first_nine_tenths(measured):
     assert estimate(results, "cycle", Arm.VM_FPR, "release_rate_gib_s")["value"] == pytest.approx(
         0.9 * 0.5 / t90, rel=0.01
     )
+
+
+def test_a_release_that_is_back_before_the_next_sample_has_no_pace_and_never_that_of_nothing(measured):
+    _, results = measured
+    assert estimate(results, "cycle", Arm.POD, "release_t90_s") is not None
+    assert estimate(results, "cycle", Arm.POD, "release_rate_gib_s") is None
+    assert estimate(results, "cycle", Arm.VM, "release_rate_gib_s") is None

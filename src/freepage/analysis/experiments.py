@@ -83,11 +83,15 @@ def _estimate_arm(trials: Sequence[TrialData], values: Mapping[str, TrialValues]
 
 
 def _find_value(values: TrialValues, number: Quantity) -> float | None:
-    """Return a trial's number; a time that its releases did not reach is infinite, and the pace of such releases nothing."""
+    """Return a trial's number; a time that its releases did not reach is infinite.
+
+    The pace of such releases is 0, and that of releases that were back before a pace could be seen is infinite.
+    """
     value = values.get(number)
     if value is not None or number.nature is not Nature.CENSORED or not values.get(TrialOnly.RELEASES):
         return value
-    return 0.0 if number.definition.better is Better.HIGHER else math.inf
+    is_slow = values.get(Quantity.RELEASE_T90) is None
+    return 0.0 if is_slow and number.definition.better is Better.HIGHER else math.inf
 
 
 def find_headline(experiments: Mapping[str, ExperimentResults], named: str = "") -> str | None:

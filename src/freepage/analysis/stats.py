@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from statistics import fmean, median, stdev
+from statistics import fmean, median, median_low, stdev
 from typing import TYPE_CHECKING
 
 from freepage.analysis.definition import Nature
@@ -97,9 +97,12 @@ def estimate_share(values: Sequence[float | None], unit: str) -> Estimate | None
 
 
 def estimate_censored(values: Sequence[float | None], unit: str) -> Estimate | None:
-    """Return the median with the range, where infinity is a time that was not reached; None where most did not get there."""
+    """Return the median with the range; None where half of the trials, or more, lie beyond what was seen on the same side.
+
+    Infinity is a time that was not reached, or a pace too fast to be seen; 0 a pace of what was not reached.
+    """
     known = [v for v in values if v is not None]
-    if not known or math.isinf(middle := median(known)):
+    if not known or math.isinf(middle := median(known)) or median_low(known) <= 0:
         return None
     low, high = (min(known), max(known)) if len(known) >= LEAST_TRIALS else (None, None)
     reached = None if high is None or math.isinf(high) else high
