@@ -103,7 +103,7 @@ def test_fewer_than_three_trials_decide_nothing(claim, n):
         found |= {claim.control: estimate(beyond(claim))} if claim.control else {}
         decision = decided({"one": experiment(claim.kinds[0], found)})[claim.id]
         assert decision.decision == "not-decidable"
-        assert "nothing is decided from fewer than" in decision.reason
+        assert "nothing is decided from fewer than 5 (--repeats 5)" in decision.reason
 
 
 def test_three_trials_say_what_was_seen_and_confirm_nothing():
@@ -317,7 +317,7 @@ def test_the_table_puts_the_articles_number_beside_this_hosts(measured):
     row = next(r for r in table.rows if "about a third" in r[1].text)
     assert row[0].text == "confirmed"
     assert "11.4\u00a0s" in row[2].text
-    assert row[3].text == "1.33×"
+    assert row[3].text == "1.32×"
     assert "vm-fpr" in row[3].interval
     assert "here low" in table_csv(table).splitlines()[0]
     assert "What the article found, and what was found here" in render_page(run, results)

@@ -213,7 +213,7 @@ def _decide_by(
     if claim.same and claim.bounds.locate(estimate, claim.confidence) is IntervalPosition.WITHIN:
         position = IntervalPosition.WITHIN
     if position is IntervalPosition.STRADDLING:
-        reason = explain_undecided(estimate, claim.bounds)
+        reason = explain_undecided(estimate, claim.bounds, LEAST_FOR_CLAIM)
         return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
     decision, words = _DECISIONS[position]
     if estimate.n < LEAST_FOR_CLAIM:

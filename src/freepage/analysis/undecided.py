@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
 
 
-def explain_undecided(estimate: Estimate, bounds: Bounds) -> str:
-    """Return why an estimate does not decide on its bounds, in one or two sentences, and what would."""
-    least = estimate.least_to_decide
-    if estimate.n < least:
+def explain_undecided(estimate: Estimate, bounds: Bounds, least: int = 0) -> str:
+    """Return why an estimate does not decide on its bounds, in one or two sentences, and what would.
+
+    least: how many trials are asked for, where it is more than the estimate needs by itself.
+    """
+    if estimate.n < estimate.least_to_decide:
+        least = max(least, estimate.least_to_decide)
         return f"{_describe_seen(estimate, bounds)}; nothing is decided from fewer than {least} (--repeats {least})."
     if estimate.method in {Method.RANGE, Method.CENSORED}:
         return f"Its {estimate.n} trials, {describe_interval(estimate)}, lie on both sides of the bound."

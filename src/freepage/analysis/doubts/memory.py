@@ -82,7 +82,7 @@ def find_window_too_short(found: DoubtInput, experiment: str) -> Doubt | None:
     return Doubt(
         "window-too-short",
         f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again: the "
-        "time it takes is longer than most had.",
+        f"time it takes is longer than {'half of them' if 2 * reached == all_ else 'most'} had.",
         f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
         "example in fragments too small to report.",
         Area.MEMORY,

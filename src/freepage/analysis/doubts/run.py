@@ -74,7 +74,7 @@ def find_few_trials(found: DoubtInput) -> Doubt | None:
         return None
     return Doubt(
         "few-trials",
-        f"Fewer than {LEAST_TRIALS} trials an arm for {', '.join(few)}: one trial gives no interval, two a very wide one.",
+        f"Fewer than {LEAST_TRIALS} trials an arm for {', '.join(few)}: so few give no interval and decide nothing.",
         "Run again with --repeats 5.",
         Area.ALL,
     )
