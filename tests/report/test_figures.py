@@ -37,8 +37,8 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A host whose passes are too small for what is freed."""
-    return draw(tmp_path_factory.mktemp("slow") / "run", Truth(pass_bytes=64 * MIB))
+    """A host whose passes are too small for what cycle frees in one go, and large enough for most releases of random."""
+    return draw(tmp_path_factory.mktemp("slow") / "run", Truth(pass_bytes=96 * MIB))
 
 
 def points(figure, arm):
