@@ -10,6 +10,7 @@ from freepage.kubevirt.changing import ClusterChange, VmChange, change_cluster, 
 from freepage.kubevirt.restoring import Restoration, restore
 from freepage.kubevirt.steps import (
     Effective,
+    Outdated,
     Planned,
     Proved,
     Restarting,
@@ -40,8 +41,9 @@ async def test_a_change_is_planned_written_effective_and_proved(served):
     cluster.add_vm(*DB)
     wanted = ClusterChange(enabled=False, despite_running_vms=True, prove=DB)
     steps = await run(change_cluster(cluster, wanted))
-    assert kinds(steps) == [Planned, Written, Effective, Restarting, Proved]
-    assert steps[2] == Effective("KubeVirt kubevirt/kubevirt", False, restart=("shop/db",), unseen=())
+    assert kinds(steps) == [Planned, Written, Effective, Outdated, Restarting, Proved]
+    assert steps[2] == Effective("KubeVirt kubevirt/kubevirt", False)
+    assert steps[3] == Outdated(restart=("shop/db",), unseen=())
     assert steps[4].vm == "shop/db"
     assert cluster.disabled
 
@@ -56,19 +58,27 @@ async def test_nothing_is_written_before_the_plan_has_been_shown():
     await steps.aclose()
 
 
-async def test_the_installation_is_found_once_and_running_vms_are_listed_once():
+async def test_the_installation_is_found_once_and_running_vms_are_listed_before_and_after():
     cluster = FakeCluster(hyperconverged=("v1",))
     cluster.add_vm(*DB)
     await run(change_cluster(cluster, ClusterChange(enabled=False, despite_running_vms=True)))
     assert cluster.calls.count(("list", "kubevirts")) == 1
     assert cluster.calls.count(("list", "hyperconvergeds")) == 1
-    assert cluster.calls.count(("list", "virtualmachineinstances")) == 1
+    assert cluster.calls.count(("list", "virtualmachineinstances")) == 2
+
+
+async def test_who_may_not_see_running_vms_changes_nothing():
+    cluster = FakeCluster()
+    cluster.forbidden.add(("list", "virtualmachineinstances"))
+    with pytest.raises(ClusterError):
+        await run(change_cluster(cluster, ClusterChange(enabled=False, despite_running_vms=True)))
+    assert not cluster.disabled
 
 
 async def test_a_setting_that_is_as_wanted_is_still_shown_to_be_effective():
     steps = await run(change_cluster(FakeCluster(), ClusterChange(enabled=True)))
     assert steps[0] == Unneeded("the cluster", enabled=True)
-    assert kinds(steps[1:]) == [Effective, Unproved]
+    assert kinds(steps[1:]) == [Effective, Outdated, Unproved]
 
 
 async def test_a_dry_run_ends_with_what_the_server_would_accept():
@@ -119,7 +129,7 @@ async def test_a_restoration_puts_back_the_cluster_and_leaves_vms_that_were_not_
     await run(change_vms(cluster, VmChange(False, (DB,))))
     await run(change_cluster(cluster, ClusterChange(enabled=False, despite_running_vms=True)))
     steps = await run(restore(cluster, Restoration()))
-    assert kinds(steps) == [Restoring, Written, Effective, VmsLeft]
+    assert kinds(steps) == [Restoring, Written, Effective, Outdated, VmsLeft]
     assert steps[0].saved.by == "alice"
     assert not cluster.disabled
     steps = await run(restore(cluster, Restoration(all_vms=True)))

@@ -36,9 +36,7 @@ COMMANDS = {
     ),
     "compare": Command("freepage.cli.compare", LOOK_BACK, "compare runs: what is better, worse or the same"),
     "gate": Command("freepage.cli.gate", LOOK_BACK, "hold a run against rules, for CI: exit 0, 1 or 2"),
-    "prometheus": Command(
-        "freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has stored of its time"
-    ),
+    "prometheus": Command("freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has of the run"),
     "status": Command(
         "freepage.cli.status", CLUSTERS, "show where FPR is set, and what freepage has changed"
     ),

@@ -10,6 +10,7 @@ from freepage.cli.terminal import open_console
 from freepage.kubevirt.setting import describe_object
 from freepage.kubevirt.steps import (
     Effective,
+    Outdated,
     Planned,
     Proved,
     Restarting,
@@ -55,7 +56,7 @@ def print_step(console: Console, step: Step) -> None:
             console.print("dry run: the server accepts it; nothing was written")
         case Unneeded(subject, enabled):
             console.print(f"FPR is {WORDS[enabled]} for {subject} already; nothing was written")
-        case Effective():
+        case Effective() | Outdated():
             _print_effect(console, step)
         case Unproved() | Restarting() | Proved():
             _print_proof(console, step)
@@ -78,8 +79,10 @@ def _print_change(console: Console, change: SettingChange) -> None:
         )
 
 
-def _print_effect(console: Console, step: Effective) -> None:
-    console.print(f"{step.kubevirt} has FPR {WORDS[step.enabled]}; VMs that start now follow it")
+def _print_effect(console: Console, step: Effective | Outdated) -> None:
+    if isinstance(step, Effective):
+        console.print(f"{step.kubevirt} has FPR {WORDS[step.enabled]}; VMs that start now follow it")
+        return
     if step.restart:
         console.print(f"to be restarted: {list_names(step.restart)}")
     if step.unseen:

@@ -13,9 +13,15 @@ def build_tls(
 ) -> ssl.SSLContext:
     """Trust one CA (PEM), else the system's; show a certificate and its key (PEM) where there is one."""
     if authority is not None and not authority.strip():
-        raise LoginError("the login's certificates cannot be read: the CA's file is empty")
+        raise LoginError(
+            "the file of the CA is empty",
+            hint="name one that holds certificates, or leave it out to trust the system's",
+        )
     try:
-        context = ssl.create_default_context(cadata=authority.decode() if authority else None)
+        # Comments between certificates may be in any encoding; certificates are ASCII.
+        context = ssl.create_default_context(
+            cadata=authority.decode("ascii", "ignore") if authority else None
+        )
         # Python 3.13 asks more of a CA than clusters' own CAs have, and more than kubectl asks.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if insecure:

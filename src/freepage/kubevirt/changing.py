@@ -22,6 +22,7 @@ from freepage.kubevirt.setting import (
 )
 from freepage.kubevirt.steps import (
     Effective,
+    Outdated,
     Planned,
     Proved,
     Restarting,
@@ -73,13 +74,16 @@ async def change_cluster(api: ClusterApi, wanted: ClusterChange) -> AsyncGenerat
         yield Unneeded("the cluster", wanted.enabled)
     else:
         yield Planned(change)
-        if not (wanted.despite_running_vms or wanted.dry_run):
-            await _refuse_others(api)
+        # Listed in any case: who may not see running VMs is told so before anything is written.
+        others = [full_name(i) for i in await list_running(api) if not is_ours(i)]
+        if others and not (wanted.despite_running_vms or wanted.dry_run):
+            raise _refusal(others)
         await apply_change(api, change, dry_run=wanted.dry_run)
         yield Written(change, wanted.dry_run)
     if wanted.dry_run:
         return
-    yield await wait_until_effective(api, found, enabled=wanted.enabled)
+    async for step in wait_until_effective(api, found, enabled=wanted.enabled):
+        yield step
     if witness is None:
         yield Unproved()
         return
@@ -87,24 +91,23 @@ async def change_cluster(api: ClusterApi, wanted: ClusterChange) -> AsyncGenerat
         yield step
 
 
-async def _refuse_others(api: ClusterApi) -> None:
-    """Raise ClusterError where VMs of others run: each would start with the new setting next time."""
-    others = [full_name(i) for i in await list_running(api) if not is_ours(i)]
-    if others:
-        raise ClusterError(
-            f"others have VMs running in this cluster, and nothing was written: {list_names(others)}",
-            hint="none changes while it runs, but each takes the new setting over at its next start: "
-            "--despite-running-vms if that is right; --vm NAMESPACE/NAME changes one VM alone",
-        )
+def _refusal(others: Sequence[str]) -> ClusterError:
+    """Return the error where VMs of others run: each would start with the new setting next time."""
+    return ClusterError(
+        f"others have VMs running in this cluster, and nothing was written: {list_names(others)}",
+        hint="none changes while it runs, but each takes the new setting over at its next start: "
+        "--despite-running-vms if that is right; --vm NAMESPACE/NAME changes one VM alone",
+    )
 
 
-async def wait_until_effective(api: ClusterApi, found: Installation, *, enabled: bool) -> Effective:
-    """Wait until KubeVirt has the setting, and find the VMs that still run with another."""
+async def wait_until_effective(
+    api: ClusterApi, found: Installation, *, enabled: bool
+) -> AsyncGenerator[Step, None]:
+    """Wait until KubeVirt has the setting, then find the VMs that still run with another."""
     now = await wait_for_effect(api, found, enabled=enabled)
+    yield Effective(describe_object(now.kubevirt), enabled)
     audit = await audit_vms(api, now)
-    return Effective(
-        describe_object(now.kubevirt),
-        enabled,
+    yield Outdated(
         restart=tuple(vm.name for vm in audit.vms if vm.restart),
         unseen=tuple(vm.name for vm in audit.vms if vm.real is None and not vm.restart),
     )

@@ -57,7 +57,8 @@ async def _restore_cluster(api: ClusterApi, wanted: Restoration) -> AsyncGenerat
     written = await apply_change(api, change, dry_run=wanted.dry_run)
     yield Written(change, wanted.dry_run)
     if written.enabled is not None and not found.overridden and not wanted.dry_run:
-        yield await wait_until_effective(api, found, enabled=written.enabled)
+        async for step in wait_until_effective(api, found, enabled=written.enabled):
+            yield step
 
 
 async def _restore_vms(api: ClusterApi, wanted: Restoration) -> AsyncGenerator[Step, None]:

@@ -42,13 +42,16 @@ class Written:
 
 @dataclass(frozen=True)
 class Effective:
-    """KubeVirt's own object has the setting: every VM that starts now follows it.
-
-    restart: the running VMs that have another; unseen: those whose state was not seen.
-    """
+    """KubeVirt's own object has the setting: every VM that starts now follows it."""
 
     kubevirt: str
     enabled: bool
+
+
+@dataclass(frozen=True)
+class Outdated:
+    """The running VMs that have another setting (restart), and those whose state was not seen."""
+
     restart: tuple[str, ...]
     unseen: tuple[str, ...]
 
@@ -107,6 +110,7 @@ Step = (
     | Restoring
     | Written
     | Effective
+    | Outdated
     | Unproved
     | Restarting
     | Proved

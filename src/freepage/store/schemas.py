@@ -28,8 +28,12 @@ def upgrade_manifest(content: dict[str, Any]) -> dict[str, Any]:
 
 def _from_1_to_2(content: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest that did not yet say how it is judged, with what judged it then."""
+    tools = {
+        "vm_disk" if name == "machine_disk" else name: version for name, version in content["tools"].items()
+    }
     upgraded = content | {
         "schema": 2,
+        "tools": tools,
         "smoke": content["scale"] < SCHEMA_1_SMOKE_SCALE,
         "verdict_rule": SCHEMA_1_RULE | content["verdict_rule"],
     }

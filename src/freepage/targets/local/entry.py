@@ -69,7 +69,7 @@ def _choose(options: argparse.Namespace) -> Callable[[RunRequest], AbstractAsync
 LOCAL = TargetEntry(
     name=NAME,
     title="this host",
-    summary="how guests are executed on this host, and what is the node",
+    summary="how guests are executed on this host, and what plays the node",
     options=(
         TargetOption(
             "--accel",
