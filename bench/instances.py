@@ -20,6 +20,7 @@ STUDY = """name = "many"
 scale = 1.0
 [[experiment]]
 kind = "random"
+repeats = 1
 instances = {count}
 size = "4MiB,8MiB,4MiB"
 hold = "2s,4s,1s"

@@ -86,6 +86,7 @@ class Kind:
     workload: of its own group; None where it always consists of several groups, fio on the node beside instances that
     use memory. measures: the subjects of its numbers. figures: those drawn of it, in the order of the
     page. columns: the estimates that a terminal shows first. claims: the ids of the article's claims it can decide.
+    repeats_arm: its one arm runs a second time under another name, so that nothing may differ (an A/A test).
     """
 
     name: str
@@ -101,6 +102,7 @@ class Kind:
         "alloc_rest_s",
     )
     claims: tuple[str, ...] = ()
+    repeats_arm: bool = False
 
     @property
     def synchronised(self) -> bool:
@@ -186,6 +188,13 @@ _ALL = (
         figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY),
         columns=_IO_COLUMNS,
         claims=("host-reads-cached", "host-reads-not-cached-without", "host-io-memory"),
+    ),
+    Kind(
+        "aa",
+        CYCLE,
+        frozenset({Subject.NODE_MEMORY}),
+        columns=("alloc_first_s", "alloc_rest_s", "instance_cpu_cores", "node_in_use_mean_bytes"),
+        repeats_arm=True,
     ),
     Kind(
         "command",

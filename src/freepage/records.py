@@ -40,12 +40,16 @@ BLOCK_BYTES = {"read": MIB, "write": MIB, "randread": 4096, "randwrite": 4096}
 
 
 class Arm(StrEnum):
-    """The carrier of a trial's workload; "baseline" is the fio pod of host I/O with nothing beside it."""
+    """The carrier of a trial's workload.
+
+    "baseline" is the fio pod of host I/O with nothing beside it, "control" the experiment's other arm once more (A/A).
+    """
 
     POD = "pod"
     VM = "vm"
     VM_FPR = "vm-fpr"
     BASELINE = "baseline"
+    CONTROL = "control"
 
 
 # The carriers of instances; a study's arms are chosen from them.
@@ -105,8 +109,11 @@ class ProcessSchedule:
 class Evidence:
     """The traces of FPR on one instance; None is 'not known', never 'no'.
 
+    report_count: of reports that QEMU handled since it started; report_count_at_zero: when the schedules were started,
+    for a guest reports all its memory at boot.
+
     Levels: configured (QEMU says so), negotiated (virtio feature bit 5 in the guest), active (reports arrive:
-    the reporting queue's used index moved), effective (host memory fell; decided by the analysis).
+    the reporting queue's used index moved after the zero), effective (host memory fell; decided by the analysis).
     """
 
     instance: str
@@ -114,6 +121,7 @@ class Evidence:
     negotiated: bool | None = None
     active: bool | None = None
     report_count: int | None = None
+    report_count_at_zero: int | None = None
     reporting_order: int | None = None
     guest_kernel: str | None = None
     guest_thp: str | None = None
@@ -173,7 +181,13 @@ class SampleLine:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC)."""
+    """The course of one trial. `wall_zero` is the wall clock at the trial's zero (ISO 8601, UTC).
+
+    repeat: the number of its block. warmup: it was run first and does not count. position: its place in the block, from
+    0. schedule_seed: the seed of the block's schedules. phase_s: when after the zero the first sample was to be taken.
+    settled: whether memory was steady before its instances started and again before the zero; settle_s: the seconds
+    waited for it. None is not known: it was run before this was recorded.
+    """
 
     id: str
     experiment: str
@@ -192,6 +206,12 @@ class TrialRecord:
     clock_end: dict[str, ClockOffset] = field(default_factory=dict)
     sampler_cpu_s: float | None = None
     sampler_wall_s: float | None = None
+    warmup: bool = False
+    position: int | None = None
+    schedule_seed: int | None = None
+    phase_s: float | None = None
+    settled: bool | None = None
+    settle_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +220,8 @@ class VerdictRule:
 
     given_back: shares of what VMs with FPR, and without, free. reallocation_penalty: the time of later allocations with
     FPR against without. extra_cpu: what FPR adds, too much only where both limits are exceeded. io_ratio: throughput in
-    guests with FPR against without.
+    guests with FPR against without. saved_mean: the share of node memory that FPR must save against VMs without it.
+    headline: the experiment whose answer is the run's; "" for the first about releases.
     """
 
     min_given_back_fraction: float = 0.5
@@ -209,6 +230,8 @@ class VerdictRule:
     max_extra_cpu_s_per_gib: float = 1.0
     max_extra_cpu_cores_per_vm: float = 0.2
     min_io_ratio: float = 0.9
+    min_saved_mean_fraction: float = 0.05
+    headline: str = ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +241,8 @@ class Manifest:
     host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
     show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
     scale was given. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
-    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node.
+    are of; "" for a host. node_is_fixed: whether no cgroup could have played the node. until_half_width: the share of its
+    value at which half the interval that --until watches was narrow enough; None where all repeats were to be run.
     """
 
     schema: int
@@ -247,6 +271,7 @@ class Manifest:
     target_noun: str = "host"
     target_title: str = ""
     node_is_fixed: bool = False
+    until_half_width: float | None = None
 
     @property
     def location(self) -> str:

@@ -31,3 +31,28 @@ def test_a_bound_holds_its_own_value_unless_it_says_above():
     assert Bounds(at_most=1.0).locate(estimate(1.0)) is IntervalPosition.WITHIN
     assert Bounds(above=1.0).locate(estimate(1.0)) is IntervalPosition.BEYOND
     assert Bounds(at_most=1.0).locate(estimate(1.0, 0.1)) is IntervalPosition.STRADDLING
+
+
+@pytest.mark.parametrize(
+    ("method", "n", "position"),
+    [
+        ("student", 1, "straddling"),
+        ("student", 2, "straddling"),
+        ("student", 3, "within"),
+        ("range", 4, "straddling"),
+        ("range", 5, "within"),
+        ("censored", 4, "straddling"),
+        ("clopper-pearson", 3, "within"),
+    ],
+)
+def test_too_few_trials_decide_nothing(method, n, position):
+    found = Estimate(1.0, 0.9, 1.1, "ratio", n, method)
+    assert Bounds(at_least=0.5).locate(found) == position
+    assert Bounds(at_least=0.5).locate(Estimate(1.0, None, None, "ratio", n, method)) == "straddling"
+
+
+def test_a_time_that_was_not_always_reached_is_never_within_an_upper_bound():
+    reached_late = Estimate(4.0, 3.0, None, "s", 5, "censored")
+    assert Bounds(at_most=10.0).locate(reached_late) is IntervalPosition.STRADDLING
+    assert Bounds(at_least=1.0).locate(reached_late) is IntervalPosition.WITHIN
+    assert Bounds(at_most=2.0).locate(reached_late) is IntervalPosition.BEYOND

@@ -20,7 +20,8 @@ from freepage.records import (
     TrialStatus,
 )
 from freepage.store import TrialWriter, load_trial
-from freepage.units import MIB
+from freepage.units import GIB, MIB
+from helpers.hand_made import make_trial
 
 RECORD = TrialRecord("001-burst-vm-1", "burst", Arm.VM, 0, 0, TrialStatus.OK, 40.0, kind="burst", ready_s=1.0)
 EVENT = EventLine(0.0, 2.0, "burst-0", 0, 0, 0, "allocate", MIB, 0.0, 0.0, 2.0, 0.0, 2.0, 1, 0, ok=True)
@@ -100,3 +101,51 @@ def test_instances_that_do_not_act_together_have_no_skew(tmp_path):
     assert values["start_skew_max_s"] is None
     assert values["cpu_alloc_peak_cores"] is None
     assert values["node_cpu_peak_cores"] == pytest.approx(3.0)
+
+
+def counted(arm, *, faults, huge, resident, cpu_s=(0.0, 3.0), times=(-1.0, 0.0, 5.0, 10.0)):
+    """A trial of one VM of which only the first and last reading of each counter matter."""
+    spread = lambda first, last: [first, first, (first + last) / 2, last]  # noqa: E731
+    levels = {
+        ("a", "minor_faults"): (times, spread(0, faults)),
+        ("node", "thp_fault_alloc"): (times, spread(0, huge)),
+        ("a", "rss_bytes"): (times, resident),
+        ("a", "cpu_main_loop_s"): (times, spread(*cpu_s)),
+    }
+    return make_trial(levels, [], arm=arm, duration_s=10.0)
+
+
+def test_what_came_back_is_what_was_faulted_in_less_what_stayed_however_samples_fell():
+    """130 huge pages and 62 small ones faulted, 4 MiB stayed; between samples the fall was 14 MiB."""
+    resident = [200 * MIB, 200 * MIB, 218 * MIB, 204 * MIB]
+    values = measure_trial(counted(Arm.VM_FPR, faults=192, huge=130, resident=resident))
+    assert values["given_back_gib"] == pytest.approx((260 * MIB + 62 * 4096 - 4 * MIB) / GIB)
+    assert values["main_loop_cpu_s_per_gib"] == pytest.approx(3.0 / values["given_back_gib"])
+
+
+def test_faults_that_do_not_explain_a_fall_say_nothing():
+    resident = [600 * MIB, 600 * MIB, 100 * MIB, 600 * MIB]
+    values = measure_trial(counted(Arm.VM_FPR, faults=10, huge=5, resident=resident))
+    assert values["given_back_gib"] is None
+    assert values["main_loop_cpu_s_per_gib"] is None
+
+
+def test_huge_pages_of_others_are_never_more_than_the_faults_of_the_vms():
+    values = measure_trial(counted(Arm.VM, faults=50, huge=5000, resident=[100 * MIB] * 4))
+    assert values["given_back_gib"] == pytest.approx(50 * 2 * MIB / GIB)
+
+
+def test_one_of_two_vms_without_cpu_numbers_leaves_no_sum(tmp_path):
+    trial = write_burst(tmp_path)
+    rows = [
+        {"t_s": t, "entity": name, "metric": "cpu_total_s", "value": t if name != "burst-2" else None}
+        for name in ("burst-0", "burst-1", "burst-2")
+        for t in (-1.0, 0.0, 20.0, 40.0)
+    ]
+    added = replace(trial, samples=pl.concat([trial.samples, pl.DataFrame(rows)]))
+    assert measure_trial(added)["instance_cpu_s"] is None
+    known = added.samples.filter(pl.col("entity") != "burst-2")
+    both = replace(
+        added, samples=known, schedules={k: v for k, v in trial.schedules.items() if k != "burst-2"}
+    )
+    assert measure_trial(both)["instance_cpu_s"] == pytest.approx(80.0)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import DIFFERENCES, RATIOS
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.kinds import KINDS

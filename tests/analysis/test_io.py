@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.figures import draw_figures
@@ -24,7 +25,7 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
     cell = found.cells[0]
     assert cell.arms[Arm.VM_FPR].cached is True
     assert cell.arms[Arm.VM_FPR].device.value == pytest.approx(DEVICE)
-    assert cell.arms[Arm.VM_FPR].throughput.n == 2
+    assert cell.arms[Arm.VM_FPR].throughput.n == 5
     assert found.compared(Comparison.IO_RATIO).value == pytest.approx(0.9, rel=0.001)
     assert found.compared(Comparison.IO_RATIO).low is not None
     assert found.compared(Comparison.CACHED_LOST).value == 0
@@ -58,6 +59,9 @@ def test_a_fio_that_fails_leaves_its_cell_empty_with_the_reason_and_the_rest_sta
     assert empty.reason == "fio ended with status 1: fio: no space"
     assert cells["read-2"].ratio is None
     assert cells["read-1"].ratio.value == pytest.approx(1.0)
+    compared = results.experiments["guest-io"].compared
+    assert compared(Comparison.IO_RATIO) is None, "the other cells alone are another mixture"
+    assert compared(Comparison.CACHED_LOST).value == 0
     table = next(t for t in build_tables(results, run.manifest) if t.id == "guest-io")
     assert any("no space" in cell.interval for row in table.rows for cell in row)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
+    clock_uncertainty_s,
     demand_steps,
     held_steps,
     metric_series,
@@ -15,7 +18,7 @@ from freepage.analysis.series import (
     resident_series,
     sample_steps,
 )
-from freepage.records import Action, Arm, ProcessSchedule, Step
+from freepage.records import Action, Arm, ClockOffset, ProcessSchedule, Step
 from freepage.store import load_trial
 from freepage.units import GIB, MIB
 from helpers.modelled_run import find_trial_ids, write_run
@@ -43,7 +46,7 @@ def test_demand_is_the_sum_of_what_all_processes_hold():
 
 def test_a_missing_value_stays_missing(run):
     trial = trial_of(run[0], Arm.VM)
-    assert np.isnan(metric_series(trial, "node", "cpu_irq_s").values).all()
+    assert np.isnan(metric_series(trial, "node", "psi_memory_some_s").values).all()
     assert len(metric_series(trial, "node", "no_such_metric").values) == 0
 
 
@@ -107,3 +110,35 @@ def test_a_gap_stays_a_gap():
 
 def test_a_staircase_holds_its_value_until_the_next_step():
     assert sample_steps([(1.0, 5.0), (3.0, 0.0)], np.array([0.0, 1.0, 2.9, 3.0])).tolist() == [0, 5, 5, 0]
+
+
+def test_a_mean_is_over_time_not_over_samples():
+    """Three samples in one second at 1 and one ten seconds later at 0."""
+    series = Series(np.array([0.0, 0.5, 1.0, 11.0]), np.array([1.0, 1.0, 1.0, 0.0]))
+    assert series.mean() == pytest.approx((1.0 + 5.0) / 11)
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.1, 0.2, 0.3, 0.4])
+def test_one_tick_more_or_less_before_a_ramp_does_not_change_a_mean(phase_s):
+    """A plain mean of ticks over a trial is moved by 1/20 of the ramp where a tick falls in front of it."""
+    times = np.arange(-2.0, 12.0, 0.5) + phase_s
+    ramp = Series(times, np.clip(times / 4, 0, 1))
+    assert ramp.cut(0, 10).mean() == pytest.approx(0.8, abs=0.004)
+
+
+def test_a_cut_ends_with_the_samples_where_there_are_none_beyond():
+    series = Series(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
+    cut = series.cut(0.0, 1.5)
+    assert (cut.t_s.tolist(), cut.values.tolist()) == ([1.0, 1.5], [1.0, 2.0])
+    assert len(Series(np.array([]), np.array([])).cut(0, 1).t_s) == 0
+
+
+def test_clocks_that_moved_against_each_other_make_times_less_certain(run):
+    trial = trial_of(run[0], Arm.VM)
+    assert clock_uncertainty_s(trial) == pytest.approx(0.01)
+    apart = replace(
+        trial.record,
+        clock_start={"cycle-0": ClockOffset(-5.0, 0.001)},
+        clock_end={"cycle-0": ClockOffset(-5.02, 0.003)},
+    )
+    assert clock_uncertainty_s(replace(trial, record=apart), "cycle-0") == pytest.approx(0.01 + 0.003 + 0.02)

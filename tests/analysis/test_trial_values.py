@@ -143,8 +143,11 @@ def test_memory_held_needlessly_is_the_area_between_resident_and_held(measured):
     area = (
         block * pass_s + after_first_pass * pass_s + (block - back) * (window_s - 2 * pass_s)
     )  # of each of the three iterations
+    half_a_tick = (
+        block * truth.interval_s / 2
+    )  # all that a sample on every step can hide, here the worst that can be
     found = estimate(results, "cycle", Arm.VM_FPR, "held_needlessly_gib_s")["value"]
-    assert found == pytest.approx(3 * area / GIB, rel=0.03)
+    assert found == pytest.approx(3 * area / GIB, abs=3 * half_a_tick / GIB)
     never = estimate(results, "cycle", Arm.VM, "held_needlessly_gib_s")["value"]
     assert never == pytest.approx(3 * block * window_s / GIB, rel=0.03)
     assert estimate(results, "cycle", Arm.POD, "held_needlessly_gib_s")["value"] == pytest.approx(0, abs=0.01)
@@ -182,13 +185,13 @@ def test_results_hold_what_others_rely_on_and_no_nan(measured):
     again = json.loads(text)
     assert again["schema"] == 1
     assert again["accelerator"] == "kvm"
-    assert again["verdict"]["decision"] == "enable"
+    assert again["verdict"]["headline"] == "cycle"
     assert {t["status"] for t in again["trials"]} == {TrialStatus.OK}
     for experiment in again["experiments"].values():
         for arm in experiment["arms"].values():
             assert set(MINIMUM) <= set(arm)
             for found in (e for e in arm.values() if e is not None):
-                assert set(found) == {"value", "low", "high", "unit", "n"}
+                assert set(found) == {"value", "low", "high", "unit", "n", "method"}
 
 
 def test_the_same_run_gives_the_same_results(measured, tmp_path):
@@ -225,3 +228,10 @@ def test_the_pace_of_a_release_is_that_of_its_first_nine_tenths(measured):
     assert estimate(results, "cycle", Arm.VM_FPR, "release_rate_gib_s")["value"] == pytest.approx(
         0.9 * 0.5 / t90, rel=0.01
     )
+
+
+def test_a_release_that_is_back_before_the_next_sample_has_no_pace_and_never_that_of_nothing(measured):
+    _, results = measured
+    assert estimate(results, "cycle", Arm.POD, "release_t90_s") is not None
+    assert estimate(results, "cycle", Arm.POD, "release_rate_gib_s") is None
+    assert estimate(results, "cycle", Arm.VM, "release_rate_gib_s") is None

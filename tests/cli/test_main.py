@@ -95,7 +95,7 @@ def test_help_loads_no_command():
     ("arguments", "commands", "allowed"),
     [
         (("studies",), {"studies"}, {"pydantic"}),
-        (("plan", "quick", "--accel", "tcg"), {"plan"}, {"pydantic"}),
+        (("plan", "quick", "--accel", "tcg"), {"plan"}, {"pydantic", "scipy", "numpy"}),
         (("rbac", "audit"), {"rbac"}, set()),
         (("audit", "OBJECTS"), {"audit"}, {"rich"}),
         (("status", "--server", "http://127.0.0.1:9"), {"status"}, {"httpx"}),
@@ -125,7 +125,7 @@ def test_studies_lists_what_is_built_in_and_prints_one_to_copy(capsys):
     status, out, _ = run(capsys, "studies")
     assert status == 0
     names = [line.split()[0] for line in out.splitlines()]
-    assert names == ["article", "burst", "churn", "cycle", "guest-io", "host-io", "quick", "random"]
+    assert names == ["aa", "article", "burst", "churn", "cycle", "guest-io", "host-io", "quick", "random"]
     assert run(capsys, "studies", "cycle")[1].startswith("# The article's first test")
 
 
@@ -133,7 +133,11 @@ def test_plan_shows_trials_schedules_memory_and_time(capsys, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     status, out, _ = run(capsys, "plan", str(tmp_path / "tiny.toml"), "--accel", "tcg", "--repeats", "2")
     assert status == 0
-    assert "6 trials, about" in out
+    assert "9 trials, about" in out
+    assert out.count("warm-up, not counted") == 3
+    assert "cycle: 2 repeats decide nothing; 5 do" in out
+    assert "schedules of repeat 1" in out
+    assert "each repeat draws its own" in out
     assert "a 64.0 MiB @0, f @2, a 64.0 MiB @6, f @8" in out
     assert "available" in out
 

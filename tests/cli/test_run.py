@@ -96,3 +96,19 @@ def test_an_option_of_another_target_is_refused_with_where_it_belongs(capsys):
     assert "--kernel is about this host, and the target is a cluster" in capsys.readouterr().err
     assert main(["plan", "quick", "--concurrency", "3"]) == 2
     assert "hint: --target cluster, or leave it out" in capsys.readouterr().err
+
+
+def test_a_run_that_may_stop_early_says_after_how_many_repeats_it_did(end):
+    def finish(folder):
+        write_run(folder)
+        return [replace(load_run(folder).trials[0].record, repeat=2, status=TrialStatus.OK)]
+
+    assert "stopped after" not in end(finish)[1]
+    assert "stopped after 3 of 3 repeats" in end(finish, "--force", "--until", "5%")[1]
+
+
+@pytest.mark.parametrize("text", ["5", "0%", "narrow", "120%"])
+def test_a_width_that_is_no_share_is_refused(capsys, text):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "quick", "--until", text])
+    assert "is not a share" in capsys.readouterr().err

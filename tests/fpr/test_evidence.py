@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.fpr.evidence import find_contradiction, parse_choice, parse_features, parse_reporting_order
+from freepage.fpr.evidence import (
+    count_from_zero,
+    find_contradiction,
+    parse_choice,
+    parse_features,
+    parse_reporting_order,
+)
 from freepage.fpr.mechanics import (
     blocks_per_pass,
     footprint_bytes,
@@ -97,3 +103,13 @@ def test_the_footprint_is_what_cannot_be_reported():
     assert reportable_bytes(free, 9) == 16 * MIB
     assert reportable_bytes(free, 0) == 18 * MIB
     assert footprint_bytes(64 * MIB, free, 9) == 48 * MIB
+
+
+@pytest.mark.parametrize(
+    ("at_zero", "at_end", "active"), [(5, 5, False), (5, 6, True), (None, 5, True), (5, None, None)]
+)
+def test_reports_of_the_boot_alone_do_not_show_that_fpr_is_active(at_zero, at_end, active):
+    seen = Evidence("vm-0", configured=True, active=None if at_end is None else True, report_count=at_end)
+    counted = count_from_zero(seen, at_zero)
+    assert counted.active is active
+    assert counted.report_count == at_end

@@ -14,7 +14,7 @@ from freepage.units import GIB, MIB
 from helpers.synthetic import Truth, build_manifest
 
 GUEST_IO = """name = "io"
-repeats = 2
+repeats = 5
 [[experiment]]
 kind = "guest-io"
 file = "64MiB"
@@ -23,6 +23,7 @@ operations = ["read", "write"]
 runtime = "1s"
 """
 HOST_IO = """name = "io"
+repeats = 5
 arms = ["vm", "vm-fpr"]
 [[experiment]]
 kind = "host-io"

@@ -73,7 +73,10 @@ INSTANCES_READY_S = INSTANCES_START_S + READY_S
 
 @dataclass(frozen=True)
 class Truth:
-    """The numbers the run was made from, which its estimates must find again."""
+    """The numbers the run was made from, which its estimates must find again.
+
+    drawn_phases: samples fall at the phase of their block after the zero, as in a real run; otherwise on the zero.
+    """
 
     given_back: float = 0.96
     pass_s: float = 2.0
@@ -94,6 +97,7 @@ class Truth:
     interval_s: float = 0.5
     accelerator: str = "kvm"
     repeats: int = 3
+    drawn_phases: bool = False
     host: dict[str, object] = field(default_factory=dict)
 
 
@@ -148,7 +152,7 @@ def _write(
     write_json(folder / "plan.json", plan_as_json(trials))
     for trial in (t for t in trials if t.id not in planned):
         error = failed.get(trial.id)
-        _write_failed(folder, trial, error) if error else _write_trial(folder, trial, truth)
+        _write_failed(folder, trial, truth, error) if error else _write_trial(folder, trial, truth)
 
 
 def find_trial_ids(folder: Path, experiment: str, arm: Arm) -> list[str]:
@@ -169,6 +173,7 @@ class _Instance:
     listed: float = 0.0
     next_pass_s: float | None = None
     given_back: float = 0.0
+    faulted: float = 0.0
     cpu_s: float = 0.0
 
     @property
@@ -184,6 +189,7 @@ class _Instance:
             size -= reused
             self.held += reused
         self.held += size
+        self.faulted += size
 
     def free(self, size: float, now_s: float) -> None:
         self.held -= size
@@ -206,9 +212,9 @@ class _Instance:
 def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
     writer = TrialWriter(folder / "trials" / trial.id)
     writer.write_schedules({i.name: i.schedules for i in trial.instances})
-    chance = random.Random(trial.id)
+    chance = random.Random(f"{trial.experiment.name}:{trial.arm}:{trial.repeat}")
     speed = 1 + truth.trial_spread * chance.uniform(-1, 1)
-    instances = [_Instance(plan, trial.arm, truth, speed) for plan in trial.instances]
+    instances = [_Instance(plan, plan.carrier, truth, speed) for plan in trial.instances]
     changes = {i.plan.name: [] for i in instances}
     for instance in instances:
         for event in _replay(instance):
@@ -219,7 +225,7 @@ def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
     evidence = tuple(_evidence(i) for i in instances)
     writer.write_record(
         replace(
-            _record(trial),
+            _record(trial, truth),
             status=TrialStatus.OK,
             ready_s=READY_S,
             evidence=evidence,
@@ -231,10 +237,10 @@ def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
     writer.seal()
 
 
-def _write_failed(folder: Path, trial: Trial, error: str) -> None:
+def _write_failed(folder: Path, trial: Trial, truth: Truth, error: str) -> None:
     writer = TrialWriter(folder / "trials" / trial.id)
     writer.write_schedules({i.name: i.schedules for i in trial.instances})
-    writer.write_record(replace(_record(trial), status=TrialStatus.FAILED, error=error))
+    writer.write_record(replace(_record(trial, truth), status=TrialStatus.FAILED, error=error))
     writer.seal()
 
 
@@ -281,15 +287,16 @@ def _sample(
     truth: Truth,
     chance: random.Random,
 ) -> Iterator[SampleLine]:
-    """Walk through the trial in ticks and yield a sample at every interval."""
+    """Walk through the trial in ticks and yield a sample at every interval, at the trial's phase after its zero."""
     per_sample = round(truth.interval_s / TICK_S)
     first, last = round(FIRST_SAMPLE_S / TICK_S), round((trial.duration_s + 0.5) / TICK_S)
+    shift = int(trial.phase_s / TICK_S) % per_sample if truth.drawn_phases else 0
     pending = {i.plan.name: sorted(changes[i.plan.name]) for i in instances}
     for tick in range(first, last + 1):
         now_s = tick * TICK_S
         for instance in instances:
             _advance(instance, pending[instance.plan.name], now_s)
-        if (tick - first) % per_sample == 0:
+        if (tick - shift) % per_sample == 0:
             yield SampleLine(now_s, 0.001, _values(instances, now_s, truth, chance))
 
 
@@ -328,10 +335,12 @@ def _node_values(in_use: float, now_s: float, cpu_s: float, truth: Truth) -> dic
         "cpu_user_s": cpu_s + truth.other_cores * since_s,
         "cpu_nice_s": 0.0,
         "cpu_system_s": 0.0,
-        "cpu_irq_s": None,
+        "cpu_irq_s": 0.0,
         "cpu_softirq_s": 0.0,
         "cpu_steal_s": 0.0,
         "pswpout": 0.0,
+        "thp_fault_alloc": 0.0,
+        "psi_memory_some_s": None,
     }
 
 
@@ -344,7 +353,12 @@ def _instance_values(instance: _Instance, truth: Truth) -> dict[str, float | Non
     }
     if instance.arm is Arm.POD:
         return values | {"cgroup_usage_bytes": instance.resident_bytes + 1 * MIB}
-    return values | {"cpu_vcpu_s": instance.cpu_s, "cpu_main_loop_s": back_s, "cpu_other_s": 0.0}
+    return values | {
+        "cpu_vcpu_s": instance.cpu_s,
+        "cpu_main_loop_s": back_s,
+        "cpu_other_s": 0.0,
+        "minor_faults": instance.faulted // 4096,
+    }
 
 
 def _evidence(instance: _Instance) -> Evidence:
@@ -366,7 +380,7 @@ def _evidence(instance: _Instance) -> Evidence:
     )
 
 
-def _record(trial: Trial) -> TrialRecord:
+def _record(trial: Trial, truth: Truth) -> TrialRecord:
     return TrialRecord(
         id=trial.id,
         experiment=trial.experiment.name,
@@ -376,6 +390,12 @@ def _record(trial: Trial) -> TrialRecord:
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
         kind=trial.experiment.kind.name,
+        warmup=trial.warmup,
+        position=trial.position,
+        schedule_seed=trial.schedule_seed,
+        phase_s=trial.phase_s if truth.drawn_phases else 0.0,
+        settled=True,
+        settle_s=6.0,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from freepage.analysis.estimates import describe_estimates
+from freepage.analysis.reference import describe_estimates
 from freepage.metrics import describe_metrics
 from freepage.prometheus.profile import describe_profile
 

@@ -167,7 +167,7 @@ def build_events(trial, truth):
                     wall_s=wall_s,
                     user_s=0.1 * wall_s,
                     system_s=0.9 * wall_s,
-                    minor_faults=10,
+                    minor_faults=step.bytes // 4096 if allocating else 0,
                     major_faults=0,
                     ok=True,
                 )
@@ -198,10 +198,12 @@ def left_after(seconds, held, arm, truth):
 
 
 def build_samples(trial, events, truth):
+    faulted, before = 0.0, 0.0
     for tick in range(-6, int(trial.duration_s) + 1):
         t_s = float(tick)
         resident = resident_bytes(t_s, trial.arm, events, truth) if t_s >= -1 else 0.0
         used = BASELINE_BYTES + resident
+        faulted, before = faulted + max(0.0, resident - before), resident
         node = {
             "mem_total_bytes": 32.0 * GIB,
             "mem_free_bytes": 32.0 * GIB - used - 3 * GIB,
@@ -209,7 +211,7 @@ def build_samples(trial, events, truth):
             "mem_buffers_bytes": 0.5 * GIB,
             "mem_sreclaimable_bytes": 0.5 * GIB,
             "mem_available_bytes": 32.0 * GIB - used,
-            "cpu_user_s": 100.0 + max(t_s, 0.0),
+            "cpu_user_s": 100.0 + 0.35 * max(t_s, 0.0),
             "cpu_system_s": 10.0,
             "cpu_nice_s": 0.0,
             "cpu_irq_s": 0.0,
@@ -218,6 +220,7 @@ def build_samples(trial, events, truth):
             "pswpout": max(t_s, 0.0) * 100 if truth.swapped else 0.0,
         }
         values = {NODE: node}
+        node["thp_fault_alloc"] = 0.0
         if t_s >= -1:
             rate = 0.3 if trial.arm is Arm.VM_FPR else 0.2
             cpu_s = 5.0 + rate * max(t_s, 0.0)
@@ -226,5 +229,6 @@ def build_samples(trial, events, truth):
                 "swap_bytes": 0.0,
                 "cpu_total_s": cpu_s,
                 "cpu_main_loop_s": 1.0,
+                "minor_faults": faulted // 4096,
             }
         yield SampleLine(t_s, 0.001, values)

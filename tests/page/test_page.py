@@ -65,7 +65,7 @@ def test_the_page_draws_every_figure_without_errors_and_asks_for_nothing(page, t
     found = look(page, tmp_path, "--window-size=1280,2000")
     assert found["problems"] == []
     assert found["requests"] == []
-    assert found["charts"] == 2
+    assert found["charts"] == 3
     assert found["lines"] >= 6
     assert found["width"] > 700
 
@@ -73,7 +73,7 @@ def test_the_page_draws_every_figure_without_errors_and_asks_for_nothing(page, t
 def test_the_page_fits_a_phone(page, tmp_path):
     found = look(page, tmp_path, "--window-size=500,900", "--force-device-scale-factor=1")
     assert found["wide"] <= 0
-    assert found["charts"] == 2
+    assert found["charts"] == 3
     assert found["width"] <= 500
 
 

@@ -125,12 +125,13 @@ async def test_a_real_prometheus_agrees_with_our_own_reader_and_says_how_often_i
     assert abs(info["clock"]["offset_s"]) < 0.2
     assert [m["error"] for m in found.values() if m["error"]] == []
 
-    assert found["node_memory_MemTotal_bytes"]["difference"] | {"n": 0} == {
+    assert found["node_memory_MemTotal_bytes"]["difference"] | {"n": 0, "method": ""} == {
         "value": 0,
         "low": 0,
         "high": 0,
         "unit": "bytes",
         "n": 0,
+        "method": "",
     }
     for name in ("node_memory_MemAvailable_bytes", "node_memory_MemFree_bytes", "node_memory_Cached_bytes"):
         assert abs(found[name]["difference"]["value"]) < 64 * MIB, name

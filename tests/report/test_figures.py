@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
 from freepage.analysis.results import build_results
+from freepage.analysis.stats import Estimate
 from freepage.records import Arm
 from freepage.report.chart import MOST_POINTS
 from freepage.report.export import export_run
 from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
+from freepage.report.parts.cpu import describe_extra_cpu
 from freepage.report.parts.memory import DEMAND, describe_node_memory
 from freepage.report.parts.release import PREDICTED
 from freepage.store import load_run
@@ -30,13 +32,13 @@ def draw(folder, truth=None, **options):
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    return draw(tmp_path_factory.mktemp("figures") / "run")
+    return draw(tmp_path_factory.mktemp("figures") / "run", Truth(repeats=5))
 
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A host whose passes are too small for what is freed."""
-    return draw(tmp_path_factory.mktemp("slow") / "run", Truth(pass_bytes=64 * MIB))
+    """A host whose passes are too small for what cycle frees in one go, and large enough for most releases of random."""
+    return draw(tmp_path_factory.mktemp("slow") / "run", Truth(pass_bytes=96 * MIB))
 
 
 def points(figure, arm):
@@ -60,7 +62,7 @@ def value_at(figure, arm, t_s):
 
 
 def test_figures_come_in_the_order_of_the_page(drawn):
-    order = ["node-memory-cycle", "release-cycle", "node-memory-random", "release-random"]
+    order = ["node-memory-cycle", "release-cycle", "node-memory-random", "release-random", "controls"]
     assert list(drawn[2]) == order
 
 
@@ -120,15 +122,25 @@ def cut_samples(path, start_s, end_s):
 def test_titles_say_what_was_found(drawn, tmp_path):
     assert drawn[2]["node-memory-cycle"].title == "Without FPR the host never gets it back; with FPR it does"
     assert drawn[2]["node-memory-random"].title.startswith("VMs with FPR take 2")
-    idle = draw(tmp_path / "run", Truth(given_back=0.0))[2]
+    idle = draw(tmp_path / "run", Truth(given_back=0.0, repeats=5))[2]
     assert idle["node-memory-cycle"].title == "The host gets nothing back, with FPR or without"
-    assert idle["release-cycle"].title == "Not all of what a VM freed came back within its window"
+    assert idle["release-cycle"].title == "How freed memory comes back to the host in cycle"
+
+
+def test_a_title_says_only_what_is_decided(tmp_path):
+    """Over one trial of few cores once stood: VMs with FPR use 0.003 cores less than without."""
+    three = draw(tmp_path / "run", Truth())[2]
+    assert three["node-memory-cycle"].title == "Node memory in use while cycle runs"
+    assert three["release-cycle"].title == "How freed memory comes back to the host in cycle"
+    once = Estimate(-0.003, None, None, "cores", 1, "student")
+    assert describe_extra_cpu(once, "churn") == "CPU of the host while churn runs"
+    assert "than without" in describe_extra_cpu(Estimate(0.1, 0.05, 0.15, "cores", 5, "student"), "churn")
 
 
 def with_savings(results, **changes):
     """Return the random experiment's results with another saving."""
     found = results.experiments["random"]
-    saved = {Comparison.SAVED_MEAN: replace(found.compared(Comparison.SAVED_MEAN), **changes)}
+    saved = {Comparison.SAVED_MEAN_SHARE: replace(found.compared(Comparison.SAVED_MEAN_SHARE), **changes)}
     return replace(found, comparisons=found.comparisons | saved)
 
 
@@ -139,8 +151,7 @@ def test_a_saving_the_interval_does_not_show_is_not_in_the_title(drawn):
 
 
 def test_a_saving_of_more_than_all_is_not_in_the_title(drawn):
-    without = drawn[1].experiments["random"].estimate(Arm.VM, Quantity.NODE_MEAN)
-    more = with_savings(drawn[1], value=3.7 * without.value)
+    more = with_savings(drawn[1], value=3.7, high=3.9)
     assert "less of the node" not in describe_node_memory(more, "random")[0]
 
 
@@ -152,15 +163,16 @@ def test_savings_are_in_the_title_only_where_one_looks_at_them_first(drawn):
 def test_a_doubt_stands_beside_the_figure_it_touches(slow):
     _, results, figures = slow
     doubts = [(d.id, d.experiment) for d in results.doubts]
-    assert doubts == [("window-too-short", "cycle"), ("window-too-short", "random")]
-    assert figures["release-cycle"].doubts == figures["release-random"].doubts == ("window-too-short",)
+    assert doubts == [("window-too-short", "cycle")]
+    assert figures["release-cycle"].doubts == ("window-too-short",)
+    assert figures["release-random"].doubts == ()
     assert figures["node-memory-cycle"].doubts == ()
 
 
 def test_a_release_time_that_was_not_reached_says_how_often_it_was(slow):
     _, results, _ = slow
     number = next(n for n in find_headlines(results) if n.label == "Until 90 % is back")
-    assert number.missing == "reached in 0 of 9 releases"
+    assert number.basis == "reached in 0 of 9 releases"
 
 
 def test_one_figure_becomes_one_file(drawn, tmp_path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import ExperimentResults
 from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
@@ -17,14 +18,14 @@ from helpers.synthetic import Truth, write_run
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run"), Truth(failed=(3,), accelerator="tcg"))
+    return write_run(tmp_path_factory.mktemp("run"), Truth(failed=(3,), accelerator="tcg", repeats=6))
 
 
 def test_show_prints_the_verdict_first_within_80_columns(run_folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["show", str(run_folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "Enable" in lines[0]
+    assert "Memory comes back" in lines[0]
     assert all(len(line) <= 80 for line in lines)
     assert any("it broke <b>badly</b>" in line for line in lines)
 

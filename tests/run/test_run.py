@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
 
+from freepage.analysis.results import build_results
+from freepage.cli.show import show_run
 from freepage.errors import HostError, RunFolderError
 from freepage.records import Arm, TrialStatus
-from freepage.run.run import RunEnded, run_study
+from freepage.report.page import render_report
+from freepage.run.run import RunEnded, StopRule, run_study
 from freepage.store import load_run
 from freepage.study.request import RunRequest, plan_run
 from helpers.fakes import CONDITIONS, FACTS, FakeTarget, RecordedProgress
+from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
 TINY = """name = "tiny"
 interval = "100ms"
@@ -52,11 +57,32 @@ async def test_a_run_returns_its_trials_records_and_keeps_what_it_was_asked(plan
     progress = RecordedProgress()
     records = await run(opening(plan), tmp_path / "run", progress)
     stored = load_run(tmp_path / "run")
-    assert [r.id for r in records] == [t.record.id for t in stored.trials] == [t.id for t in plan.trials]
+    kept = [t.record.id for t in (*stored.warmups, *stored.trials)]
+    assert [r.id for r in records] == kept == [t.id for t in plan.trials]
+    assert (len(stored.warmups), len(stored.trials)) == (1, 2)
     assert stored.manifest.command == COMMAND
     assert stored.manifest.finished_at is not None
     assert (stored.manifest.target, stored.manifest.accelerator) == (FACTS.name, "tcg")
     assert (progress.calls[0], progress.calls[-1]) == ("run started", "run ended")
+
+
+@pytest.mark.parametrize(("widths", "repeats"), [((0.2, 0.04), 4), ((None, 0.2, 0.2), 6), ((0.05,), 3)])
+async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_never_before_three(
+    tmp_path, widths, repeats
+):
+    study = tmp_path / "tiny.toml"
+    study.write_text(TINY)
+    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), scale=0.01, repeats=6), "tcg", CONDITIONS)
+    asked = []
+
+    def measure(folder):
+        asked.append(len(load_run(folder).trials))
+        return widths[len(asked) - 1]
+
+    records = await run(opening(plan), tmp_path / "run", stop_rule=StopRule(0.05, measure))
+    assert len(records) == repeats
+    assert asked == list(range(3, 3 + len(widths)))
+    assert load_run(tmp_path / "run").manifest.until_half_width == 0.05
 
 
 async def test_a_target_that_cannot_be_opened_leaves_the_folder_as_it_was(plan, tmp_path):
@@ -104,7 +130,7 @@ async def test_a_problem_between_trials_ends_the_run_with_those_before_it(plan, 
     with pytest.raises(RunEnded) as ended:
         await run(opening(plan, FailsLater()), tmp_path / "run")
     assert ended.value.problem.message == "the cluster is gone"
-    assert load_run(tmp_path / "run").trials[0].record.status is TrialStatus.OK
+    assert load_run(tmp_path / "run").warmups[0].record.status is TrialStatus.OK
 
 
 async def test_an_interruption_in_a_trial_ends_the_run_without_a_problem(plan, tmp_path):
@@ -123,5 +149,19 @@ async def test_an_interruption_in_a_trial_ends_the_run_without_a_problem(plan, t
     with pytest.raises(RunEnded) as ended:
         await task
     assert ended.value.problem is None
-    (trial,) = load_run(tmp_path / "run").trials
+    stored = load_run(tmp_path / "run")
+    (trial,) = stored.warmups
     assert trial.record.status is TrialStatus.INTERRUPTED
+    assert stored.trials == []
+
+
+def test_a_run_that_ended_in_its_warm_up_has_a_report_that_decides_nothing(tmp_path, capsys):
+    write_run(tmp_path / "run", Truth(repeats=1), study=CYCLE_ONLY, arms=(Arm.VM,))
+    (path,) = (tmp_path / "run").glob("trials/*/trial.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warmup": True, "status": "interrupted"}))
+    results = build_results(load_run(tmp_path / "run"))
+    assert results.verdict.decision == "inconclusive"
+    assert results.experiments == {}
+    assert "warm-up, not counted" in render_report(tmp_path / "run").read_text()
+    show_run(tmp_path / "run")
+    assert "interrupted" in capsys.readouterr().out

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -59,6 +60,54 @@ async def test_a_trial_runs_in_order_and_stores_everything(tmp_path):
     before_zero = stored.samples.filter(entity="cycle-0")
     assert before_zero["t_s"].max() <= record.planned_duration_s + 1
     assert progress.samples
+
+
+async def test_what_a_block_shares_and_how_memory_settled_is_recorded(tmp_path):
+    record = await run(FakeTarget(), tmp_path, Arm.VM)
+    trial = plan_one(Arm.VM)
+    assert record.repeat == 0
+    assert (record.position, record.schedule_seed) == (trial.position, 1)
+    assert record.phase_s == trial.phase_s
+    assert record.warmup is False
+    assert record.settled is True
+    assert 0.2 <= record.settle_s < 5
+    assert load_trial(tmp_path).record == record
+
+
+async def test_samples_fall_at_the_phase_of_their_block_after_the_zero(tmp_path):
+    for phase_s in (0.013, 0.077):
+        planned = replace(plan_one(Arm.POD), phase_s=phase_s)
+        folder = tmp_path / f"{phase_s}"
+        await run_trial(FakeTarget(), planned, folder, interval_s=0.1, progress=RecordedProgress())
+        samples = load_trial(folder).samples
+        late_s = samples.filter(metric="late_s").sort("t_s")
+        due_s = late_s["t_s"] - late_s["value"]
+        off_s = [(t - phase_s + 0.05) % 0.1 - 0.05 for t in due_s]
+        assert max(map(abs, off_s)) < 1e-6
+
+
+async def test_a_node_that_never_settles_is_recorded_and_the_trial_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("freepage.run.trial.NODE_DEADLINE_S", 0.5)
+    target, free = FakeTarget(), itertools.cycle((50.0, 50.0 + GIB))
+    steady = target.read_node
+
+    def read_restless():
+        values = steady()
+        values[NODE]["mem_free_bytes"] = next(free)
+        return values
+
+    target.read_node = read_restless
+    record = await run(target, tmp_path)
+    assert record.status is TrialStatus.OK
+    assert record.settled is False
+    assert record.settle_s >= 0.5
+
+
+async def test_a_trial_of_a_smoke_run_waits_for_nothing_but_the_node(tmp_path):
+    planned = replace(plan_one(Arm.POD), settles=False)
+    record = await run_trial(FakeTarget(), planned, tmp_path, interval_s=0.1, progress=RecordedProgress())
+    assert record.settled is True
+    assert record.settle_s < 1
 
 
 async def test_an_instance_that_dies_fails_the_trial_with_its_error_and_closes_the_rest(tmp_path):
@@ -126,11 +175,13 @@ async def test_cancellation_stores_what_there_is_and_goes_on(tmp_path):
 def test_an_instance_that_misses_a_synchronised_start_marks_its_trial():
     event = EventLine(0.0, 2.0, "burst-0", 0, 0, 0, "allocate", 1, 0.0, 0.0, 2.0, 0.0, 2.0, 1, 0, ok=True)
     late = replace(event, late_s=1.2, t_s=1.2)
-    burst, cycle = KINDS["burst"], KINDS["cycle"]
+    cycle = plan_one(Arm.VM)
+    burst = replace(cycle, experiment=replace(cycle.experiment, kind=KINDS["burst"]))
     problem = _find_problem(late, burst)
     assert isinstance(problem, InstanceError)
     assert "burst-0 missed the synchronised start at 0.0 s by 1.20 s" in problem.message
     assert _find_problem(late, cycle) is None
+    assert _find_problem(late, replace(burst, warmup=True)) is None
     assert _find_problem(event, burst) is None
     assert "could not allocate" in _find_problem(replace(event, ok=False, error="no memory"), cycle).message
 

@@ -36,7 +36,12 @@ from freepage.sampling.procfs import (
     parse_zoneinfo,
     read_host,
 )
-from freepage.targets.local.facts import parse_cpuinfo, parse_os_release, read_host_facts
+from freepage.targets.local.facts import (
+    find_free_page_reporting,
+    parse_cpuinfo,
+    parse_os_release,
+    read_host_facts,
+)
 from freepage.units import GIB, KIB, MIB
 
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -234,6 +239,28 @@ def test_this_hosts_facts_name_what_a_reader_needs():
     assert {"kernel", "cpu_model", "thp_enabled", "ksm_run", "swap_total_bytes", "cgroup_version"} <= set(
         facts
     )
+
+
+@pytest.mark.parametrize(
+    ("bits", "order", "answer"),
+    [
+        ("01100101", "9", True),
+        ("01100001", "9", False),
+        ("01100101", "-1", False),
+        ("", "9", None),
+        (None, "", False),
+    ],
+)
+def test_a_host_that_reports_its_own_free_pages_says_so_in_its_balloon(tmp_path, bits, order, answer):
+    (tmp_path / "bus").mkdir()
+    if bits is not None:
+        balloon = tmp_path / "bus/virtio/drivers/virtio_balloon/virtio3"
+        balloon.mkdir(parents=True)
+        (balloon / "features").write_text(bits)
+    parameters = tmp_path / "module/page_reporting/parameters"
+    parameters.mkdir(parents=True)
+    (parameters / "page_reporting_order").write_text(order)
+    assert find_free_page_reporting(tmp_path) is answer
 
 
 def test_cpuinfo_and_os_release_are_read():

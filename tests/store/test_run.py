@@ -94,6 +94,30 @@ def test_what_was_written_comes_back_sealed_or_cut_short(tmp_path, seal):
     assert trial.samples.filter(entity="sampler")["value"].to_list() == [0.001, 0.002]
 
 
+def test_a_warm_up_stands_apart_from_the_trials_that_count(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    write_trial(tmp_path, seal=True)
+    warmup = replace(RECORD, id="000-warmup-vm-fpr", warmup=True, position=0, schedule_seed=1, phase_s=0.25)
+    writer = TrialWriter(tmp_path / "trials" / warmup.id)
+    writer.write_record(warmup)
+    writer.seal()
+    run = load_run(tmp_path)
+    assert [t.record for t in run.warmups] == [warmup]
+    assert [t.record for t in run.trials] == [t.record for t in run.ok_trials()] == [RECORD]
+
+
+def test_a_record_from_before_blocks_were_recorded_knows_nothing_of_them(tmp_path):
+    write_manifest(tmp_path, MANIFEST)
+    path = write_trial(tmp_path, seal=True) / "trial.json"
+    content = json.loads(path.read_text())
+    later = ("warmup", "position", "schedule_seed", "phase_s", "settled", "settle_s")
+    path.write_text(json.dumps({key: value for key, value in content.items() if key not in later}))
+    (trial,) = load_run(tmp_path).trials
+    record = trial.record
+    assert (record.position, record.schedule_seed, record.phase_s, record.settled) == (None,) * 4
+    assert record.warmup is False
+
+
 def test_sealing_leaves_parquet_and_no_jsonl(tmp_path):
     folder = write_trial(tmp_path, seal=True)
     assert sorted(p.name for p in folder.iterdir()) == [

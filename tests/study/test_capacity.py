@@ -36,7 +36,7 @@ def test_no_built_in_study_takes_more_than_its_share_of_little_memory_by_default
     assert "--scale" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize(("conditions", "minutes"), [(SMALL, 40), (LAPTOP, 20)])
+@pytest.mark.parametrize(("conditions", "minutes"), [(SMALL, 37), (LAPTOP, 37)])
 def test_the_whole_article_fits_its_time_and_memory(conditions, minutes):
     file = read("article")
     scale = fit_scale(file, conditions, 20 * GIB)

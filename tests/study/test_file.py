@@ -165,6 +165,13 @@ def test_a_threshold_the_rule_has_not_is_refused_with_what_was_meant():
     assert "max_extra_cpu_s_per_gib" in complaint(STUDY + "[verdict]\nmax_extra_cpu_s_per_gib = -1\n")
 
 
+def test_a_study_names_the_experiment_whose_answer_is_the_runs():
+    study = parse_study(STUDY + '[verdict]\nheadline = "random"\nmin_io_ratio = 0.8\n', "mine.toml")
+    assert (study.verdict_headline, study.verdict) == ("random", {"min_io_ratio": 0.8})
+    assert parse_study(STUDY, "mine.toml").verdict_headline == ""
+    assert "no experiment: cycle, random" in complaint(STUDY + '[verdict]\nheadline = "burst"\n')
+
+
 def test_text_that_is_no_toml_is_refused_with_its_line():
     assert "line 1" in complaint("name = = 3")
 

@@ -17,7 +17,7 @@ def test_every_repeat_of_an_experiment_runs_every_arm_before_the_next_repeat():
         for key, group in groupby(trials, lambda t: (t.experiment.name, t.repeat))
     ]
     assert [key for key, _ in blocks] == [("cycle", 0), ("random", 0), ("cycle", 1), ("cycle", 2)]
-    assert all(arms == set(CARRIERS) for _, arms in blocks)
+    assert all(arms == (set(CARRIERS) if key[0] == "cycle" else {Arm.VM, Arm.VM_FPR}) for key, arms in blocks)
     assert [t.order for t in trials] == list(range(len(trials)))
 
 
@@ -81,3 +81,24 @@ def test_instances_that_differ_run_side_by_side_until_the_last_has_ended():
     ]
     assert trial.instances[0].vm_memory_bytes < trial.instances[2].vm_memory_bytes
     assert trial.duration_s == 5.0 + study.experiments[0].groups[1].duration_s
+
+
+def test_the_arms_of_a_block_share_schedules_and_sampling_phase_and_blocks_differ_in_both():
+    trials = plan_trials(scale_study(read("random", "repeats=5"), 0.05, SMALL))
+    blocks = [list(group) for _, group in groupby(trials, lambda t: t.repeat)]
+    assert len(blocks) == 5
+    for block in blocks:
+        assert [t.position for t in block] == [0, 1, 2]
+        assert len({(t.schedule_seed, t.phase_s) for t in block}) == 1
+        assert len({t.instances[0].schedules for t in block}) == 1
+        assert 0 <= block[0].phase_s < 1.0
+    firsts = [block[0] for block in blocks]
+    assert len({t.instances[0].schedules for t in firsts}) == 5
+    assert len({t.phase_s for t in firsts}) == 5
+    assert firsts[0].schedule_seed == 1
+
+
+def test_the_schedules_of_a_block_are_those_of_the_seed_it_records():
+    trial = plan_trials(scale_study(read("random", "repeats=3"), 0.05, SMALL))[-1]
+    again = plan_trials(scale_study(read("random", f"seed={trial.schedule_seed}"), 0.05, SMALL))[0]
+    assert [i.schedules for i in again.instances] == [i.schedules for i in trial.instances]

@@ -85,7 +85,7 @@ def wait_until(condition, seconds=30):
 def trial(carrier, tools, filesystem):
     data = None if filesystem is None else DataPlan(filesystem, SIZE_BYTES)
     plan = InstancePlan("io-0", carrier, 1, 384 * MIB, (), tools, data)
-    return Trial("001", 0, None, carrier, 0, (plan,), 10.0)
+    return Trial("001", 0, None, carrier, 0, (plan,), 10.0, 0, 1, 0.0)
 
 
 @asynccontextmanager

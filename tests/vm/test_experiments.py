@@ -49,6 +49,7 @@ def test_a_burst_starts_together(tmp_path):
 
 BARRIERS = """name = "barriers"
 interval = "500ms"
+repeats = 1
 [[experiment]]
 kind = "random"
 instances = 2
@@ -74,6 +75,7 @@ def test_with_barriers_all_processes_take_each_step_at_once(tmp_path):
 
 GUEST_IO = """name = "small-io"
 interval = "500ms"
+repeats = 1
 [[experiment]]
 kind = "guest-io"
 filesystem = "{filesystem}"
@@ -115,6 +117,7 @@ def test_fio_on_the_host_runs_beside_vms_and_alone(tmp_path):
 
 COMMAND = """name = "own"
 interval = "500ms"
+repeats = 1
 [[experiment]]
 kind = "command"
 command = ["/tools/opt/measure.sh", "three words here"]

@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def add_known(values: Iterable[float | None]) -> float | None:
-    """Return the sum of the known values; None when none is known."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def add_all(values: Iterable[float | None]) -> float | None:
+    """Return the sum; None when any part is missing, or there are no parts: a partial sum is no sum."""
+    parts = list(values)
+    known = [value for value in parts if value is not None]
+    return sum(known) if known and len(known) == len(parts) else None
 
 
 def subtract(value: float | None, other: float | None) -> float | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from freepage.analysis.significance import find_error, find_interval
+from freepage.analysis.stats import CONFIDENCE
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class IntervalPosition(StrEnum):
-    """The position of an interval: all of it within the bounds, all of it beyond one of them, or on both sides of one."""
+    """The position of an interval: all of it within the bounds, all of it beyond one of them, or on both sides of one.
+
+    An estimate that nothing may be decided from counts as on both sides.
+    """
 
     WITHIN = "within"
     BEYOND = "beyond"
@@ -28,14 +34,30 @@ class Bounds:
     at_most: float | None = None
     above: float | None = None
 
-    def locate(self, estimate: Estimate) -> IntervalPosition:
-        """Return where the whole interval lies, or the value where a single trial has none."""
-        low = estimate.value if estimate.low is None else estimate.low
-        high = estimate.value if estimate.high is None else estimate.high
+    def locate(self, estimate: Estimate, confidence: float = CONFIDENCE) -> IntervalPosition:
+        """Return where the whole interval lies; straddling, which decides nothing, where there are too few trials for one."""
+        interval = find_interval(estimate, confidence)
+        if interval is None:
+            return IntervalPosition.STRADDLING
+        low, high = (math.inf if end is None else end for end in interval)
         if not self._falls_short(low) and not self._exceeds(high):
             return IntervalPosition.WITHIN
         beyond = self._falls_short(high) or self._exceeds(low)
         return IntervalPosition.BEYOND if beyond else IntervalPosition.STRADDLING
+
+    def locate_value(self, value: float) -> IntervalPosition:
+        """Return on which side of the bounds a bare value lies, which decides nothing."""
+        outside = self._falls_short(value) or self._exceeds(value)
+        return IntervalPosition.BEYOND if outside else IntervalPosition.WITHIN
+
+    def find_error(self, estimate: Estimate) -> float | None:
+        """Return the probability of such an estimate, were the truth at the nearest bound; None where the method has none."""
+        return find_error(estimate, self.find_nearest(estimate.value))
+
+    def find_nearest(self, value: float) -> float:
+        """Return the bound that a value lies nearest to."""
+        bounds = [b for b in (self.at_least, self.above, self.at_most) if b is not None]
+        return min(bounds, key=lambda bound: abs(bound - value))
 
     def describe(self, unit: str) -> str:
         """Return the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""

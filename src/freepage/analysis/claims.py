@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.definition import Area
 from freepage.analysis.paths import EstimatePath, parse_path
+from freepage.analysis.reach import explain_no_room, explain_too_slow, explain_too_small
+from freepage.analysis.significance import EQUIVALENCE_CONFIDENCE, correct_by_holm
+from freepage.analysis.stats import CONFIDENCE, Method
+from freepage.analysis.undecided import explain_undecided
 from freepage.kinds import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from freepage.analysis.experiments import ExperimentResults, Experiments
+    from freepage.analysis.reach import Pace
     from freepage.analysis.stats import Estimate
 
 
@@ -30,6 +37,10 @@ _DECISIONS = {
     IntervalPosition.WITHIN: (ClaimDecision.CONFIRMED, "meets the rule"),
     IntervalPosition.BEYOND: (ClaimDecision.CONTRADICTED, "misses the rule"),
 }
+# Fewer trials show what was seen, and neither confirm nor contradict what somebody else found.
+LEAST_FOR_CLAIM = 5
+# What of the workload makes a limit on CPU reachable.
+_PACES = {"allocated": "allocated_gib_s", "freed": "freed_gib_s"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,10 @@ class Claim:
     bounds: Bounds
     beside: dict[str, EstimatePath]
     every: bool = False
+    same: bool = False
+    per: str = ""
+    at_peak: bool = False
+    control: EstimatePath | None = None
     finest_s: float | None = None
     provided: EstimatePath | None = None
     otherwise: str = ""
@@ -58,18 +73,27 @@ class Claim:
         """The rule in words."""
         return f"{self.measure}: {self.bounds.describe(self.number.number.unit)}"
 
+    @property
+    def confidence(self) -> float:
+        """The confidence of the interval that confirms it: two one-sided tests at 5 % for what is to be the same."""
+        return EQUIVALENCE_CONFIDENCE if self.same else CONFIDENCE
+
 
 @dataclass(frozen=True)
 class ClaimConditions:
     """Conditions under which numbers decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
-    moved: experiments during which other work moved the node's memory.
+    moved: experiments during which other work moved the node's memory; voided: those whose controls failed, by what is said of
+    them. paces: by experiment.
     """
 
     accelerator: str
     interval_s: float
     smoke: bool = False
     moved: frozenset[str] = frozenset()
+    voided: Mapping[str, str] = field(default_factory=dict)
+    scale: float = 1.0
+    paces: Mapping[str, Pace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,11 +128,12 @@ class ClaimResult:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """The decision of one experiment on a claim."""
+    """The decision of one experiment on a claim; error: its probability, were the truth at the bound, None where there is none."""
 
     decision: ClaimDecision
     reason: str
     experiment: str | None = None
+    error: float | None = None
 
 
 def load_claims() -> tuple[Claim, ...]:
@@ -118,20 +143,35 @@ def load_claims() -> tuple[Claim, ...]:
 
 
 def decide_claims(experiments: Experiments, conditions: ClaimConditions) -> tuple[ClaimResult, ...]:
-    """Decide every claim from the experiments of a run."""
-    return tuple(_decide(claim, experiments, conditions) for claim in load_claims())
+    """Decide every claim from the experiments of a run; what is decided is corrected for how many are decided at once."""
+    claims = load_claims()
+    outcomes = [_find_outcome(claim, experiments, conditions) for claim in claims]
+    stands = correct_by_holm([o.error for o in outcomes], [(1 - claim.confidence) / 2 for claim in claims])
+    return tuple(
+        _build_result(claim, outcome if stand else _leave_open(outcome), experiments)
+        for claim, outcome, stand in zip(claims, outcomes, stands, strict=True)
+    )
+
+
+def _leave_open(outcome: _Outcome) -> _Outcome:
+    """Return an outcome that does not stand among so many claims."""
+    if outcome.decision is ClaimDecision.NOT_DECIDABLE:
+        return outcome
+    reason = "Alone its interval would decide; among so many claims one such would come by chance (Holm)."
+    return replace(outcome, decision=ClaimDecision.NOT_DECIDABLE, reason=reason)
 
 
 def _parse(table: dict[str, Any]) -> Claim:
     bounds = Bounds(**{key: table.pop(key, None) for key in ("at_least", "at_most", "above")})
     beside = {label: parse_path(path) for label, path in table.pop("beside", {}).items()}
     number = parse_path(table.pop("number"))
-    provided = parse_path(table.pop("provided")) if "provided" in table else None
-    return Claim(number=number, provided=provided, beside=beside, bounds=bounds, **table)
+    provided, control = (
+        parse_path(table.pop(key)) if key in table else None for key in ("provided", "control")
+    )
+    return Claim(number=number, beside=beside, bounds=bounds, provided=provided, control=control, **table)
 
 
-def _decide(claim: Claim, experiments: Experiments, conditions: ClaimConditions) -> ClaimResult:
-    outcome = _find_outcome(claim, experiments, conditions)
+def _build_result(claim: Claim, outcome: _Outcome, experiments: Experiments) -> ClaimResult:
     found: list[ClaimNumber] = []
     if outcome.experiment is not None:
         found = _find_numbers(claim, experiments[outcome.experiment])
@@ -169,13 +209,26 @@ def _decide_by(
     obstacle = _find_obstacle(claim, name, experiment, conditions)
     if obstacle:
         return _Outcome(ClaimDecision.NOT_DECIDABLE, obstacle, name)
-    position = claim.bounds.locate(estimate)
+    position, error = claim.bounds.locate(estimate), claim.bounds.find_error(estimate)
+    if claim.same and claim.bounds.locate(estimate, claim.confidence) is IntervalPosition.WITHIN:
+        position = IntervalPosition.WITHIN
     if position is IntervalPosition.STRADDLING:
-        reason = "The interval lies on both sides of the rule's bound."
-        return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name)
+        reason = explain_undecided(estimate, claim.bounds, LEAST_FOR_CLAIM)
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
     decision, words = _DECISIONS[position]
-    one = estimate.low is None
-    return _Outcome(decision, f"One trial {words}; no interval." if one else f"The interval {words}.", name)
+    if estimate.n < LEAST_FOR_CLAIM:
+        reason = (
+            f"Seen in {estimate.n} trials, whose interval {words}; a claim is decided from {LEAST_FOR_CLAIM} on "
+            f"(--repeats {LEAST_FOR_CLAIM})."
+        )
+        return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
+    return _Outcome(decision, f"{_name_interval(estimate, claim)} {words}.", name, error)
+
+
+def _name_interval(estimate: Estimate, claim: Claim) -> str:
+    if estimate.method in {Method.RANGE, Method.CENSORED}:
+        return f"Each of {estimate.n} trials"
+    return "The 90\u00a0% interval" if claim.same else "The interval"
 
 
 def _find_obstacle(
@@ -183,18 +236,37 @@ def _find_obstacle(
 ) -> str:
     """Return why a number that was measured does not decide; "" where it does."""
     area = claim.number.number.area
-    if conditions.smoke:
-        return "This was a smoke run: its blocks, files and times are too small."
-    if area is Area.TIME and conditions.accelerator != "kvm":
-        return "Times, CPU and throughput under emulation are not those of hardware."
-    if area is Area.NODE and name in conditions.moved:
-        return "Other work on the host moved the node's memory meanwhile."
-    if claim.finest_s is not None and conditions.interval_s > claim.finest_s:
-        return f"Samples {conditions.interval_s:g} s apart are too coarse; {claim.finest_s:g} s would do."
     provided = claim.provided.find(experiment) if claim.provided else None
-    if claim.provided and (provided is None or provided.value <= 0):
-        return claim.otherwise
-    return ""
+    obstacles = (
+        "This was a smoke run: its blocks, files and times are too small." if conditions.smoke else "",
+        conditions.voided.get(name, "") if area is Area.MEMORY else "",
+        "Times, CPU and throughput under emulation are not those of hardware."
+        if area is Area.TIME and conditions.accelerator != "kvm"
+        else "",
+        "Other work on the host moved the node's memory meanwhile."
+        if area is Area.NODE and name in conditions.moved
+        else "",
+        f"Samples {conditions.interval_s:g} s apart are too coarse; {claim.finest_s:g} s would do."
+        if claim.finest_s is not None and conditions.interval_s > claim.finest_s
+        else "",
+        claim.otherwise if claim.provided and (provided is None or provided.value <= 0) else "",
+    )
+    return next(filter(None, obstacles), "") or _explain_reach(claim, name, experiment, conditions)
+
+
+def _explain_reach(
+    claim: Claim, name: str, experiment: ExperimentResults, conditions: ClaimConditions
+) -> str:
+    """Return why a claim could not have failed at this scale; "" where it could."""
+    if claim.control is not None:
+        unit = claim.number.number.unit
+        return explain_too_small(claim.control.find(experiment), claim.bounds, conditions.scale, unit)
+    pace = conditions.paces.get(name)
+    if claim.at_peak and pace is not None:
+        return explain_no_room(pace.peak_room)
+    if not claim.per or pace is None or claim.bounds.at_most is None:
+        return ""
+    return explain_too_slow(getattr(pace, _PACES[claim.per]), claim.bounds.at_most, conditions.scale)
 
 
 def _find_numbers(claim: Claim, experiment: ExperimentResults) -> list[ClaimNumber]:

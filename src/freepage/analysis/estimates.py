@@ -1,18 +1,25 @@
-"""Every number of a trial and every comparison of arms: its id, unit, meaning, and how it is shown. docs/results-schema.md lists them.
+"""Every number of a trial: its id, unit, meaning, nature, margin, and how it is shown.
 
-A new one is an entry here and the function that measures it.
+compared.py has those between arms; docs/results-schema.md lists all (reference.py). A new one is an entry here and the function that measures it.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from freepage.analysis.definition import Area, Better, Definition, Number, cores, node_bytes, ratio, seconds
+from freepage.analysis.definition import (
+    Area,
+    Better,
+    Definition,
+    Nature,
+    Number,
+    cores,
+    node_bytes,
+    release_time,
+    seconds,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from freepage.analysis.stats import Estimate
 
 
@@ -31,6 +38,8 @@ class Quantity(Number):
         "given back",
         better=_HIGHER,
         headline=("Memory given back", "of what VMs freed, with FPR"),
+        nature=Nature.SHARE,
+        margin=0.02,
     )
     NODE_MEAN = node_bytes(
         "node_in_use_mean_bytes", "node memory in use above the baseline, mean", "node mean"
@@ -62,19 +71,24 @@ class Quantity(Number):
     ALLOC_USER_FIRST = seconds("alloc_user_first_s", "user CPU time of first ones", "user first")
     ALLOC_USER_REST = seconds("alloc_user_rest_s", "user CPU time of later ones", "user later")
     ALLOC_PER_GIB = Definition("alloc_s_per_gib", "s/GiB", _TIME, "all allocations, per GiB allocated")
-    RELEASE_T50 = Definition("release_t50_s", "s", _MEMORY, "from a free until 50 % is back", "50 %")
-    RELEASE_T90 = Definition(
+    RELEASE_T50 = release_time("release_t50_s", "from a free until 50 % is back", "50 %")
+    RELEASE_T90 = release_time(
         "release_t90_s",
-        "s",
-        _MEMORY,
         "from a free until 90 % is back",
         "90 %",
         "90 % back",
-        headline=("Until 90 % is back", "after the free, with FPR"),
+        ("Until 90 % is back", "after the free, with FPR"),
     )
-    RELEASE_T99 = Definition("release_t99_s", "s", _MEMORY, "from a free until 99 % is back", "99 %")
+    RELEASE_T99 = release_time("release_t99_s", "from a free until 99 % is back", "99 %")
     RELEASE_RATE = Definition(
-        "release_rate_gib_s", "GiB/s", _MEMORY, "pace of the first 90 % of a release", "rate", better=_HIGHER
+        "release_rate_gib_s",
+        "GiB/s",
+        _MEMORY,
+        "pace of the first 90 % of a release",
+        "rate",
+        better=_HIGHER,
+        nature=Nature.CENSORED,
+        margin=0.1,
     )
     NODE_CPU = cores("node_cpu_cores", "the whole host was busy with, mean", "host")
     INSTANCE_CPU = cores("instance_cpu_cores", "all instances used together, mean", "instances")
@@ -110,7 +124,7 @@ class Quantity(Number):
     )
     COMMAND_TIME = seconds("command_s", "a study's own program ran, where it ended with status 0", "ran for")
     COMMAND_FAILURES = Definition(
-        "command_failures", "runs", _TIME, "of a study's program that failed", "failed"
+        "command_failures", "runs", _TIME, "of a study's program that failed", "failed", nature=Nature.COUNT
     )
     CACHED_READS = Definition(
         "cached_read_fraction",
@@ -120,6 +134,7 @@ class Quantity(Number):
         "reads cached",
         better=_HIGHER,
         headline=("Reads from the cache", "of fio's read cells, with FPR"),
+        nature=Nature.SHARE,
     )
     WORKING_SET_MEAN = Definition(
         "working_set_mean_bytes",
@@ -128,9 +143,18 @@ class Quantity(Number):
         "working set of the instances fio runs in, mean",
         "working set mean",
         "working set",
+        margin=0.02,
     )
     WORKING_SET_MAX = Definition(
         "working_set_max_bytes", "bytes", _MEMORY, "the same, peak", "working set peak"
+    )
+    RELEASE_RESOLUTION = Definition(
+        "release_resolution_s",
+        "s",
+        _MEMORY,
+        "width of the span between two samples whose middle is `release_t90_s`",
+        "known to",
+        better=_NEITHER,
     )
 
 
@@ -153,142 +177,34 @@ class TrialOnly(Number):
     )
     INSTANCE_CPU_TIME = Definition("instance_cpu_s", "s", _TIME, "CPU time of all instances together")
     GIVEN_BACK_GIB = Definition(
-        "given_back_gib", "GiB", _MEMORY, "all by which resident memory fell", better=_HIGHER
-    )
-
-
-class Comparison(Number):
-    """The comparisons of two arms, or of two numbers of one, by repeat; in the order of results.json."""
-
-    REALLOCATION = replace(
-        ratio("reallocation_penalty", _TIME, "alloc_rest_s", "Allocating again, FPR against no FPR"),
-        headline=("Allocating again", "times as long as without FPR"),
-    )
-    REALLOCATION_AGAINST_FIRST = Definition(
-        "reallocation_against_first",
-        "ratio",
-        _TIME,
-        "`alloc_rest_s` / `alloc_first_s` of vm-fpr",
-        "Later allocations against the first, with FPR",
-        better=_NEITHER,
-    )
-    IO_RATIO = Definition(
-        "io_ratio",
-        "ratio",
-        _TIME,
-        "throughput of fio, vm-fpr / vm, geometric mean over all cells",
-        "Throughput of fio, FPR against no FPR, all cells",
-        better=_HIGHER,
-        headline=("fio with FPR", "times the throughput without FPR, all cells"),
-    )
-    CACHED_LOST = Definition(
-        "cached_lost",
-        "cells",
+        "given_back_gib",
+        "GiB",
         _MEMORY,
-        "that ran from the cache without FPR and not with it",
-        "Cells cached without FPR and not with it",
-        headline=("Cached cells lost", "ran from the cache without FPR and not with it"),
-    )
-    NODE_MEAN_RATIO = replace(
-        ratio("node_mean_ratio", _NODE, "node_in_use_mean_bytes", "Node memory, FPR against no FPR, mean"),
-        headline=("Node memory", "times that without FPR, on average"),
-    )
-    NODE_MAX_RATIO = ratio(
-        "node_max_ratio", _NODE, "node_in_use_max_bytes", "Node memory, FPR against no FPR, peak"
-    )
-    WORKING_SET_MEAN_RATIO = ratio(
-        "working_set_mean_ratio",
-        _MEMORY,
-        "working_set_mean_bytes",
-        "Working set of fio's instance, FPR against no FPR, mean",
-    )
-    WORKING_SET_MAX_RATIO = ratio(
-        "working_set_max_ratio",
-        _MEMORY,
-        "working_set_max_bytes",
-        "Working set of fio's instance, FPR against no FPR, peak",
-    )
-    COMMAND_RATIO = ratio("command_ratio", _TIME, "command_s", "Program's time, FPR against no FPR")
-    FIRST_ALLOCATION = ratio(
-        "first_allocation_penalty", _TIME, "alloc_first_s", "First allocation, FPR against no FPR"
-    )
-    ALLOCATION = ratio(
-        "allocation_penalty", _TIME, "alloc_s_per_gib", "All allocations per GiB, FPR against no FPR"
-    )
-    ALLOCATION_AGAINST_POD = Definition(
-        "allocation_against_pod",
-        "ratio",
-        _TIME,
-        "`alloc_s_per_gib`, vm-fpr / pod",
-        "All allocations per GiB, FPR against pod",
-    )
-    EXTRA_CPU_PER_GIB = Definition(
-        "extra_cpu_s_per_gib",
-        "s/GiB",
-        _TIME,
-        "`instance_cpu_s`, vm-fpr − vm, / `given_back_gib` of vm-fpr",
-        "CPU time that FPR adds, per GiB given back",
-    )
-    EXTRA_CPU = replace(
-        cores("extra_cpu_cores", "`instance_cpu_cores`, vm-fpr − vm", "CPU that FPR adds to the instances"),
-        headline=("CPU cost", "added to the VMs by FPR, on average"),
-    )
-    EXTRA_RELEASE_PEAK = cores(
-        "extra_release_peak_cores",
-        "`cpu_release_peak_cores`, vm-fpr − vm",
-        "CPU that FPR adds to the host's peak after freeing",
-    )
-    SAVED_MEAN = node_bytes(
-        "saved_mean_bytes",
-        "`node_in_use_mean_bytes`, vm − vm-fpr",
-        "Node memory FPR saves, mean",
+        "all that came back: of VMs what QEMU faulted in less what resident memory grew by, of containers what they freed",
         better=_HIGHER,
     )
-    SAVED_MAX = node_bytes(
-        "saved_max_bytes",
-        "`node_in_use_max_bytes`, vm − vm-fpr",
-        "Node memory FPR saves, peak",
+    RELEASES_UNSEEN = Definition(
+        "releases_unseen", "releases", _MEMORY, "that no sample could tell the share of"
+    )
+    RELEASE_WINDOW = Definition(
+        "release_window_s",
+        "s",
+        _MEMORY,
+        "the shortest time a release had; a `release_t90_s` that is missing is longer",
         better=_HIGHER,
     )
-    ABOVE_POD = node_bytes(
-        "above_pod_mean_bytes",
-        "`node_in_use_mean_bytes`, vm-fpr − pod",
-        "Node memory with FPR above pod, mean",
+    CLOSURE_MEMORY = node_bytes(
+        "closure_bytes",
+        "node memory in use less baseline and instances, as it is, without sign, most of the time",
     )
-    OVERHEAD_PER_VM = node_bytes(
-        "overhead_per_vm_bytes",
-        "`node_in_use_mean_per_instance_bytes`, vm-fpr − pod",
-        "Overhead of one VM with FPR above a pod, mean",
+    CLOSURE_CPU = cores(
+        "closure_cores", "cores the host was busy with less those of instances and sampler, median", ""
+    )
+    CELLS_MEASURED = Definition(
+        "io_cells_fraction", "fraction", _TIME, "of fio's cells that have a throughput", better=_HIGHER
     )
 
 
-# The numbers of one trial, of one arm, and of one experiment's comparisons; None is not measured, or not known.
+# The numbers of one trial, and of one arm; None is not measured, or not known.
 TrialValues = dict[Quantity | TrialOnly, float | None]
 ArmEstimates = dict[Quantity, "Estimate | None"]
-Comparisons = dict[Comparison, "Estimate | None"]
-
-
-def describe_estimates() -> str:
-    """Return the part of docs/results-schema.md that lists every number."""
-    sections = (
-        (
-            "Numbers of an arm",
-            "Mean over the arm's trials, each an estimate or null; also of each trial.",
-            Quantity,
-        ),
-        ("Further numbers of a trial", "Only among a trial's `values`.", TrialOnly),
-        (
-            "Comparisons",
-            "Paired by repeat, each an estimate or null: ratios with their interval on the logarithm.",
-            Comparison,
-        ),
-    )
-    head = "Made from `src/freepage/analysis/estimates.py`. [method.md](method.md) defines each.\n"
-    return head + "".join(_describe_section(*section) for section in sections)
-
-
-def _describe_section(title: str, words: str, numbers: Iterable[Number]) -> str:
-    rows = "".join(
-        f"| `{n}` | {n.unit} | {n.definition.better} | {n.definition.meaning} |\n" for n in numbers
-    )
-    return f"\n## {title}\n\n{words}\n\n| id | unit | better | meaning |\n|---|---|---|---|\n{rows}"

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from freepage.analysis.comparisons import compare_arms
-from freepage.analysis.estimates import Quantity
+from freepage.analysis.definition import Better, Nature
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.io import estimate_cells
-from freepage.analysis.stats import estimate_mean
-from freepage.kinds import find_kind
-from freepage.records import Arm
+from freepage.analysis.stats import estimate_count, estimate_trials
+from freepage.kinds import Subject, find_kind
+from freepage.records import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from freepage.analysis.estimates import ArmEstimates, Comparison, Comparisons, TrialValues
+    from freepage.analysis.compared import Comparison, Comparisons
+    from freepage.analysis.estimates import ArmEstimates, TrialValues
     from freepage.analysis.io import CellResult
     from freepage.analysis.stats import Estimate
     from freepage.kinds import Kind
-    from freepage.store import Run
+    from freepage.records import Arm
+    from freepage.store import Run, TrialData
 
 
 @dataclass(frozen=True)
@@ -61,21 +67,45 @@ def _build_experiment(run: Run, name: str, values: Mapping[str, TrialValues]) ->
     kind, arms = mine[0].record.kind, run.arms_of(name)
     return ExperimentResults(
         kind,
-        {arm: _estimate_arm([values[t.record.id] for t in run.ok_trials(name, arm)]) for arm in arms},
+        {arm: _estimate_arm(run.ok_trials(name, arm), values) for arm in arms},
         compare_arms(run.ok_trials(name), values),
         estimate_cells(mine, arms) if find_kind(kind).measures_io else (),
     )
 
 
-def _estimate_arm(values: list[TrialValues]) -> ArmEstimates:
-    return {number: estimate_mean([v.get(number) for v in values], number.unit) for number in Quantity}
+def _estimate_arm(trials: Sequence[TrialData], values: Mapping[str, TrialValues]) -> ArmEstimates:
+    mine = [values[t.record.id] for t in trials]
+    found = {n: estimate_trials(n.nature, [_find_value(v, n) for v in mine], n.unit) for n in Quantity}
+    failures = [v.get(Quantity.COMMAND_FAILURES) for v in mine]
+    runs = [float(len(t.events.filter(pl.col("action") == Action.RUN))) for t in trials]
+    unit = Quantity.COMMAND_FAILURES.unit
+    return found | {Quantity.COMMAND_FAILURES: estimate_count(failures, runs, unit)}
 
 
-def find_headline(experiments: Mapping[str, ExperimentResults]) -> str | None:
-    """Return the experiment whose numbers stand first: most trials that measured what FPR gave back."""
+def _find_value(values: TrialValues, number: Quantity) -> float | None:
+    """Return a trial's number; a time that its releases did not reach is infinite.
 
-    def count(name: str) -> int:
-        given = experiments[name].estimate(Arm.VM_FPR, Quantity.GIVEN_BACK)
-        return 0 if given is None else given.n
+    The pace of such releases is 0, and that of releases that were back before a pace could be seen is infinite.
+    """
+    value = values.get(number)
+    if value is not None or number.nature is not Nature.CENSORED or not values.get(TrialOnly.RELEASES):
+        return value
+    is_slow = values.get(Quantity.RELEASE_T90) is None
+    return 0.0 if is_slow and number.definition.better is Better.HIGHER else math.inf
 
-    return max(experiments, key=count, default=None)
+
+def find_headline(experiments: Mapping[str, ExperimentResults], named: str = "") -> str | None:
+    """Return the experiment whose numbers stand first: the one the study names, else its first about releases.
+
+    Never by what was measured: a trial that failed must not put another experiment's answer there.
+    """
+    if named in experiments:
+        return named
+    about = [name for name, e in experiments.items() if is_about_releases(e.traits)]
+    return next(iter(about or experiments), None)
+
+
+def is_about_releases(kind: Kind) -> bool:
+    """Return whether instances of a kind are meant to give back whole blocks, by what the worker allocates itself."""
+    works = kind.workload is None or kind.workload.uses_memory
+    return works and Subject.RELEASES in kind.measures

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from freepage.analysis.arithmetic import add_known
-from freepage.analysis.estimates import Quantity
+from freepage.analysis.arithmetic import add_all
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
 from freepage.kinds import find_kind
 from freepage.records import CELL, DEVICE, Action, TrialStatus
@@ -117,18 +117,23 @@ def measure_cells(trial: TrialData) -> Cells:
 
 def measure_io(trial: TrialData) -> TrialValues:
     """Return a trial's numbers about I/O: the share of its read cells that ran from the cache, and fio's working set."""
-    numbers = (Quantity.CACHED_READS, Quantity.WORKING_SET_MEAN, Quantity.WORKING_SET_MAX)
     if not find_kind(trial.record.kind).measures_io:
-        return dict.fromkeys(numbers)
-    known = [c.cached for c in measure_cells(trial).values() if c.operation in READS and c.cached is not None]
+        numbers = (Quantity.CACHED_READS, Quantity.WORKING_SET_MEAN, Quantity.WORKING_SET_MAX)
+        return dict.fromkeys((*numbers, TrialOnly.CELLS_MEASURED))
+    cells = measure_cells(trial).values()
+    known = [c.cached for c in cells if c.operation in READS and c.cached is not None]
+    measured = [c.bytes_per_s is not None for c in cells]
     series = [
         metric_series(trial, name, "cgroup_working_set_bytes").between(0, trial.record.planned_duration_s)
         for name in {step.instance for steps in _find_steps(trial).values() for step in steps}
     ]
-    means, peaks = (
-        add_known(values) for values in ([s.mean() for s in series], [s.maximum() for s in series])
-    )
-    return dict(zip(numbers, (fmean(known) if known else None, means, peaks), strict=True))
+    means, peaks = (add_all(values) for values in ([s.mean() for s in series], [s.maximum() for s in series]))
+    return {
+        Quantity.CACHED_READS: fmean(known) if known else None,
+        Quantity.WORKING_SET_MEAN: means,
+        Quantity.WORKING_SET_MAX: peaks,
+        TrialOnly.CELLS_MEASURED: fmean(measured) if measured else None,
+    }
 
 
 def _find_steps(trial: TrialData) -> dict[tuple[str, str, int], list[_FioStep]]:
@@ -156,7 +161,7 @@ def _add_up(results: Sequence[FioResult]) -> FioResult:
     read = [r.read_bytes for r in results if r.read_bytes is not None]
     return FioResult(
         sum(r.io_bytes for r in results),
-        add_known(r.bytes_per_s for r in results),
+        add_all(r.bytes_per_s for r in results),
         sum(read) if len(read) == len(results) else None,
     )
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.compared import Comparison
 from freepage.analysis.fio import TrialCell, is_cached, measure_cells
-from freepage.analysis.stats import Estimate, estimate_mean, estimate_ratio
+from freepage.analysis.stats import Estimate, estimate_count, estimate_positive, estimate_ratio
 from freepage.records import BLOCK_BYTES, Arm, TrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from freepage.analysis.estimates import Comparisons
+    from freepage.analysis.compared import Comparisons
     from freepage.analysis.fio import Cells
     from freepage.store import TrialData
 
@@ -68,8 +68,8 @@ def estimate_cells(trials: Sequence[TrialData], arms: Sequence[Arm]) -> tuple[Ce
 
 
 def _estimate_cell(cells: list[TrialCell]) -> ArmCell:
-    throughput = estimate_mean([c.bytes_per_s for c in cells], THROUGHPUT_UNIT)
-    device = estimate_mean([c.device_bytes_per_s for c in cells], THROUGHPUT_UNIT)
+    throughput = estimate_positive([c.bytes_per_s for c in cells], THROUGHPUT_UNIT)
+    device = estimate_positive([c.device_bytes_per_s for c in cells], THROUGHPUT_UNIT)
     shares = [c.from_device for c in cells if c.from_device is not None]
     share = fmean(shares) if shares else None
     if throughput is None:
@@ -85,16 +85,27 @@ def compare_io(trials: Sequence[TrialData]) -> Comparisons:
     with_fpr, without = (_by_repeat(trials, measured, arm) for arm in (Arm.VM_FPR, Arm.VM))
     means: dict[int, float | None] = {}
     lost: list[float | None] = []
+    cached: list[float | None] = []
     for repeat in sorted(set(with_fpr) & set(without)):
-        pairs = [(with_fpr[repeat][n], without[repeat][n]) for n in with_fpr[repeat] if n in without[repeat]]
-        logs = [math.log(a.bytes_per_s / b.bytes_per_s) for a, b in pairs if a.bytes_per_s and b.bytes_per_s]
-        means[repeat] = math.exp(fmean(logs)) if logs else None
-        known = [(a.cached, b.cached) for a, b in pairs if a.cached is not None and b.cached is not None]
-        lost.append(float(sum(b and not a for a, b in known)) if known else None)
+        names = dict.fromkeys((*with_fpr[repeat], *without[repeat]))
+        pairs = [(with_fpr[repeat].get(n), without[repeat].get(n)) for n in names]
+        means[repeat] = _mean_ratio(pairs)
+        ran = [a.cached for a, b in pairs if a and b and b.cached and a.cached is not None]
+        known = any(a.cached is not None and b.cached is not None for a, b in pairs if a and b)
+        lost.append(float(ran.count(False)) if known else None)
+        cached.append(float(len(ran)) if known else None)
     return {
         Comparison.IO_RATIO: estimate_ratio(means, dict.fromkeys(means, 1.0)),
-        Comparison.CACHED_LOST: estimate_mean(lost, Comparison.CACHED_LOST.unit),
+        Comparison.CACHED_LOST: estimate_count(lost, cached, Comparison.CACHED_LOST.unit),
+        Comparison.CACHED_LOST_SHARE: estimate_count(lost, cached, Comparison.CACHED_LOST_SHARE.unit),
     }
+
+
+def _mean_ratio(pairs: Sequence[tuple[TrialCell | None, TrialCell | None]]) -> float | None:
+    """Return the geometric mean of a block's ratios; None where a cell is missing: the others alone are another mixture."""
+    speeds = [(a.bytes_per_s, b.bytes_per_s) for a, b in pairs if a and b]
+    logs = [math.log(a / b) for a, b in speeds if a and b]
+    return math.exp(fmean(logs)) if logs and len(logs) == len(pairs) else None
 
 
 def _by_repeat(trials: Sequence[TrialData], measured: dict[str, Cells], arm: Arm) -> dict[int, Cells]:

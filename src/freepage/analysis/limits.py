@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
-from freepage.analysis.estimates import Comparison, Quantity
-from freepage.analysis.stats import Estimate
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
+from freepage.analysis.experiments import is_about_releases
+from freepage.analysis.significance import ONE_SIDED, correct_by_holm
+from freepage.analysis.undecided import explain_undecided, lower_first
 from freepage.kinds import Subject
 from freepage.records import Arm
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from freepage.analysis.experiments import ExperimentResults
+    from freepage.analysis.stats import Estimate
     from freepage.records import VerdictRule
 
 
@@ -32,8 +36,10 @@ class Cost(StrEnum):
 class ExperimentOutcome:
     """The numbers of one experiment that the verdict rests on; None is not measured there.
 
-    vms: how its VMs are called ("churn-*"). reallocation: later allocations, with FPR against without; allocation: all
-    of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io: throughput with FPR against without.
+    vms: how its VMs are called ("churn-*"). saved_mean, saved_max: of what VMs without FPR take of the node; saved_of_possible,
+    saved_max_of_possible: of what a pod shows to be possible. reallocation: later allocations, with FPR against without;
+    allocation: all of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io: throughput with FPR against
+    without. about_releases: whether its VMs were meant to give memory back, and ran. obstacle: why its shares do not count.
     """
 
     experiment: str = ""
@@ -47,27 +53,35 @@ class ExperimentOutcome:
     cpu_cores_per_vm: Estimate | None = None
     guest_io: Estimate | None = None
     host_io: Estimate | None = None
+    saved_mean: Estimate | None = None
+    saved_max: Estimate | None = None
+    saved_of_possible: Estimate | None = None
+    saved_max_of_possible: Estimate | None = None
+    about_releases: bool = False
+    obstacle: str = ""
+    node_obstacle: str = ""
 
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """A cost in words, with its interval ("" for a single trial), and where it lies against the rule's limit.
+    """A cost in words, and where it lies against the rule's limit.
 
-    n: its trials. beyond: what is said of it beyond the limit.
+    undecided: why it does not decide, where it does not. error: the probability of such a cost, were the truth at the limit;
+    None where the method has none. beyond: what is said of it beyond the limit.
     """
 
     cost: Cost
     position: IntervalPosition
     text: str
-    interval: str
-    n: int
+    undecided: str
+    error: float | None = None
     beyond: str = "more than the rule allows"
 
     @property
     def words(self) -> str:
         """The cost and how it stands to its limit."""
         if self.position is IntervalPosition.STRADDLING:
-            return f"{self.text}; the interval, {self.interval}, lies on both sides of the limit"
+            return f"{self.text}, which is open: {lower_first(self.undecided).removesuffix('.')}"
         return f"{self.text}, {self.beyond}" if self.position is IntervalPosition.BEYOND else self.text
 
 
@@ -93,9 +107,15 @@ class CostReport:
         return " and ".join(check.text for check in self.at(IntervalPosition.BEYOND))
 
 
-def build_outcome(name: str, experiment: ExperimentResults, instances: Iterable[str]) -> ExperimentOutcome:
-    """Return what the verdict needs of an experiment; `instances` are the names its VMs had."""
+def build_outcome(
+    name: str, experiment: ExperimentResults, instances: Iterable[str], *, ran: bool = True
+) -> ExperimentOutcome:
+    """Return what the verdict needs of an experiment; `instances` are the names its VMs had, `ran`: whether any was started."""
     names, measures = list(instances), experiment.traits.measures
+
+    def saved(comparison: Comparison) -> Estimate | None:
+        # Where an arm is compared with itself, a difference says nothing of FPR.
+        return None if experiment.traits.repeats_arm else experiment.compared(comparison)
 
     def compared(comparison: Comparison, *, about: Subject) -> Estimate | None:
         return experiment.compared(comparison) if about in measures else None
@@ -114,13 +134,39 @@ def build_outcome(name: str, experiment: ExperimentResults, instances: Iterable[
         cpu_cores_per_vm=_divide(compared(Comparison.EXTRA_CPU, about=memory), len(names)),
         guest_io=compared(Comparison.IO_RATIO, about=Subject.GUEST_IO),
         host_io=compared(Comparison.IO_RATIO, about=Subject.HOST_IO),
+        saved_mean=saved(Comparison.SAVED_MEAN_SHARE),
+        saved_max=saved(Comparison.SAVED_MAX_SHARE),
+        saved_of_possible=saved(Comparison.SAVED_OF_POSSIBLE),
+        saved_max_of_possible=saved(Comparison.SAVED_MAX_OF_POSSIBLE),
+        about_releases=ran and is_about_releases(experiment.traits),
     )
 
 
-def check_limits(outcome: ExperimentOutcome, rule: VerdictRule) -> CostReport:
-    """Check every cost that an experiment measured against the rule's limits."""
-    found = (_check_allocation(outcome, rule), _check_cpu(outcome, rule), _check_io(outcome, rule))
-    return CostReport(outcome, tuple(check for check in found if check is not None))
+def check_limits(outcomes: Iterable[ExperimentOutcome], rule: VerdictRule) -> tuple[CostReport, ...]:
+    """Check every cost that experiments measured against the rule's limits.
+
+    One of many costs lies beyond its limit by chance before long, so those that do are corrected together.
+    """
+    found = [
+        CostReport(
+            o, tuple(filter(None, (_check_allocation(o, rule), _check_cpu(o, rule), _check_io(o, rule))))
+        )
+        for o in outcomes
+    ]
+    checks = [check for report in found for check in report.checks]
+    stands = correct_by_holm([check.error for check in checks], [ONE_SIDED] * len(checks))
+    corrected = iter(
+        [check if stand else _leave_open(check) for check, stand in zip(checks, stands, strict=True)]
+    )
+    return tuple(replace(report, checks=tuple(next(corrected) for _ in report.checks)) for report in found)
+
+
+def _leave_open(check: LimitCheck) -> LimitCheck:
+    """Return a check that does not stand among so many; one that is not beyond its limit excepts nobody and stays."""
+    if check.position is not IntervalPosition.BEYOND:
+        return check
+    undecided = "Among so many costs one would seem as high by chance; more repeats would tell."
+    return replace(check, position=IntervalPosition.STRADDLING, undecided=undecided)
 
 
 def _check_allocation(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
@@ -128,9 +174,9 @@ def _check_allocation(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitChe
     if again is None:
         return None
     what = "allocating again" if outcome.reallocation else "allocating"
-    position = Bounds(at_most=rule.max_reallocation_penalty).locate(again)
+    bounds = Bounds(at_most=rule.max_reallocation_penalty)
     text = f"{what} took {again.value:.2g} times as long as without FPR"
-    return LimitCheck(Cost.ALLOCATION, position, text, _interval(again), again.n)
+    return _check(Cost.ALLOCATION, again, bounds, text)
 
 
 def _check_cpu(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
@@ -138,14 +184,15 @@ def _check_cpu(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | No
     per_gib, per_vm = outcome.cpu_s_per_gib, outcome.cpu_cores_per_vm
     if per_gib is None or per_vm is None:
         return None
-    positions = {
-        Bounds(at_most=rule.max_extra_cpu_s_per_gib).locate(per_gib),
-        Bounds(at_most=rule.max_extra_cpu_cores_per_vm).locate(per_vm),
-    }
-    order = (IntervalPosition.WITHIN, IntervalPosition.STRADDLING, IntervalPosition.BEYOND)
-    position = next(p for p in order if p in positions)
     text = f"FPR added {per_gib.value:.2g} s of CPU per GiB given back, {per_vm.value:.2g} core per VM"
-    return LimitCheck(Cost.CPU, position, text, _interval(per_gib), per_gib.n)
+    both = (
+        _check(Cost.CPU, per_gib, Bounds(at_most=rule.max_extra_cpu_s_per_gib), text),
+        _check(Cost.CPU, per_vm, Bounds(at_most=rule.max_extra_cpu_cores_per_vm), text),
+    )
+    order = (IntervalPosition.WITHIN, IntervalPosition.STRADDLING, IntervalPosition.BEYOND)
+    check = min(both, key=lambda c: order.index(c.position))
+    errors = [c.error for c in both if c.error is not None]
+    return replace(check, error=max(errors, default=None))
 
 
 def _check_io(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
@@ -153,18 +200,17 @@ def _check_io(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | Non
     if ratio is None:
         return None
     text = f"I/O in the guests ran {ratio.value:.2g} times as fast as without FPR"
-    position = Bounds(at_least=rule.min_io_ratio).locate(ratio)
-    return LimitCheck(Cost.IO, position, text, _interval(ratio), ratio.n, "less than the rule asks for")
+    check = _check(Cost.IO, ratio, Bounds(at_least=rule.min_io_ratio), text)
+    return replace(check, beyond="less than the rule asks for")
 
 
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"{estimate.low:.2g} to {estimate.high:.2g}"
+def _check(cost: Cost, estimate: Estimate, bounds: Bounds, text: str) -> LimitCheck:
+    position = bounds.locate(estimate)
+    return LimitCheck(cost, position, text, explain_undecided(estimate, bounds), bounds.find_error(estimate))
 
 
 def _divide(estimate: Estimate | None, count: int) -> Estimate | None:
     if estimate is None or not count:
         return None
     low, high = (None if b is None else b / count for b in (estimate.low, estimate.high))
-    return Estimate(estimate.value / count, low, high, estimate.unit, estimate.n)
+    return replace(estimate, value=estimate.value / count, low=low, high=high)

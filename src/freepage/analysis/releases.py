@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
+from math import inf
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.estimates import Quantity, TrialOnly
-from freepage.analysis.series import SKEW_S, held_steps, instances_of, resident_series
+from freepage.analysis.series import clock_uncertainty_s, held_steps, instances_of, resident_series, vms_of
 from freepage.records import Action
 from freepage.units import GIB
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from freepage.analysis.estimates import TrialValues
+    from freepage.analysis.series import Series
     from freepage.store import TrialData
 
 # An instance that holds nothing for less than this is no release to measure: FPR's first pass comes after 2 s.
 LEAST_WINDOW_S = 3.5
+# A block that took pages which were resident before the schedule is not seen on the host, nor is its return: at least this
+# share of it has to stand out.
+LEAST_SEEN = 0.5
 # Shares of what is owed, with the time until they are back and how many releases got there.
 SHARES = (
     (0.5, Quantity.RELEASE_T50, TrialOnly.RELEASE_T50_COUNT),
@@ -30,13 +37,27 @@ SHARES = (
 
 
 @dataclass(frozen=True)
+class Free:
+    """One time at which an instance freed the last block it held, long enough before it allocates again.
+
+    bytes: what it freed then. uncertainty_s: how far its time and a sample's may be apart when they agree.
+    """
+
+    instance: str
+    at_s: float
+    bytes: float
+    end_s: float
+    uncertainty_s: float
+
+
+@dataclass(frozen=True)
 class Release:
-    """One time at which an instance freed all it held, and what came of it until it allocated again.
+    """One free with what came of it until the instance allocated again.
 
     owed_bytes: what should come back, the greater of what was just freed and what the instance had resident above its
     idle footprint (earlier frees may still be on their way); that is the lesser of its resident memory before the
-    schedule and at the window's end. before_bytes, end_bytes: resident memory just before the
-    free and at the end of the window. curve: (seconds since the free, share of what is owed that has left the host).
+    schedule and at the window's end. before_bytes, end_bytes: resident memory before the free, once all that was freed had been
+    touched, and at the end of the window. curve: (seconds since the free, share of what is owed that has left the host).
     """
 
     instance: str
@@ -45,68 +66,120 @@ class Release:
     before_bytes: float
     end_bytes: float
     curve: tuple[tuple[float, float], ...]
+    uncertainty_s: float = 0.0
 
     @property
     def given_back_fraction(self) -> float:
         return (self.before_bytes - self.end_bytes) / self.owed_bytes
 
-    def time_to_share_s(self, share: float) -> float | None:
-        """Return the seconds until `share` of what was freed is back, between samples; None when it never was."""
-        previous = (0.0, 0.0)
-        for point in self.curve:
-            if point[1] >= share:
-                rise = point[1] - previous[1]
-                return (
-                    point[0] - (point[0] - previous[0]) * (point[1] - share) / rise if rise > 0 else point[0]
-                )
-            previous = point
+    def time_to_share_s(self, share: float) -> tuple[float, float] | None:
+        """Return the span of seconds after the free in which `share` of what is owed came back; None when it never did.
+
+        It lies between the first sample that shows it and the one before, or the free: nothing is known between them.
+        """
+        before_s = 0.0
+        for t_s, back in self.curve:
+            if back >= share:
+                return max(0.0, before_s - self.uncertainty_s), t_s + self.uncertainty_s
+            before_s = t_s
         return None
+
+
+def find_frees(trial: TrialData) -> Iterator[Free]:
+    """Yield every free of an instance's last block after which it allocates nothing for a while."""
+    for instance in instances_of(trial):
+        uncertainty_s, allocated = clock_uncertainty_s(trial, instance), _find_allocations(trial, instance)
+        for (_, before), (at_s, held) in pairwise(held_steps(trial, instance)):
+            if held <= 0 < before:
+                later = [start_s for start_s, _, _ in allocated if start_s > at_s]
+                end_s = min(later, default=trial.record.planned_duration_s)
+                if end_s - at_s >= LEAST_WINDOW_S:
+                    yield Free(instance, at_s, before, end_s, uncertainty_s)
 
 
 def find_releases(trial: TrialData) -> list[Release]:
-    """Return every release of the trial: an instance's last block freed, and nothing allocated for a while after it."""
-    found = [
-        _measure_release(trial, instance, before, at_s)
-        for instance in instances_of(trial)
-        for (_, before), (at_s, held) in pairwise(held_steps(trial, instance))
-        if held <= 0 < before
-    ]
+    """Return every release whose memory was seen: before the free, and until the instance allocated again."""
+    found = (_measure_release(trial, free) for free in find_frees(trial))
     return [release for release in found if release is not None]
 
 
-def _measure_release(trial: TrialData, instance: str, freed: float, at_s: float) -> Release | None:
-    resident = resident_series(trial, instance)
-    end_s = _next_allocation_s(trial, instance, at_s)
-    floor, before, end = (resident.last_before(t - SKEW_S) for t in (0.0, at_s, end_s))
-    after = resident.known().between(at_s, end_s)
-    if end_s - at_s < LEAST_WINDOW_S or before is None or end is None or len(after.t_s) < 2:
+def _measure_release(trial: TrialData, free: Free) -> Release | None:
+    resident, margin_s = resident_series(trial, free.instance).known(), free.uncertainty_s
+    before = _find_held_bytes(trial, free, resident)
+    floor, end = (resident.last_before(t - margin_s) for t in (0.0, free.end_s))
+    after = resident.between(free.at_s + margin_s, free.end_s - margin_s)
+    if before is None or end is None or len(after.t_s) < 2:
         return None
-    owed = max(freed, before - min(end, before if floor is None else floor))
+    above_idle = before - min(end, before if floor is None else floor)
+    if above_idle < LEAST_SEEN * free.bytes:
+        return None
+    owed = max(free.bytes, above_idle)
     shares = (before - after.values) / owed
-    curve = tuple(zip((after.t_s - at_s).tolist(), shares.tolist(), strict=True))
-    return Release(instance, owed, end_s - at_s, before, end, curve)
+    curve = tuple(zip((after.t_s - free.at_s).tolist(), shares.tolist(), strict=True))
+    return Release(free.instance, owed, free.end_s - free.at_s, before, end, curve, margin_s)
 
 
-def _next_allocation_s(trial: TrialData, instance: str, after_s: float) -> float:
-    """Return when the instance's next allocation started, or the trial's end."""
-    rows = trial.events.filter((pl.col("instance") == instance) & (pl.col("action") == Action.ALLOCATE))
-    later: list[float] = [t for t in rows["t_s"].to_list() if t > after_s]
-    return min(later, default=trial.record.planned_duration_s)
+def _find_held_bytes(trial: TrialData, free: Free, resident: Series) -> float | None:
+    """Return resident memory once all that is freed had been touched: a sample from after the last allocation's end.
+
+    In a container without one: the sample before that allocation, and its bytes, every page of which is a new one. A guest
+    may take pages again that never left the host, so there nothing can tell.
+    """
+    margin_s = free.uncertainty_s
+    earlier = [a for a in _find_allocations(trial, free.instance) if a[0] < free.at_s]
+    touched_s = max(end_s for _, end_s, _ in earlier)
+    seen = resident.last_between(touched_s + margin_s, free.at_s - margin_s)
+    if seen is not None or free.instance in vms_of(trial):
+        return seen
+    start_s, _, size = max(earlier)
+    steps = trial.events.filter((pl.col("instance") == free.instance) & (pl.col("t_s") < start_s))
+    untouched_s = max(steps["end_s"].to_list(), default=-inf)
+    seen = resident.last_between(untouched_s + margin_s, start_s - margin_s)
+    return None if seen is None else seen + size
+
+
+def _find_allocations(trial: TrialData, instance: str) -> list[tuple[float, float, float]]:
+    """Return an instance's allocations: start, end, bytes."""
+    mine = (pl.col("instance") == instance) & (pl.col("action") == Action.ALLOCATE)
+    return list(trial.events.filter(mine).select("t_s", "end_s", "bytes").iter_rows())
 
 
 def measure_releases(trial: TrialData) -> TrialValues:
-    """Return what the trial's releases gave back, and how fast; a time only where every release got that far."""
-    releases = find_releases(trial)
-    owed = sum(r.owed_bytes for r in releases)
-    back = sum(r.before_bytes - r.end_bytes for r in releases)
+    """Return what the trial's releases gave back, and how fast; a share only where most of them were seen."""
+    releases, count = find_releases(trial), sum(1 for _ in find_frees(trial))
+    seen = releases if 2 * len(releases) > count else []
+    owed = sum(r.owed_bytes for r in seen)
+    back = sum(r.before_bytes - r.end_bytes for r in seen)
     values: TrialValues = {
         Quantity.GIVEN_BACK: divide(back, owed),
-        TrialOnly.RELEASES: float(len(releases)),
+        TrialOnly.RELEASES: float(len(seen)),
+        TrialOnly.RELEASES_UNSEEN: float(count - len(releases)),
+        TrialOnly.RELEASE_WINDOW: min((r.window_s for r in seen), default=None),
     }
-    for share, time, count in SHARES:
-        times = [t for t in (r.time_to_share_s(share) for r in releases) if t is not None]
-        values[time] = fmean(times) if times and len(times) == len(releases) else None
-        values[count] = float(len(times))
-    first_gib = 0.9 * owed / len(releases) / GIB if releases else None
-    values[Quantity.RELEASE_RATE] = divide(first_gib, values[Quantity.RELEASE_T90])
-    return values
+    for share, time, reached in SHARES:
+        spans = [r.time_to_share_s(share) for r in seen]
+        values[time] = _find_median(spans)
+        values[reached] = float(sum(span is not None for span in spans))
+    return values | _measure_pace(seen, values[Quantity.RELEASE_T90])
+
+
+def _find_median(spans: Sequence[tuple[float, float] | None]) -> float | None:
+    """Return the median of the spans' middles; one that ended before the share was back lies beyond every other.
+
+    None where that makes the median unknown: half of the releases, or more, did not get there.
+    """
+    middles = [fmean(span) if span is not None else inf for span in spans]
+    found = median(middles) if middles else inf
+    return None if found == inf else found
+
+
+def _measure_pace(releases: Sequence[Release], t90_s: float | None) -> TrialValues:
+    """Return how finely the time until 90 % is known, and the pace of a release that took longer than that."""
+    spans = [span for r in releases if (span := r.time_to_share_s(0.9)) is not None]
+    width_s = median(high - low for low, high in spans) if spans else None
+    seen_in_time = t90_s is not None and width_s is not None and t90_s > width_s / 2
+    owed_gib = fmean(r.owed_bytes for r in releases) / GIB if releases else None
+    return {
+        Quantity.RELEASE_RESOLUTION: width_s,
+        Quantity.RELEASE_RATE: divide(0.9 * owed_gib, t90_s) if owed_gib and seen_in_time else None,
+    }

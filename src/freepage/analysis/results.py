@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.claims import ClaimConditions, ClaimResult, decide_claims
+from freepage.analysis.conclusion import VerdictInput
+from freepage.analysis.controls import void_shares
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt, DoubtInput
 from freepage.analysis.doubts.find import find_doubts
@@ -14,12 +16,13 @@ from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import Experiments, build_experiments, find_headline
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
+from freepage.analysis.reach import find_pace
 from freepage.analysis.trial_values import measure_trial
-from freepage.analysis.verdict import Verdict, VerdictInput, decide
+from freepage.analysis.verdict import Verdict, decide
 from freepage.records import Arm, Evidence, TrialStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from freepage.analysis.estimates import TrialValues
     from freepage.store import Run, TrialData
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 RESULTS_SCHEMA = 1
 # The host's memory fell after releases: at least this share of what was freed came back.
 LEAST_EFFECTIVE_FRACTION = 0.5
+# Pods give back all they free: where that was not seen, no share was measured.
+VOIDING_DOUBT = "control-pod"
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,10 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything computed from a stored run; experiments by name, in the order they ran."""
+    """Everything computed from a stored run; experiments by name, in the order they ran.
+
+    warmups: trials that were run before those that count, and are part of no number.
+    """
 
     study: str
     title: str
@@ -72,11 +80,12 @@ class Results:
     trials: tuple[TrialResult, ...]
     experiments: Experiments
     prometheus: PrometheusResults | None
+    warmups: tuple[TrialResult, ...] = ()
 
     @property
     def headline(self) -> str | None:
         """The experiment whose numbers stand first."""
-        return find_headline(self.experiments)
+        return self.verdict.headline or None
 
     def doubts_touching(self, area: Area, experiment: str | None) -> tuple[Doubt, ...]:
         """Return the doubts that touch one area of one experiment."""
@@ -90,7 +99,11 @@ class Results:
 
 def build_results(run: Run) -> Results:
     """Compute everything from a stored run alone."""
-    values = {t.record.id: measure_trial(t) for t in run.ok_trials()}
+    return judge_run(run, void_shares(run, {t.record.id: measure_trial(t) for t in run.ok_trials()}))
+
+
+def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
+    """Return what follows from the numbers of a run's trials, by their ids."""
     experiments = build_experiments(run, values)
     doubts = find_doubts(DoubtInput(run, values, experiments))
     manifest = run.manifest
@@ -100,33 +113,63 @@ def build_results(run: Run) -> Results:
         accelerator=manifest.accelerator,
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
-        verdict=decide(_build_verdict_input(run, experiments), manifest.verdict_rule),
+        verdict=decide(_build_verdict_input(run, experiments, doubts), manifest.verdict_rule),
         doubts=doubts,
         claims=decide_claims(experiments, _build_claim_conditions(run, doubts)),
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),
         experiments=experiments,
         prometheus=build_prometheus(run),
+        warmups=tuple(_build_trial(t, None) for t in run.warmups),
     )
 
 
 def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimConditions:
+    with_fpr = [t for t in run.ok_trials(arm=Arm.VM_FPR) if t.schedules]
     return ClaimConditions(
         run.manifest.accelerator,
         run.manifest.interval_s,
         smoke=run.manifest.smoke,
-        moved=frozenset(d.experiment for d in doubts if d.touches is Area.NODE and d.experiment),
+        moved=frozenset(_find_moved(doubts)),
+        voided=_find_voided(doubts),
+        scale=run.manifest.scale,
+        paces={t.record.experiment: find_pace(t) for t in with_fpr},
     )
 
 
-def _build_verdict_input(run: Run, experiments: Experiments) -> VerdictInput:
-    outcomes = {name: build_outcome(name, e, _instances_of(run, name)) for name, e in experiments.items()}
-    headline = outcomes.pop(find_headline(experiments) or "", ExperimentOutcome())
+def _find_moved(doubts: Iterable[Doubt]) -> dict[str, str]:
+    """Return the experiments during which other work moved the node's memory, with what is said of it."""
+    return {d.experiment: d.text for d in doubts if d.touches is Area.NODE and d.experiment}
+
+
+def _find_voided(doubts: Iterable[Doubt]) -> dict[str, str]:
+    """Return the experiments whose shares are void, because what must come back of a pod was not seen to, with the words."""
+    return {d.experiment: d.text for d in doubts if d.id == VOIDING_DOUBT and d.experiment}
+
+
+def _build_verdict_input(run: Run, experiments: Experiments, doubts: Iterable[Doubt]) -> VerdictInput:
+    moved, voided = _find_moved(doubts), _find_voided(doubts)
+    outcomes = {
+        name: replace(
+            build_outcome(name, e, _instances_of(run, name), ran=_has_run(run, name)),
+            obstacle=voided.get(name, ""),
+            node_obstacle=moved.get(name, ""),
+        )
+        for name, e in experiments.items()
+    }
+    named = run.manifest.verdict_rule.headline
+    headline = outcomes.pop(find_headline(experiments, named) or "", ExperimentOutcome())
     return VerdictInput(
         headline,
         tuple(outcomes.values()),
         times_count=run.manifest.accelerator == "kvm",
         smoke=run.manifest.smoke,
     )
+
+
+def _has_run(run: Run, experiment: str) -> bool:
+    """Return whether a trial with FPR was started: one that could not run here shows nothing, and leaves nothing open."""
+    mine = (t.record for t in run.trials if t.record.experiment == experiment and t.record.arm is Arm.VM_FPR)
+    return any(r.status is not TrialStatus.SKIPPED for r in mine)
 
 
 def _instances_of(run: Run, experiment: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.analysis.bounds import Bounds, IntervalPosition
+from freepage.analysis.undecided import describe_interval, format_rounded, lower_first
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from freepage.analysis.limits import ExperimentOutcome
     from freepage.analysis.stats import Estimate
     from freepage.records import VerdictRule
+
+# Savings are named where the whole interval shows some.
+SOMETHING = Bounds(above=0.0)
 
 
 def describe_rule(rule: VerdictRule, times_count: bool) -> str:
@@ -23,12 +28,13 @@ def describe_rule(rule: VerdictRule, times_count: bool) -> str:
         else "These are times, CPU and throughput; measured under emulation they do not decide."
     )
     return (
-        f"Enable if VMs with FPR give back at least {least:.0%} of what they free, VMs without it at most {most:.0%}, and the "
+        f"Enable if VMs with FPR give back at least {least:.0%} of what they free, in every experiment about it, VMs without it "
+        f"at most {most:.0%}, VMs with FPR take at least {rule.min_saved_mean_fraction:.0%} less of the node's memory, and the "
         f"price is within limits: allocating again takes at most {rule.max_reallocation_penalty:g} times as long; FPR adds "
         f"at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
         f"{rule.max_extra_cpu_cores_per_vm:g} core per VM; I/O in guests is at least {rule.min_io_ratio:g} times as "
-        f"fast. {beyond} Whole intervals decide: where that of the headline experiment lies on both sides of a threshold, the "
-        "run is inconclusive."
+        f"fast. {beyond} Whole intervals decide, shares by all of at least five trials, the rest from three trials on; "
+        "where memory comes back and the price is open, that is the answer."
     )
 
 
@@ -42,24 +48,56 @@ def describe_gains(shown: ExperimentOutcome, *, times_count: bool) -> Iterator[s
         yield f"FPR gave back {format_percent(given)} of the memory that VMs freed{within}."
     if without is not None:
         yield f"Without it, {format_percent(without) if without.value >= 0.005 else 'nothing'} came back."
+    yield from _describe_savings(shown)
     if again is not None and times_count:
         yield f"Allocating again took {again.value:.2g} times as long."
 
 
+def _describe_savings(shown: ExperimentOutcome) -> Iterator[str]:
+    """Yield how much less of the node VMs with FPR take, where the interval shows it, and what share that is of the possible."""
+    saved, possible = shown.saved_mean, shown.saved_of_possible
+    if saved is None or shown.node_obstacle or SOMETHING.locate(saved) is not IntervalPosition.WITHIN:
+        return
+    of = f", {format_percent(possible)} of what FPR could save" if possible is not None else ""
+    yield f"VMs took {format_percent(saved)} less of the node's memory on average{of}."
+
+
+def describe_savings_in_full(outcome: ExperimentOutcome) -> Iterator[tuple[str, str]]:
+    """Yield what is known of the memory saved, mean and peak, with intervals: what it is about, and a sentence."""
+    words = (
+        ("saved peak", outcome.saved_max, "At its peak the node's memory in use was {} lower with FPR."),
+        (
+            "saved of possible",
+            outcome.saved_of_possible,
+            "Of the GiB·s that VMs held needlessly, and a pod would not, FPR saved {}.",
+        ),
+        (
+            "saved peak of possible",
+            outcome.saved_max_of_possible,
+            "Of the peak by which VMs exceed pods FPR saved {}.",
+        ),
+    )
+    for about, estimate, sentence in words:
+        if estimate is not None:
+            yield about, sentence.format(format_with_interval(estimate))
+
+
 def as_sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+    return f"{words[:1].upper()}{words[1:].removesuffix('.')}."
 
 
-def lower_first(text: str) -> str:
-    """Return a sentence as the end of another one."""
-    return text if text.startswith(("VMs", "FPR", "I/O")) else text[:1].lower() + text[1:]
+def place(experiment: str, words: str) -> str:
+    """Return words as a sentence about an experiment; about no one in particular for ""."""
+    return as_sentence(f"In {experiment}, {lower_first(words)}" if experiment else words)
 
 
 def format_percent(estimate: Estimate) -> str:
     return f"{max(estimate.value, 0):.0%}".replace("%", "\u00a0%")
 
 
-def format_interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return format_percent(estimate)
-    return f"{estimate.low:.0%} to {estimate.high:.0%}".replace("%", "\u00a0%")
+def format_with_interval(estimate: Estimate) -> str:
+    """Return a share with its interval, or how many trials it comes from where there is none."""
+    value = format_rounded(estimate.value, "fraction").replace("-", "−")
+    if estimate.low is None:
+        return f"{value} ({'one trial' if estimate.n == 1 else f'{estimate.n} trials'})"
+    return f"{value} ({describe_interval(estimate)})".replace("-", "−")

@@ -10,7 +10,7 @@ import polars as pl
 
 from freepage.analysis.arithmetic import subtract
 from freepage.metrics import INSTANCE_METRICS, NODE_METRICS, node_in_use_bytes
-from freepage.records import NODE, Action
+from freepage.records import NODE, Action, Arm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,9 +26,9 @@ GAP_INTERVALS = 2.5
 SAME_READING_S = 0.02
 # Which metric says how old another one was when it was written.
 _AGE_OF = {m.id: "node_sample_age_s" for m in NODE_METRICS} | {m.id: "usage_age_s" for m in INSTANCE_METRICS}
-# A sample is read a little after its time, and an instance's clock is known to a few milliseconds: what is to be seen
-# before a step is read from a sample at least this much older.
-SKEW_S = 0.05
+# A tick reads its numbers within so many seconds after its time; one that a network carried, within so many.
+READ_S = 0.01
+CARRIED_READ_S = 0.05
 BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -40,21 +40,42 @@ class Series:
     values: NDArray[np.float64]
 
     def known(self) -> Series:
-        keep = ~np.isnan(self.values)
-        return Series(self.t_s[keep], self.values[keep])
+        return self.keep(~np.isnan(self.values))
 
     def between(self, start_s: float, end_s: float) -> Series:
-        keep = (self.t_s >= start_s) & (self.t_s <= end_s)
-        return Series(self.t_s[keep], self.values[keep])
+        return self.keep((self.t_s >= start_s) & (self.t_s <= end_s))
+
+    def cut(self, start_s: float, end_s: float) -> Series:
+        """Return the known values within a span, and those at its two ends interpolated between samples.
+
+        Without a sample beyond an end the span ends at the last sample within it.
+        """
+        known = self.known()
+        if not len(known.t_s):
+            return known
+        first, last = max(start_s, known.t_s[0]), min(end_s, known.t_s[-1])
+        inside = known.between(first, last).t_s
+        times = np.unique(np.concatenate([inside, [first, last]])) if first <= last else inside
+        return Series(times, np.interp(times, known.t_s, known.values))
+
+    def keep(self, chosen: NDArray[np.bool_]) -> Series:
+        return Series(self.t_s[chosen], self.values[chosen])
+
+    def last_between(self, start_s: float, end_s: float) -> float | None:
+        """Return the last known value within a span."""
+        known = self.known().between(start_s, end_s)
+        return float(known.values[-1]) if len(known.values) else None
 
     def last_before(self, t_s: float) -> float | None:
         """Return the last known value at or before a time."""
-        known = self.known()
-        index = int(np.searchsorted(known.t_s, t_s, side="right")) - 1
-        return float(known.values[index]) if index >= 0 else None
+        return self.last_between(-np.inf, t_s)
 
     def mean(self) -> float | None:
-        return float(np.nanmean(self.values)) if len(self.known().values) else None
+        """Return the mean over time (trapezoids): how many samples fall into a stretch does not weigh."""
+        area, known = self.integral(), self.known()
+        if area is None:
+            return float(known.values[0]) if len(known.values) else None
+        return area / float(known.t_s[-1] - known.t_s[0])
 
     def median(self) -> float | None:
         return float(np.nanmedian(self.values)) if len(self.known().values) else None
@@ -134,6 +155,36 @@ def resident_series(trial: TrialData, instance: str) -> Series:
 
 def instances_of(trial: TrialData) -> list[str]:
     return sorted(trial.schedules)
+
+
+def vms_of(trial: TrialData) -> list[str]:
+    """Return the instances that are VMs, by their evidence; without any, by the trial's arm."""
+    seen = {e.instance: e.is_of_vm for e in trial.record.evidence}
+    return [i for i in instances_of(trial) if seen.get(i, trial.record.arm in {Arm.VM, Arm.VM_FPR})]
+
+
+def runs_programs(trial: TrialData, instance: str) -> bool:
+    """Return whether an instance runs programs, whose memory and CPU nobody knows beforehand."""
+    return any(step.action is Action.RUN for p in trial.schedules[instance] for step in p.steps)
+
+
+def clock_uncertainty_s(trial: TrialData, instance: str | None = None) -> float:
+    """Return how far apart an event of an instance and a sample may really be when their times agree, in seconds.
+
+    Half the round trips of the clocks' comparison, by how much the clocks moved against each other over the trial, and
+    how long a tick takes to read its numbers; without an instance, the most of all instances.
+    """
+    names = [instance] if instance else instances_of(trial)
+    carried = any((name, "usage_age_s") in trial.samples_by_metric for name in names)
+    apart = max((_clock_error_s(trial, name) for name in names), default=0.0)
+    return apart + (CARRIED_READ_S if carried else READ_S)
+
+
+def _clock_error_s(trial: TrialData, instance: str) -> float:
+    start, end = (clock.get(instance) for clock in (trial.record.clock_start, trial.record.clock_end))
+    known = [c for c in (start, end) if c is not None]
+    moved = abs(end.offset_s - start.offset_s) if start and end else 0.0
+    return max((c.uncertainty_s for c in known), default=0.0) + moved
 
 
 def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, float]]:

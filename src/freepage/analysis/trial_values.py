@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from freepage.analysis.arithmetic import divide, subtract
+from freepage.analysis.arithmetic import add_all, divide, subtract
+from freepage.analysis.closure import measure_closure
 from freepage.analysis.cpu import measure_cpu, measure_skew
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.fio import measure_io
 from freepage.analysis.releases import measure_releases
 from freepage.analysis.series import (
-    SKEW_S,
     Series,
     baseline_bytes,
+    clock_uncertainty_s,
     held_steps,
     instances_of,
     node_in_use_series,
     resident_series,
+    runs_programs,
     sample_steps,
 )
 from freepage.kinds import Subject, find_kind
@@ -28,6 +30,8 @@ from freepage.records import Action
 from freepage.units import GIB
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from freepage.analysis.estimates import TrialValues
     from freepage.store import TrialData
 
@@ -50,13 +54,14 @@ def measure_trial(trial: TrialData) -> TrialValues:
         | measure_skew(trial)
         | _measure_commands(trial)
         | measure_io(trial)
+        | measure_closure(trial)
     )
 
 
 def _measure_node(trial: TrialData) -> TrialValues:
     node = node_in_use_series(trial)
-    baseline, idle = baseline_bytes(trial, node), node.last_before(-SKEW_S)
-    during = node.between(0, trial.record.planned_duration_s)
+    baseline, idle = baseline_bytes(trial, node), node.last_before(-clock_uncertainty_s(trial))
+    during = node.cut(0, trial.record.planned_duration_s)
     mean, peak, count = during.mean(), during.maximum(), len(instances_of(trial))
     return {
         TrialOnly.BASELINE: baseline,
@@ -90,18 +95,31 @@ def _measure_excess(trial: TrialData) -> TrialValues:
 
     What programs use is not known, so instances that run some are left out.
     """
-    total: float | None = None
-    for instance in instances_of(trial):
-        if any(step.action is Action.RUN for p in trial.schedules[instance] for step in p.steps):
-            continue
-        resident = resident_series(trial, instance).known()
-        during = resident.between(0, trial.record.planned_duration_s)
-        if len(during.t_s) < 2:
-            continue
-        held = sample_steps(held_steps(trial, instance), during.t_s + SKEW_S)
-        excess = np.maximum(during.values - resident.values.min() - held, 0.0)
-        total = (total or 0.0) + (Series(during.t_s, excess).integral() or 0.0) / GIB
-    return {Quantity.HELD_NEEDLESSLY: total}
+    mine = [i for i in instances_of(trial) if not runs_programs(trial, i)]
+    return {Quantity.HELD_NEEDLESSLY: divide(add_all(_find_excess(trial, i) for i in mine), GIB)}
+
+
+def _find_excess(trial: TrialData, instance: str) -> float | None:
+    """Return the bytes x seconds that one instance kept; samples that may lie on either side of an event are left out."""
+    resident = resident_series(trial, instance).known()
+    during = resident.cut(0, trial.record.planned_duration_s)
+    clear = during.keep(~_is_ambiguous(trial, instance, during.t_s))
+    if len(clear.t_s) < 2:
+        return None
+    held = sample_steps(held_steps(trial, instance), clear.t_s)
+    excess = np.maximum(clear.values - resident.values.min() - held, 0.0)
+    return Series(clear.t_s, excess).integral()
+
+
+def _is_ambiguous(trial: TrialData, instance: str, t_s: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which times lie on an event's, as far as clocks can tell: a block's first touch, or all of its return."""
+    margin_s = clock_uncertainty_s(trial, instance)
+    events = trial.events.filter(pl.col("instance") == instance).select("action", "t_s", "end_s")
+    found = np.zeros(len(t_s), dtype=bool)
+    for action, start_s, end_s in events.iter_rows():
+        last_s = end_s if action == Action.FREE else start_s
+        found |= (t_s >= start_s - margin_s) & (t_s <= last_s + margin_s)
+    return found
 
 
 def _measure_commands(trial: TrialData) -> TrialValues:

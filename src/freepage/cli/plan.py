@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.manifests import print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
+from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from freepage.records import ProcessSchedule
     from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
+    from freepage.study.study import Study
     from freepage.targets.base import Preview
 
 
@@ -48,6 +50,7 @@ async def _show(target: AbstractAsyncContextManager[Preview], *, with_objects: b
 def _print_plan(run_plan: RunPlan, execution: str) -> None:
     _print_summary(run_plan, execution)
     print_left_out(run_plan)
+    _print_repeats(run_plan.study)
     _print_trials(run_plan.trials)
     _print_schedules(run_plan.trials)
 
@@ -68,11 +71,18 @@ def print_left_out(run_plan: RunPlan) -> None:
         print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
 
 
+def _print_repeats(study: Study) -> None:
+    """Print what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
+    for experiment in () if study.smoke else study.experiments:
+        print(f"{experiment.name}: {describe_repeats(experiment.repeats)}")
+
+
 def _print_trials(trials: list[Trial]) -> None:
     print("\ntrials, in order")
     for trial in trials:
+        which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
         print(
-            f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} repeat {trial.repeat + 1}  "
+            f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} {which}  "
             f"{_describe_instances(trial)}, needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
         )
 
@@ -90,13 +100,20 @@ def _describe_instances(trial: Trial) -> str:
 
 
 def _print_schedules(trials: list[Trial]) -> None:
+    """Print the schedules of the first block, of the arm with all instances."""
     print(
-        "\nschedules, the same on every arm and repeat (a: allocate, f: free, r: run, at seconds after the start)"
+        "\nschedules of repeat 1, the same on every arm; each repeat draws its own"
+        " (a: allocate, f: free, r: run, at seconds after the start)"
     )
-    for trial in {t.experiment.name: t for t in reversed(trials)}.values():
+    first_block = sorted((t for t in trials if t.repeat == 0 and not t.warmup), key=_count_instances)
+    for trial in {t.experiment.name: t for t in first_block}.values():
         for instance in trial.instances:
             for process in instance.schedules:
                 print(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+
+
+def _count_instances(trial: Trial) -> int:
+    return len(trial.instances)
 
 
 def _describe_steps(process: ProcessSchedule) -> str:

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 10.0
 LIVE_HZ = 4
-ARM_COLOURS = {Arm.POD: "green", Arm.VM: "red", Arm.VM_FPR: "blue", Arm.BASELINE: "yellow"}
+ARM_COLOURS = {
+    Arm.POD: "green",
+    Arm.VM: "red",
+    Arm.VM_FPR: "blue",
+    Arm.BASELINE: "yellow",
+    Arm.CONTROL: "magenta",
+}
 _BARS = " ▁▂▃▄▅▆▇█"
 _ASCII_BARS = " .:-=+*%#"
 
@@ -177,7 +183,8 @@ class LiveProgress:
 
 def describe_trial(trial: Trial, count: int) -> str:
     """Describe which trial of how many: "trial 4 of 12  cycle on vm-fpr, repeat 2"."""
-    return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, repeat {trial.repeat + 1}"
+    which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
+    return f"trial {trial.order + 1} of {count}  {trial.experiment.name} on {trial.arm}, {which}"
 
 
 def draw_bars(

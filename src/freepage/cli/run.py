@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freepage.analysis.precision import measure_half_width
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.options import add_study_arguments, open_preview
 from freepage.cli.plan import print_left_out, show_dry_run
@@ -21,14 +23,14 @@ from freepage.cli.show import show_run
 from freepage.errors import FreepageError
 from freepage.records import TrialRecord, TrialStatus
 from freepage.report.page import render_report
-from freepage.run.run import RunEnded, run_study
+from freepage.run.run import RunEnded, StopRule, run_study
 from freepage.store import check_folder
 
 if TYPE_CHECKING:
-    import argparse
     from contextlib import AbstractAsyncContextManager
 
     from freepage.cli.prometheus_options import PrometheusOptions
+    from freepage.study.request import RunPlan
     from freepage.targets.base import Preview
 
 # How a run ended: its trials' records, or what ended it before it was through.
@@ -40,13 +42,17 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class RunOptions:
-    """target: looks at the target and plans the study. prometheus: what is collected from at the end; None for nothing."""
+    """target: looks at the target and plans the study. prometheus: what is collected from at the end; None for nothing.
+
+    stop_rule: when the run may stop before all its repeats; None for never.
+    """
 
     target: AbstractAsyncContextManager[Preview]
     folder: Path
     force: bool
     command: tuple[str, ...]
     prometheus: PrometheusOptions | None
+    stop_rule: StopRule | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: STUDY-run)")
     parser.add_argument("--dry-run", action="store_true", help="show the plan, start nothing, write nothing")
     add_prometheus_arguments(parser)
+    parser.add_argument(
+        "--until",
+        type=_half_width,
+        metavar="SHARE",
+        help="stop before --repeats once the ratio of the arms' node memory is known to within this, such as 5%%",
+    )
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 
 
@@ -64,7 +76,20 @@ def read_options(options: argparse.Namespace) -> RunOptions:
         force=options.force,
         command=options.command_line,
         prometheus=read_prometheus_options(options),
+        stop_rule=None if options.until is None else StopRule(options.until, measure_half_width),
     )
+
+
+def _half_width(text: str) -> float:
+    """Return "5%" or "0.05" as a share."""
+    number = text.strip().removesuffix("%")
+    try:
+        value = float(number) / (100 if text.strip().endswith("%") else 1)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share, such as 5%") from error
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share between 0% and 100%")
+    return value
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -113,15 +138,25 @@ async def _run(options: RunOptions, outcome: list[Outcome]) -> None:
 
 async def _end_by_value(options: RunOptions, preview: Preview) -> Outcome:
     try:
-        return await run_study(
+        records = await run_study(
             preview.open_target(options.folder),
             options.folder,
             make_progress(sys.stdout),
             command=options.command,
             force=options.force,
+            stop_rule=options.stop_rule,
         )
     except RunEnded as ended:
         return ended
+    if options.stop_rule is not None:
+        _print_early_end(records, preview.plan)
+    return records
+
+
+def _print_early_end(records: Sequence[TrialRecord], run_plan: RunPlan) -> None:
+    if len(records) < len(run_plan.trials):
+        done, planned = records[-1].repeat + 1, run_plan.trials[-1].repeat + 1
+        print(f"stopped after {done} of {planned} repeats: the interval is as narrow as --until asks")
 
 
 def _report(options: RunOptions) -> None:

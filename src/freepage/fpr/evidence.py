@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from freepage.records import Arm, Evidence
 
@@ -32,6 +33,13 @@ def parse_choice(text: str | None) -> str | None:
     """Read a sysfs choice such as "always [madvise] never": what stands in brackets."""
     found = re.search(r"\[(\w+)\]", text or "")
     return found[1] if found else None
+
+
+def count_from_zero(evidence: Evidence, at_zero: int | None) -> Evidence:
+    """Return the evidence, active only by reports that came after the trial's zero: every guest reports at its boot."""
+    if at_zero is None or evidence.report_count is None:
+        return evidence
+    return replace(evidence, report_count_at_zero=at_zero, active=evidence.report_count > at_zero)
 
 
 def find_contradiction(carrier: Arm, evidence: Evidence) -> str | None:

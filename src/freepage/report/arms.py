@@ -26,6 +26,7 @@ ARM_STYLES = {
     Arm.VM: ArmStyle("#d1462f", (2, 2), "vm (FPR off)", "red"),
     Arm.VM_FPR: ArmStyle("#2f6fc4", (1, 0), "vm-fpr (FPR on)", "blue"),
     Arm.BASELINE: ArmStyle("#8a6d3b", (10, 3, 2, 3), "baseline (no other instances)", "yellow"),
+    Arm.CONTROL: ArmStyle("#7b5ea7", (4, 4), "control (the same arm once more)", "magenta"),
 }
 # What is drawn beside the arms: the schedule's demand, a prediction, a device.
 REFERENCE_COLOUR = "#8a8f98"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from freepage.kinds import FigureName
 from freepage.records import Arm
+from freepage.report.parts.controls import draw_controls
 from freepage.report.parts.cpu import draw_cpu
 from freepage.report.parts.io import draw_throughput
 from freepage.report.parts.memory import draw_node_memory
@@ -36,7 +37,8 @@ def draw_figures(run: Run, results: Results) -> list[Figure]:
         for name, experiment in results.experiments.items()
         for figure in experiment.traits.figures
     ]
-    drawn = [figure for figure in (*figures, *draw_prometheus(run, results)) if figure is not None]
+    of_run = (draw_controls(run, results), *draw_prometheus(run, results))
+    drawn = [figure for figure in (*figures, *of_run) if figure is not None]
     return [replace(figure, arms=_find_arms(figure.spec)) for figure in drawn]
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
-from freepage.report.numbers import show_interval, show_value
+from freepage.report.numbers import describe_basis, show_value
 
 if TYPE_CHECKING:
     from freepage.analysis.doubts.base import Doubt
     from freepage.analysis.results import Results
+    from freepage.analysis.stats import Estimate
 
 HEADLINES = (
     EstimatePath(Quantity.GIVEN_BACK, Arm.VM_FPR),
@@ -31,17 +33,16 @@ IO_HEADLINES = (
 
 @dataclass(frozen=True)
 class Headline:
-    """One number on top: its label, value and interval as text, how many trials it comes from, and words below it.
+    """One number on top: its label and value as text, how many trials it comes from, and words below it.
 
-    missing: why there is no value. doubts: those that touch it.
+    basis: what it rests on (interval, trials, method), or why there is no value. doubts: those that touch it.
     """
 
     label: str
     value: str
-    interval: str
     n: int
     words: str
-    missing: str
+    basis: str
     doubts: tuple[Doubt, ...]
 
 
@@ -60,20 +61,27 @@ def _build_headline(results: Results, experiment: str | None, path: EstimatePath
     return Headline(
         label,
         show_value(found),
-        show_interval(found),
         found.n if found else 0,
         words,
-        _why_missing(results, experiment, path),
+        _describe(results, experiment, path, found),
         results.doubts_touching(path.number.area, experiment),
     )
 
 
-def _why_missing(results: Results, experiment: str | None, path: EstimatePath) -> str:
-    """Return why a number may be missing: a release time is, unless every release got that far."""
+def _describe(results: Results, experiment: str | None, path: EstimatePath, found: Estimate | None) -> str:
+    """Return what a number rests on, or why it is missing; of a release time how many releases got that far."""
+    reached = _count_reached(results, experiment) if path.number is Quantity.RELEASE_T90 else ""
+    if found is None:
+        return reached or "not measured"
+    return f"{describe_basis(found)}; {reached}" if reached else describe_basis(found)
+
+
+def _count_reached(results: Results, experiment: str | None) -> str:
+    """Return how many releases got 90 % back, where some did not; "" where all did, or none was measured."""
     mine = (t for t in results.trials if t.experiment == experiment and t.arm is Arm.VM_FPR)
     values = [t.values for t in mine if t.values]
     releases = sum(v[TrialOnly.RELEASES] or 0.0 for v in values)
-    if path.number is not Quantity.RELEASE_T90 or not releases:
-        return "not measured"
     reached = sum(v[TrialOnly.RELEASE_T90_COUNT] or 0.0 for v in values)
+    if reached == releases:
+        return ""
     return f"reached in {reached:.0f} of {releases:.0f} releases"

@@ -1,9 +1,10 @@
-"""Numbers as they are shown: people's units, as many digits as the number carries, and the interval beside it."""
+"""Numbers as they are shown: people's units, as many digits as the number carries, the interval and its method beside it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.analysis.stats import Method
 from freepage.units import GIB, format_bytes
 
 if TYPE_CHECKING:
@@ -11,6 +12,20 @@ if TYPE_CHECKING:
 
 MISSING = "–"
 SMALL = 0.1
+
+# The methods of intervals: as a table has them, and in words.
+_METHODS = {
+    Method.STUDENT_LOG: ("log-t", "t on logs"),
+    Method.STUDENT: ("t", "Student's t"),
+    Method.RANGE: ("range", "least to greatest"),
+    Method.CENSORED: ("range", "least to greatest"),
+    Method.CLOPPER_PEARSON: ("exact", "exact for counts"),
+}
+METHOD_NOTE = (
+    "Below each number: its 95 % interval, the trials it comes from (n), and the method. log-t: geometric mean with Student's "
+    "t on logarithms; t: mean with Student's t; range: median, with the least and the greatest of all trials; exact: a count "
+    "with the interval of Clopper and Pearson. Fewer than three trials have no interval and decide nothing, fewer than five no range that decides."
+)
 
 # Unit in results.json: (factor, decimals, what stands behind the number).
 _SHOWN = {
@@ -34,18 +49,52 @@ def show_value(estimate: Estimate | None) -> str:
     if estimate.unit == "bytes/s":
         return f"{format_bytes(estimate.value)}/s"
     factor, _, unit = _SHOWN[estimate.unit]
-    text = _number(estimate.value * factor, _decimals(estimate))
+    is_share = estimate.unit == "fraction" and estimate.method == Method.RANGE
+    value = min(max(estimate.value, 0.0), 1.0) if is_share else estimate.value
+    text = _number(value * factor, _decimals(estimate))
     return f"{text}{unit.removesuffix('s') if (text, unit) == ('1', ' cells') else unit}"
 
 
 def show_interval(estimate: Estimate | None) -> str:
-    """Return an estimate's interval: "94.1 to 96.4"; "" without one."""
-    if estimate is None or estimate.low is None or estimate.high is None:
+    """Return an estimate's interval: "94.1 to 96.4", "at least 3.00" where it is open; "" without one."""
+    if estimate is None or estimate.low is None:
+        return ""
+    low, high = (_show_end(end, estimate) for end in (estimate.low, estimate.high))
+    return f"{low} to {high}" if high else f"at least {low}"
+
+
+def show_basis(estimate: Estimate | None) -> str:
+    """Return what an estimate rests on, as a table has it: "94.1 to 96.4 · n 5 · log-t", "n 1"; "" without one."""
+    if estimate is None:
+        return ""
+    interval = show_interval(estimate)
+    method = _METHODS[Method(estimate.method)][0] if interval and estimate.method else ""
+    return " · ".join(filter(None, (interval, f"n {estimate.n}", method)))
+
+
+def describe_basis(estimate: Estimate) -> str:
+    """Return what an estimate rests on, in words: "95 %: 94.1 to 96.4, 5 trials, t on logs"."""
+    interval = show_interval(estimate)
+    trials = "one trial" if estimate.n == 1 else f"{estimate.n} trials"
+    if not interval:
+        return f"{trials}, no interval"
+    if not estimate.method:
+        return f"95 %: {interval}, {trials}"
+    words = _METHODS[Method(estimate.method)][1]
+    if estimate.method in {Method.RANGE, Method.CENSORED}:
+        return f"{interval}, {words} of {trials}"
+    return f"95 %: {interval}, {trials}, {words}"
+
+
+def _show_end(end: float | None, estimate: Estimate) -> str:
+    """Return one end of an interval; a share lies between 0 and 1, whatever noise made of it."""
+    if end is None:
         return ""
     if estimate.unit == "bytes/s":
-        return f"{format_bytes(max(estimate.low, 0))} to {format_bytes(estimate.high)}"
-    factor, decimals = _SHOWN[estimate.unit][0], _decimals(estimate)
-    return f"{_number(estimate.low * factor, decimals)} to {_number(estimate.high * factor, decimals)}"
+        return format_bytes(max(end, 0))
+    is_share = estimate.unit == "fraction" and estimate.method == Method.RANGE
+    shown = min(max(end, 0.0), 1.0) if is_share else end
+    return _number(shown * _SHOWN[estimate.unit][0], _decimals(estimate))
 
 
 def _decimals(estimate: Estimate) -> int:

@@ -8,6 +8,7 @@ from freepage.analysis.results import build_results
 from freepage.report.decisions import DECISION_WORDS
 from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
+from freepage.report.numbers import METHOD_NOTE
 from freepage.report.tables import build_tables
 from freepage.report.template import fill_template
 from freepage.store import REPORT, RESULTS, Run, load_run, write_json
@@ -48,6 +49,7 @@ def render_page(run: Run, results: Results) -> str:
         headlines=find_headlines(results),
         doubts=results.doubts,
         commands=_commands(run),
+        method_note=METHOD_NOTE,
     )
 
 

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.report.numbers import show_interval, show_value
+from freepage.report.numbers import show_basis, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
 
 
+# What stands behind an estimate's value in a file of columns.
+_PARTS = ("low", "high", "unit", "n", "method")
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is shown, its interval below it, whether it is a number, and the estimate behind it."""
+    """One cell: what is shown, its interval and what it rests on below it, whether it is a number, and the estimate behind it."""
 
     text: str
     interval: str = ""
@@ -57,11 +61,11 @@ def build_arm_table(
 
 
 def estimate_cell(estimate: Estimate | None) -> Cell:
-    return Cell(show_value(estimate), show_interval(estimate), numeric=True, estimate=estimate)
+    return Cell(show_value(estimate), show_basis(estimate), numeric=True, estimate=estimate)
 
 
 def table_csv(table: Table) -> str:
-    """Return a table as CSV for programs: an estimate as value, low, high and unit, unrounded and in its base unit."""
+    """Return a table as CSV for programs: an estimate as value, low, high, unit, n and method, unrounded."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     estimated = [any(row[n].estimate for row in table.rows) for n in range(len(table.columns))]
@@ -74,11 +78,15 @@ def table_csv(table: Table) -> str:
 
 
 def _csv_heads(name: str, *, wide: bool) -> list[str]:
-    return [name, f"{name} low", f"{name} high", f"{name} unit"] if wide else [name]
+    return [name, *(f"{name} {part}" for part in _PARTS)] if wide else [name]
 
 
 def _csv_parts(cell: Cell, *, wide: bool) -> list[object]:
     if not wide:
         return [cell.text]
     found = cell.estimate
-    return [None] * 4 if found is None else [found.value, found.low, found.high, found.unit]
+    return (
+        [None] * (1 + len(_PARTS))
+        if found is None
+        else [found.value, *(getattr(found, part) for part in _PARTS)]
+    )

@@ -51,9 +51,9 @@ def _print_verdict(console: Console, results: Results) -> None:
 
 def _print_headlines(console: Console, results: Results) -> None:
     for number in find_headlines(results):
-        one = "one trial, no interval" if number.n == 1 else "not measured"
-        words = f"95 %: {number.interval}, {number.n} trials" if number.interval else one
-        console.print(f"  {number.label:<20}[bold]{number.value:>12}[/bold]   [dim]{words}[/dim]")
+        label, value = f"{number.label:<20}", f"{number.value:>12}"
+        line = Text(f"  {label}").append(value, style="bold").append(f"   {number.basis}", style="dim")
+        console.print(line)
     console.print()
 
 
@@ -115,7 +115,7 @@ def _print_evidence(console: Console, results: Results) -> None:
 
 
 def _print_failures(console: Console, results: Results) -> None:
-    for trial in (t for t in results.trials if t.status is not TrialStatus.OK):
+    for trial in (t for t in (*results.warmups, *results.trials) if t.status is not TrialStatus.OK):
         console.print(f"{trial.id} {trial.status}: {trial.error}", style="yellow", markup=False)
         if trial.hint:
             console.print(f"  {trial.hint}", style="dim", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,31 @@ from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
 from freepage.study.plan import plan_as_json
+from freepage.study.repeats import LEAST_REPEATS
 from freepage.targets.base import check_runnable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from freepage.records import TrialRecord
     from freepage.run.progress import Progress
+    from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
     from freepage.targets.base import Target, TargetFacts
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """The width of an interval at which a run stops early, once it has the fewest repeats that decide anything.
+
+    half_width: of the interval, as a share of its value. measure: returns that of a run folder so far, None where it has
+    none. Significance stops no run: a run that stops once it sees what it looks for sees it too often.
+    """
+
+    half_width: float
+    measure: Callable[[Path], float | None]
 
 
 class RunEnded(Exception):  # noqa: N818 - it carries an end, which an interruption is too
@@ -46,8 +60,9 @@ async def run_study(
     *,
     command: tuple[str, ...],
     force: bool = False,
+    stop_rule: StopRule | None = None,
 ) -> list[TrialRecord]:
-    """Open a target, run every trial of the plan there and store it in `folder`; return the trials' records.
+    """Open a target, run every trial of the plan there, or those until `stop_rule` holds; return their records.
 
     What ends the run once the folder holds it, be it while the target is closed, raises RunEnded, cancellation too. What
     comes before that is raised as it is; an earlier run in the folder is removed only once the new one is planned.
@@ -56,12 +71,12 @@ async def run_study(
     try:
         async with opening as (target, run_plan):
             check_runnable(run_plan.trials, target)
-            planned = _build_manifest(command, run_plan, target.facts)
+            planned = _build_manifest(command, run_plan, target.facts, stop_rule)
             _write_plan(folder, planned, run_plan, force=force)
             manifest = planned
             async with _finishing(folder, manifest, progress):
                 progress.run_started(run_plan.trials, run_plan.planned_duration_s)
-                return await _run_trials(target, run_plan, folder, progress)
+                return await _run_trials(target, run_plan, folder, progress, stop_rule)
     except (FreepageError, asyncio.CancelledError) as error:
         if manifest is None:
             raise
@@ -86,10 +101,12 @@ async def _finishing(folder: Path, manifest: Manifest, progress: Progress) -> As
 
 
 async def _run_trials(
-    target: Target, run_plan: RunPlan, folder: Path, progress: Progress
+    target: Target, run_plan: RunPlan, folder: Path, progress: Progress, stop_rule: StopRule | None
 ) -> list[TrialRecord]:
-    records = []
+    records: list[TrialRecord] = []
     for trial in run_plan.trials:
+        if stop_rule is not None and await _is_enough(stop_rule, records, trial, folder):
+            break
         progress.trial_started(trial)
         trial_folder = folder / "trials" / trial.id
         interval_s = run_plan.study.interval_s
@@ -99,7 +116,19 @@ async def _run_trials(
     return records
 
 
-def _build_manifest(command: tuple[str, ...], run_plan: RunPlan, facts: TargetFacts) -> Manifest:
+async def _is_enough(
+    stop_rule: StopRule, records: Sequence[TrialRecord], following: Trial, folder: Path
+) -> bool:
+    """Return whether the interval is narrow enough after whole repeats; the next trial begins another one."""
+    if following.repeat < LEAST_REPEATS or following.repeat == records[-1].repeat:
+        return False
+    half_width = await asyncio.to_thread(stop_rule.measure, folder)
+    return half_width is not None and half_width <= stop_rule.half_width
+
+
+def _build_manifest(
+    command: tuple[str, ...], run_plan: RunPlan, facts: TargetFacts, stop_rule: StopRule | None
+) -> Manifest:
     study = run_plan.study
     return Manifest(
         schema=RUN_SCHEMA,
@@ -128,6 +157,7 @@ def _build_manifest(command: tuple[str, ...], run_plan: RunPlan, facts: TargetFa
         target_noun=facts.noun,
         target_title=facts.title,
         node_is_fixed=facts.node_is_fixed,
+        until_half_width=None if stop_rule is None else stop_rule.half_width,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,6 +56,11 @@ async def sample_until_cancelled(
     finally:
         cost.ended_s = time.monotonic()
         await guests.stop()
+
+
+def find_zero(earliest_s: float, tick_s: float, interval_s: float, phase_s: float) -> float:
+    """Return the first time from `earliest_s` on that ticks of the grid through `tick_s` follow at `phase_s`."""
+    return tick_s - phase_s + math.ceil((earliest_s - tick_s + phase_s) / interval_s) * interval_s
 
 
 class _Guests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
 from freepage.errors import EvidenceError, InstanceError, TrialError
-from freepage.fpr.evidence import find_contradiction
-from freepage.metrics import node_in_use_bytes
-from freepage.records import NODE, Action, SampleLine, TrialRecord, TrialStatus
+from freepage.fpr.evidence import count_from_zero, find_contradiction
+from freepage.records import Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
-from freepage.run.sampler import SamplerCost, sample_until_cancelled
+from freepage.run.sampler import SamplerCost, find_zero, sample_until_cancelled
+from freepage.run.settling import (
+    NODE_DEADLINE_S,
+    NODE_SPAN_S,
+    QUIET_DEADLINE_S,
+    QUIET_SPAN_S,
+    SteadyWaiter,
+    are_instances_steady,
+    are_reports_over,
+    is_node_steady,
+)
 from freepage.store import TrialWriter
-from freepage.units import MIB, format_bytes
+from freepage.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from freepage.kinds import Kind
     from freepage.metrics import MetricValues
     from freepage.records import ClockOffset, EventLine
     from freepage.run.progress import Progress
@@ -33,12 +41,9 @@ if TYPE_CHECKING:
 
 # Samples wait for their zero, and one task watches each VM: docs/decisions/004-one-client-task.md.
 
-# The node is settled when its memory in use moved less than this over SETTLED_SAMPLES ticks.
-SETTLED_BYTES = 16 * MIB
-SETTLED_SAMPLES = 3
-SETTLE_DEADLINE_S = 8.0
-# Between the last instance being ready and the trial's zero: every process is forked and waits, the guest's first
-# report of all its free memory (2 s after the driver loads) is under way.
+# A trial that does not settle waits for no longer than this for so many steady samples of the node.
+BRIEF_DEADLINE_S = 8.0
+# Between memory being steady and the trial's zero: every process is forked and waits.
 LEAD_S = 1.5
 # An instance that starts later than this did not start together with the others.
 MISSED_START_S = 1.0
@@ -77,10 +82,11 @@ class _TrialRunner:
         self._progress = progress
         self._writer = TrialWriter(folder)
         self._instances: Sequence[Instance] = ()
-        self._settled = asyncio.Event()
+        self._before = SteadyWaiter()
+        self._cost = SamplerCost()
         self._problem: InstanceError | None = None
         self._zero_s: float | None = None
-        self._waiting: list[SampleLine] = []
+        self._reports_at_zero: dict[str, int | None] = {}
         self.record = _planned_record(trial)
 
     async def run(self) -> None:
@@ -94,12 +100,13 @@ class _TrialRunner:
 
     async def _measure(self, read_node: Callable[[], dict[str, MetricValues]]) -> None:
         async with self._sampling(read_node):
-            await self._settle()
+            await self._settle_node()
             started_s = time.monotonic()
             async with self._target.open_instances(self._trial, self._writer.folder) as instances:
                 self._instances = instances
                 self._note(ready_s=time.monotonic() - started_s)
                 await self._check_evidence()
+                await self._settle_instances()
                 await self._replay()
                 await self._check_evidence()
                 self._note(clock_end=await self._ping(), status=TrialStatus.OK)
@@ -113,22 +120,51 @@ class _TrialRunner:
 
     def store(self) -> None:
         """Write the record and seal the trial's folder; samples without a zero count from the trial's last one."""
-        if self._zero_s is None and self._waiting:
-            self._set_zero(self._waiting[-1].t_s)
+        if self._zero_s is None and self._before.lines:
+            self._set_zero(self._before.lines[-1].t_s)
         self._writer.write_record(self.record)
         self._writer.seal()
 
-    async def _settle(self) -> None:
+    async def _settle_node(self) -> None:
         """Wait until the node's memory in use is steady, so that one trial does not leak into the next."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_DEADLINE_S):
-                await self._settled.wait()
+        if self._trial.settles:
+            await self._settle(partial(is_node_steady, span_s=NODE_SPAN_S), NODE_DEADLINE_S)
+        else:
+            await self._settle(partial(is_node_steady, span_s=0.0), BRIEF_DEADLINE_S)
+
+    async def _settle_instances(self) -> None:
+        """Wait, on every arm alike, until memory is steady and guests have reported what their boot left free.
+
+        A node that was not steady before the instances started is not waited for again.
+        """
+        if not self._trial.settles:
+            return
+        names = [i.name for i in self._trial.instances]
+        counting = [e.instance for e in self.record.evidence if e.report_count is not None]
+        with_node = bool(self.record.settled)
+
+        def are_quiet(lines: Sequence[SampleLine]) -> bool:
+            return (
+                are_instances_steady(lines, names, QUIET_SPAN_S)
+                and are_reports_over(lines, counting, QUIET_SPAN_S)
+                and (not with_node or is_node_steady(lines, QUIET_SPAN_S))
+            )
+
+        await self._settle(are_quiet, QUIET_DEADLINE_S)
+
+    async def _settle(self, is_steady: Callable[[Sequence[SampleLine]], bool], deadline_s: float) -> None:
+        """Wait for steady samples, and add what came of it to the record."""
+        started_s = time.monotonic()
+        steady = await self._before.wait(is_steady, deadline_s)
+        waited_s = (self.record.settle_s or 0.0) + time.monotonic() - started_s
+        self._note(settled=steady and self.record.settled is not False, settle_s=waited_s)
 
     async def _check_evidence(self) -> None:
-        evidence = await run_together(*(i.read_evidence() for i in self._instances))
-        self._note(evidence=tuple(evidence))
-        for plan, seen in zip(self._trial.instances, evidence, strict=True):
-            contradiction = find_contradiction(plan.carrier, seen)
+        seen = await run_together(*(i.read_evidence() for i in self._instances))
+        counted = [count_from_zero(e, self._reports_at_zero.get(e.instance)) for e in seen]
+        self._note(evidence=tuple(counted))
+        for plan, evidence in zip(self._trial.instances, counted, strict=True):
+            contradiction = find_contradiction(plan.carrier, evidence)
             if contradiction:
                 raise EvidenceError(contradiction)
 
@@ -137,7 +173,7 @@ class _TrialRunner:
         pairs = list(zip(self._instances, self._trial.instances, strict=True))
         self._note(clock_start=await self._ping())
         await run_together(*(i.worker.load(plan.schedules) for i, plan in pairs))
-        zero_s = time.monotonic() + LEAD_S
+        zero_s = self._find_zero()
         barrier = Barrier(self._trial.instances, {i.name: i.worker for i in self._instances})
         for instance in self._instances:
             instance.worker.on_waiting = partial(barrier.arrive, instance.name)
@@ -146,10 +182,20 @@ class _TrialRunner:
         end_s = zero_s + self._trial.duration_s
         left_s = end_s - time.monotonic()
         waits = [i.worker.wait_done(self._take_event, left_s + STUCK_S) for i in self._instances]
-        await run_together(*waits, asyncio.sleep(left_s))
+        await run_together(*waits, asyncio.sleep(left_s), self._count_reports())
         await run_together(*(self._keep_output(i, plan) for i, plan in pairs))
         if self._problem is not None:
             raise self._problem
+
+    async def _count_reports(self) -> None:
+        """Note how many reports came before the schedules start: those of the guest's boot."""
+        evidence = await run_together(*(i.read_evidence() for i in self._instances))
+        self._reports_at_zero = {e.instance: e.report_count for e in evidence}
+
+    def _find_zero(self) -> float:
+        """Return the next time at which the schedules may start so that samples fall at the block's phase."""
+        earliest_s = time.monotonic() + LEAD_S
+        return find_zero(earliest_s, self._cost.started_s, self._interval_s, self._trial.phase_s)
 
     async def _keep_output(self, instance: Instance, plan: InstancePlan) -> None:
         """Copy what the instance's programs wrote; what cannot be read was never written."""
@@ -168,7 +214,7 @@ class _TrialRunner:
 
     @asynccontextmanager
     async def _sampling(self, read_node: Callable[[], dict[str, MetricValues]]) -> AsyncIterator[None]:
-        cost = SamplerCost()
+        cost = self._cost
         task = asyncio.create_task(
             sample_until_cancelled(
                 read_node,
@@ -189,14 +235,12 @@ class _TrialRunner:
     def _take_event(self, event: EventLine) -> None:
         self._writer.write_event(event)
         if self._problem is None:
-            self._problem = _find_problem(event, self._trial.experiment.kind)
+            self._problem = _find_problem(event, self._trial)
 
     def _take_sample(self, line: SampleLine) -> None:
         """Keep samples until the zero is known, then write them with times since it."""
         if self._zero_s is None:
-            self._waiting.append(line)
-            if _is_settled(self._waiting):
-                self._settled.set()
+            self._before.take(line)
             return
         shifted = replace(line, t_s=line.t_s - self._zero_s)
         self._writer.write_sample(shifted)
@@ -204,7 +248,7 @@ class _TrialRunner:
             self._progress.sampled(self._trial, shifted)
 
     def _set_zero(self, zero_s: float) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting = self._before.lines
         self._zero_s = zero_s
         wall = datetime.now(UTC).timestamp() + zero_s - time.monotonic()
         self._note(wall_zero=datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"))
@@ -215,20 +259,18 @@ class _TrialRunner:
         self.record = replace(self.record, **changes)
 
 
-def _is_settled(lines: Sequence[SampleLine]) -> bool:
-    latest = [node_in_use_bytes(line.values[NODE]) for line in lines[-SETTLED_SAMPLES:]]
-    known = [value for value in latest if value is not None]
-    return len(known) == SETTLED_SAMPLES and max(known) - min(known) <= SETTLED_BYTES
+def _find_problem(event: EventLine, trial: Trial) -> InstanceError | None:
+    """Return why a trial with this step cannot be compared with others: it failed, or missed a synchronised start.
 
-
-def _find_problem(event: EventLine, kind: Kind) -> InstanceError | None:
-    """Return why a trial with this step cannot be compared with others: it failed, or missed a synchronised start."""
+    A warm-up is compared with nothing: it may be late.
+    """
+    synchronised = trial.experiment.kind.synchronised and not trial.warmup
     if not event.ok and event.action != Action.RUN:
         return InstanceError(
             f"{event.instance} could not {event.action} {format_bytes(event.bytes)} at {event.t_s:.1f} s: {event.error}",
             hint="give it more memory (vm_memory), or use a smaller --scale",
         )
-    if kind.synchronised and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
+    if synchronised and event.action == Action.ALLOCATE and event.late_s > MISSED_START_S:
         return InstanceError(
             f"{event.instance} missed the synchronised start at {event.planned_s:.1f} s by {event.late_s:.2f} s",
             hint="use fewer instances or a smaller --scale, or stop other work on the host",
@@ -246,4 +288,8 @@ def _planned_record(trial: Trial) -> TrialRecord:
         status=TrialStatus.PLANNED,
         planned_duration_s=trial.duration_s,
         kind=trial.experiment.kind.name,
+        warmup=trial.warmup,
+        position=trial.position,
+        schedule_seed=trial.schedule_seed,
+        phase_s=trial.phase_s,
     )

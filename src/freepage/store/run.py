@@ -71,9 +71,9 @@ class PrometheusSamples:
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run; trials in the order they were run. planned_arms: by experiment, from plan.json.
+    """A stored run; trials that count, in the order they were run. planned_arms: by experiment, from plan.json.
 
-    prometheus: what was collected from one, None where nothing was.
+    prometheus: what was collected from one, None where nothing was. warmups: trials that were run first and do not count.
     """
 
     folder: Path
@@ -81,13 +81,14 @@ class Run:
     trials: list[TrialData]
     planned_arms: dict[str, tuple[Arm, ...]] = field(default_factory=dict)
     prometheus: PrometheusSamples | None = None
+    warmups: list[TrialData] = field(default_factory=list)
 
     def arms_of(self, experiment: str) -> tuple[Arm, ...]:
         """Return the arms an experiment was planned on; those of the study where no plan is known."""
         return self.planned_arms.get(experiment, self.manifest.arms)
 
     def ok_trials(self, experiment: str | None = None, arm: Arm | None = None) -> list[TrialData]:
-        """Return the trials that ended well, in the order they were run; of one experiment, of one arm, if given."""
+        """Return the trials that ended well, in the order they were run; of one experiment or arm, if given."""
         return [
             t
             for t in self.trials
@@ -102,7 +103,9 @@ def load_run(folder: Path) -> Run:
     manifest = _load_manifest(folder)
     trials = [load_trial(path.parent) for path in sorted((folder / "trials").glob("*/trial.json"))]
     trials.sort(key=lambda t: t.record.order)
-    return Run(folder, manifest, trials, _planned_arms(folder), _load_prometheus(folder))
+    counted = [t for t in trials if not t.record.warmup]
+    warmups = [t for t in trials if t.record.warmup]
+    return Run(folder, manifest, counted, _planned_arms(folder), _load_prometheus(folder), warmups)
 
 
 def _load_prometheus(folder: Path) -> PrometheusSamples | None:

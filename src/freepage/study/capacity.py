@@ -11,6 +11,7 @@ from freepage.errors import CapacityError
 from freepage.records import Arm
 from freepage.study.plan import PLANNED_EMULATOR_BYTES, plan_trials, planned_overhead_s
 from freepage.study.scaling.study import scale_study
+from freepage.study.warmup import warmup_duration_s
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
@@ -126,13 +127,12 @@ def _experiment_bytes(experiment: Experiment) -> int:
 
 def _duration_s(file: StudyFile, scale: float, conditions: Conditions) -> float:
     study = scale_study(file, scale, conditions)
-    return sum(
+    accelerator = conditions.accelerator
+    return warmup_duration_s(study, accelerator) + sum(
         e.repeats
         * (
             e.duration_s
-            + planned_overhead_s(
-                sum(g.instances for g in e.groups if g.carrier is None), arm, conditions.accelerator
-            )
+            + planned_overhead_s(e.following_instances, arm, accelerator, settles=not study.smoke)
         )
         for e in study.experiments
         for arm in e.arms

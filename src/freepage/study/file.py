@@ -11,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from freepage.kinds import KINDS, WORKLOADS, Activity, Kind
 from freepage.records import CARRIERS, Arm, VerdictRule
 from freepage.study.group_file import AnyGroupFile, FioGroupFile, MemoryGroupFile
+from freepage.study.repeats import ENOUGH_REPEATS
 from freepage.study.values import STRICT, Duration, Share, Size, read_duration
 
-THRESHOLDS = tuple(field.name for field in fields(VerdictRule))
+THRESHOLDS = tuple(field.name for field in fields(VerdictRule) if field.type == "float")
 EXPERIMENT_KEYS = ("kind", "name", "title", "repeats", "arms", "node_memory")
 
 
@@ -141,13 +142,33 @@ class StudyFile(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
     title: str = ""
     seed: int = 1
-    repeats: Repeats = 1
+    repeats: Repeats = ENOUGH_REPEATS
     arms: StudyArms = CARRIERS
     interval: Annotated[float, BeforeValidator(read_duration), Field(ge=0.1, le=60)] = 1.0
     scale: Annotated[float, Field(gt=0, le=100)] | None = None
     fit: FitFile = FitFile()
     verdict: Annotated[dict[str, Threshold], AfterValidator(_check_thresholds)] = {}
+    verdict_headline: str = ""
     experiment: Annotated[tuple[ExperimentFile, ...], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _part_headline(cls, content: Any) -> Any:
+        """Part the name of the headline from the thresholds it stands among."""
+        verdict = content.get("verdict") if isinstance(content, dict) else None
+        if not isinstance(verdict, dict) or "headline" not in verdict:
+            return content
+        thresholds = {key: value for key, value in verdict.items() if key != "headline"}
+        return content | {"verdict": thresholds, "verdict_headline": verdict["headline"]}
+
+    @model_validator(mode="after")
+    def _check_headline(self) -> StudyFile:
+        names = [e.name for e in self.experiment]
+        if self.verdict_headline and self.verdict_headline not in names:
+            raise ValueError(
+                f"the verdict's headline is {self.verdict_headline!r}, which is no experiment: {', '.join(names)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_names(self) -> StudyFile:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.records import Arm
+from freepage.study.blocks import Block, draw_blocks
 from freepage.study.fio import PROGRAM, SMALLEST_DISK_BYTES
 from freepage.study.schedule import build_schedule
 from freepage.study.study import CommandGroup, FioGroup
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from freepage.records import ProcessSchedule
     from freepage.study.study import AnyGroup, Experiment, Study
 
-# Seconds of a trial beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown.
+# Seconds of a trial beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown; and
+# until the memory of its instances is steady.
 PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
+PLANNED_SETTLE_S = 5.0
 PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
 # An emulator takes this beside the guest's memory: for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
@@ -65,7 +67,10 @@ class InstancePlan:
 class Trial:
     """One experiment on one arm, once. `order` counts from 0 over the whole run; `duration_s` from the trial's zero.
 
-    node_memory_bytes: the memory of the cgroup that plays its node; None for the run's node.
+    repeat: the number of its block. position: its place in the block, from 0. schedule_seed: the seed of the block's
+    schedules. phase_s: when the first sample after the zero is taken. node_memory_bytes: the memory of the cgroup that
+    plays its node; None for the run's node. settles: whether it waits until memory is steady before its zero. warmup: it
+    is run first and not counted.
     """
 
     id: str
@@ -75,7 +80,12 @@ class Trial:
     repeat: int
     instances: tuple[InstancePlan, ...]
     duration_s: float
+    position: int
+    schedule_seed: int
+    phase_s: float
     node_memory_bytes: int | None = None
+    settles: bool = True
+    warmup: bool = False
 
     @property
     def disk_bytes(self) -> int:
@@ -88,28 +98,30 @@ class Trial:
         return max(sum(i.demand_bytes for i in self.instances), self.node_memory_bytes or 0)
 
 
-def plan_trials(study: Study) -> list[Trial]:
-    """Return the trials in blocks: each experiment of each repeat runs its arms, in an order drawn from the seed."""
+def plan_trials(study: Study, first: int = 0) -> list[Trial]:
+    """Return the trials that count, block by block (study/blocks.py); `first` is the order of the first one."""
     trials: list[Trial] = []
-    for repeat in range(max(e.repeats for e in study.experiments)):
-        for experiment in (e for e in study.experiments if repeat < e.repeats):
-            arms = list(experiment.arms)
-            random.Random(f"{study.seed}:{experiment.name}:{repeat}:arms").shuffle(arms)
-            trials += [
-                _plan_trial(study, experiment, arm, repeat, len(trials) + n) for n, arm in enumerate(arms)
-            ]
+    blocks = [draw_blocks(study.seed, e.name, e.arms, e.repeats) for e in study.experiments]
+    for number in range(max(e.repeats for e in study.experiments)):
+        for experiment, drawn in zip(study.experiments, blocks, strict=True):
+            for block in drawn[number : number + 1]:
+                trials += _plan_block(study, experiment, block, first + len(trials))
     return trials
 
 
 def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
     """Return the seconds the whole run is expected to take."""
-    return sum(t.duration_s + planned_overhead_s(len(t.instances), t.arm, accelerator) for t in trials)
+    return sum(
+        t.duration_s + planned_overhead_s(len(t.instances), t.arm, accelerator, settles=t.settles)
+        for t in trials
+    )
 
 
-def planned_overhead_s(instances: int, arm: Arm, accelerator: str) -> float:
+def planned_overhead_s(instances: int, arm: Arm, accelerator: str, *, settles: bool) -> float:
     """Return the seconds of a trial beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
-    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR} else 0
-    return PLANNED_OVERHEAD_S[accelerator] + further * PLANNED_START_S[accelerator]
+    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR, Arm.CONTROL} else 0
+    settle_s = PLANNED_SETTLE_S if settles else 0.0
+    return PLANNED_OVERHEAD_S[accelerator] + settle_s + further * PLANNED_START_S[accelerator]
 
 
 def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
@@ -120,6 +132,10 @@ def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
             "experiment": t.experiment.name,
             "arm": t.arm,
             "repeat": t.repeat,
+            "position": t.position,
+            "schedule_seed": t.schedule_seed,
+            "phase_s": t.phase_s,
+            "warmup": t.warmup,
             "duration_s": t.duration_s,
             "instances": [
                 {"name": i.name, "carrier": i.carrier, "cpus": i.cpus, "vm_memory_bytes": i.vm_memory_bytes}
@@ -130,35 +146,47 @@ def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
     ]
 
 
-def _plan_trial(study: Study, experiment: Experiment, arm: Arm, repeat: int, order: int) -> Trial:
-    return Trial(
-        id=f"{order + 1:03d}-{experiment.name}-{arm}-{repeat + 1}",
-        order=order,
-        experiment=experiment,
-        arm=arm,
-        repeat=repeat,
-        instances=tuple(
-            _plan_instance(study, experiment, group, arm, n)
-            for group in experiment.groups
-            if arm is not Arm.BASELINE or group.carrier is not None
-            for n in range(group.instances)
-        ),
-        duration_s=experiment.duration_s,
-        node_memory_bytes=experiment.node_memory_bytes,
+def _plan_block(study: Study, experiment: Experiment, block: Block, first: int) -> list[Trial]:
+    return [
+        Trial(
+            id=f"{first + position + 1:03d}-{experiment.name}-{arm}-{block.number + 1}",
+            order=first + position,
+            experiment=experiment,
+            arm=arm,
+            repeat=block.number,
+            instances=_plan_instances(experiment, arm, block.seed),
+            duration_s=experiment.duration_s,
+            position=position,
+            schedule_seed=block.seed,
+            phase_s=round(block.phase * study.interval_s, 4),
+            node_memory_bytes=experiment.node_memory_bytes,
+            settles=not study.smoke,
+        )
+        for position, arm in enumerate(block.arms)
+    ]
+
+
+def _plan_instances(experiment: Experiment, arm: Arm, seed: int) -> tuple[InstancePlan, ...]:
+    return tuple(
+        _plan_instance(
+            group,
+            group.instance_name(experiment.name, number),
+            group.carrier or experiment.carrier_of(arm),
+            seed,
+        )
+        for group in experiment.groups
+        if arm is not Arm.BASELINE or group.carrier is not None
+        for number in range(group.instances)
     )
 
 
-def _plan_instance(
-    study: Study, experiment: Experiment, group: AnyGroup, arm: Arm, number: int
-) -> InstancePlan:
-    name = group.instance_name(experiment.name, number)
-    carrier = group.carrier or arm
+def _plan_instance(group: AnyGroup, name: str, carrier: Arm, seed: int) -> InstancePlan:
     return InstancePlan(
         name=name,
         carrier=carrier,
         cpus=group.cpus,
         vm_memory_bytes=group.vm_memory_bytes,
-        schedules=tuple(build_schedule(group, study.seed, name, p) for p in range(group.processes)),
+        schedules=tuple(build_schedule(group, seed, name, p) for p in range(group.processes)),
         tools=_plan_tools(group),
         data=_plan_data(group, carrier),
     )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError
 from freepage.study.capacity import check_capacity, find_budget, fit_scale
-from freepage.study.plan import plan_trials, planned_duration_s
+from freepage.study.plan import planned_duration_s
 from freepage.study.read import read_study
 from freepage.study.scaling.scale import is_smoke
 from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
+from freepage.study.warmup import plan_run_trials
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def plan_run(
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
     study = scale_study(file, scale, conditions)
     check_capacity(file, study, conditions, available_bytes)
-    return RunPlan(study, text, plan_trials(study), conditions, available_bytes, budget, left_out)
+    return RunPlan(study, text, plan_run_trials(study), conditions, available_bytes, budget, left_out)
 
 
 def read_request(request: RunRequest) -> StudyFile:

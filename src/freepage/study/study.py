@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.records import Arm
+
 if TYPE_CHECKING:
     from freepage.kinds import Kind, Workload
-    from freepage.records import Arm, VerdictRule
+    from freepage.records import VerdictRule
     from freepage.study.fio import FioJob
 
 
@@ -114,7 +116,8 @@ AnyGroup = MemoryGroup | FioGroup | CommandGroup
 class Experiment:
     """Groups of instances that run side by side.
 
-    arms: those it runs on, Arm.BASELINE among them where the groups that do not follow the arm also run alone.
+    arms: those it runs on, Arm.BASELINE among them where the groups that do not follow the arm also run alone, and
+    Arm.CONTROL where the one other arm runs twice.
     node_memory_bytes: the memory of a node of its own (a cgroup), None to take the run's.
     """
 
@@ -126,6 +129,15 @@ class Experiment:
     duration_s: float
     groups: tuple[AnyGroup, ...]
     node_memory_bytes: int | None = None
+
+    def carrier_of(self, arm: Arm) -> Arm:
+        """Return what the instances that follow the arm are: the control is the other arm once more."""
+        return self.arms[0] if arm is Arm.CONTROL else arm
+
+    @property
+    def following_instances(self) -> int:
+        """Return how many instances follow the trial's arm."""
+        return sum(g.instances for g in self.groups if g.carrier is None)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from freepage.analysis.compare.measured import BlockValues, MeasuredRun
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
 from freepage.store import load_run

@@ -63,6 +63,13 @@ def test_arms_that_followed_different_schedules_cannot_be_compared(run_folder):
     assert doubts_of(run_folder).keys() == {"schedules-differ"}
 
 
+def test_repeats_with_schedules_of_their_own_are_compared_within_each(run_folder):
+    run = load_run(run_folder)
+    drawn = [t.schedules for t in run.ok_trials("random", Arm.VM)]
+    assert any(schedules != drawn[0] for schedules in drawn)
+    assert "schedules-differ" not in doubts_of(run_folder)
+
+
 def test_huge_pages_that_changed_between_trials_are_named(run_folder):
     change_record(run_folder, Arm.VM, lambda r: r["evidence"][0].update(guest_thp="never"))
     doubt = doubts_of(run_folder)["thp-differs"]
@@ -73,4 +80,4 @@ def test_one_trial_an_arm_is_too_few_and_the_answer_says_so(tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1))
     results = build_results(load_run(tmp_path / "run"))
     assert [d.id for d in results.doubts] == ["few-trials"]
-    assert results.verdict.sentence.endswith("That is one trial: repeat it before you rely on it.")
+    assert results.verdict.sentence.startswith("Seen in one trial, not decided: ")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from freepage.kinds import RANDOM
-from freepage.study.scaling.levels import expected_levels
+from freepage.study.scaling.levels import BlockLevels, Levels, expected_levels
 from freepage.study.study import MemoryGroup, Range
 from freepage.units import MIB
 
@@ -25,4 +25,9 @@ def test_expected_levels_are_what_is_held_within_two_passes_and_what_ever_was():
     levels = expected_levels("x", (group,), 1, 20.0, 80.0)
     assert levels.without_bytes == pytest.approx(MIB)
     assert levels.with_fpr_bytes == pytest.approx(MIB * 6 / 20, rel=0.1)
-    assert levels.mean_bytes == pytest.approx(MIB * 26 / 40, rel=0.1)
+
+
+def test_what_is_sized_for_all_blocks_lies_between_the_levels_of_each():
+    levels = BlockLevels((Levels(2.0, 10.0), Levels(4.0, 8.0), Levels(3.0, 12.0)))
+    assert levels.most_without_bytes == 12.0
+    assert levels.middle_bytes == 6.0

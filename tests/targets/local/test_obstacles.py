@@ -54,7 +54,7 @@ def target(cgroup=None, limit_bytes=None):
 
 
 def trial(*instances, node_memory_bytes=None):
-    return Trial("001", 0, None, Arm.VM, 0, instances, 10.0, node_memory_bytes)
+    return Trial("001", 0, None, Arm.VM, 0, instances, 10.0, 0, 1, 0.0, node_memory_bytes)
 
 
 def forget_program(monkeypatch, name):

@@ -8,11 +8,10 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from freepage.analysis.compare.natures import Nature, nature_of
 from freepage.analysis.compare.welch import LEAST_BLOCKS, Effect, Sample, compare_means, compare_ranges
+from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import DIFFERENCES
-from freepage.analysis.definition import Better
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.definition import Better, Nature
 from freepage.analysis.stats import Estimate
 from freepage.records import Arm
 
@@ -103,7 +102,7 @@ class Change:
 
 def measure_change(base: Side, new: Side, experiment: str, path: EstimatePath, margin: float) -> Change:
     """Return one number compared, not yet decided: what is called different depends on all that is shown."""
-    nature = nature_of(path.number)
+    nature = path.number.nature
     found = [[r.find(experiment, path) for r in side.runs] for side in (base, new)]
     samples = [Sample(tuple(b.values for b in blocks if b.values)) for blocks in found]
     shown = [_show(sample, path, nature) for sample in samples]

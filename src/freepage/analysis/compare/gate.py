@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from freepage.analysis.bounds import IntervalPosition
 from freepage.analysis.compare.change import Side, measure_change
 from freepage.analysis.compare.conditions import check_alike, find_unlike
+from freepage.analysis.compare.margins import DEFAULT_MARGIN
 from freepage.analysis.compare.measured import MeasuredRun
-from freepage.analysis.compare.natures import DEFAULT_MARGIN, nature_of
 from freepage.analysis.compare.notes import find_notes
 from freepage.analysis.compare.rules import RulesError, guess
 from freepage.analysis.compare.runs import build_sides
@@ -166,7 +166,7 @@ def _check_change(rule: Rule, bounds: Bounds, base: Side, new: Side) -> Check:
 def _check_run(rule: Rule, bounds: Bounds, new: Side) -> Check:
     """Return where a number of the run itself lies."""
     estimate = rule.path.find(new.runs[0].results[rule.experiment])
-    least = LEAST_FOR_RANGES if nature_of(rule.path.number).by_rank else LEAST_BLOCKS
+    least = LEAST_FOR_RANGES if rule.path.number.nature.by_rank else LEAST_BLOCKS
     obstacle = ""
     if estimate is None:
         obstacle = "not measured"

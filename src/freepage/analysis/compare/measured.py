@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import compare_arms
 from freepage.analysis.doubts.base import DoubtInput
 from freepage.analysis.doubts.find import find_doubts
-from freepage.analysis.estimates import Comparison
 from freepage.analysis.experiments import build_experiments
 from freepage.analysis.trial_values import measure_trial
 from freepage.kinds import find_kind
 from freepage.records import TrialStatus
 
 if TYPE_CHECKING:
+    from freepage.analysis.compared import Comparisons
     from freepage.analysis.doubts.base import Doubt
-    from freepage.analysis.estimates import Comparisons, Quantity, TrialOnly, TrialValues
+    from freepage.analysis.estimates import Quantity, TrialOnly, TrialValues
     from freepage.analysis.experiments import Experiments
     from freepage.analysis.paths import EstimatePath
     from freepage.kinds import Kind

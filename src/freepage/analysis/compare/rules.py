@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds
-from freepage.analysis.compare.natures import nature_of
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
 from freepage.errors import FreepageError
 from freepage.records import Arm
@@ -223,7 +223,7 @@ def _find_bounds(bounds: Mapping[str, float], ending: str) -> Bounds | None:
 
 def _check_measure(rule: Rule, place: _Place) -> None:
     """Refuse a ratio of what may be 0, and a difference of what is compared by its ratio."""
-    has_ratio, number = nature_of(rule.path.number).has_ratio, rule.path.number
+    has_ratio, number = rule.path.number.nature.has_ratio, rule.path.number
     if rule.ratio is not None and not has_ratio:
         raise place.error(
             "", f"{number} may be 0, so it has no ratio: bound it by at_most_change or at_least_change"

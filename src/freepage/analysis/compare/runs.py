@@ -13,11 +13,12 @@ from freepage.analysis.compare.conditions import (
     find_shared_experiments,
     find_unlike,
 )
+from freepage.analysis.compare.margins import DEFAULT_MARGIN, LEFT_OUT
 from freepage.analysis.compare.measured import MeasuredRun
-from freepage.analysis.compare.natures import DEFAULT_MARGIN, LEFT_OUT
 from freepage.analysis.compare.notes import find_notes
 from freepage.analysis.compare.welch import holm
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.compared import Comparison
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
 

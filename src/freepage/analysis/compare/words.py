@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.bounds import format_bound
 from freepage.analysis.compare.change import Outcome
 from freepage.analysis.compare.welch import LEAST_BLOCKS
-from freepage.analysis.estimates import Comparison
+from freepage.analysis.compared import Comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

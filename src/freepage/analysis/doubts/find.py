@@ -7,6 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.analysis.doubts.controls import (
+    find_drifting_numbers,
+    find_other_cpu,
+    find_other_work,
+    find_unseen_releases,
+    find_wrong_pods,
+    find_wrong_vms,
+)
 from freepage.analysis.doubts.memory import (
     find_baseline_drift,
     find_inhibited,
@@ -17,13 +25,17 @@ from freepage.analysis.doubts.memory import (
     find_window_too_short,
 )
 from freepage.analysis.doubts.run import (
+    find_different_pages,
     find_different_schedules,
     find_different_thp,
     find_failed_programs,
     find_failed_trials,
     find_few_trials,
+    find_missing_cells,
+    find_reporting_host,
     find_skipped_trials,
     find_smoke_run,
+    find_unsettled_trials,
 )
 from freepage.analysis.doubts.time import find_emulation, find_late_sampler, find_late_steps, find_steal
 
@@ -41,18 +53,28 @@ CHECKS: tuple[Callable[[DoubtInput], Doubt | None], ...] = (
     find_few_trials,
     find_swap,
     find_same_page_merging,
+    find_reporting_host,
     find_steal,
     find_late_steps,
     find_late_sampler,
+    find_unsettled_trials,
 )
 CHECKS_OF_EXPERIMENTS: tuple[Callable[[DoubtInput, str], Doubt | None], ...] = (
     find_failed_programs,
     find_inhibited,
     find_different_schedules,
     find_different_thp,
+    find_different_pages,
+    find_missing_cells,
+    find_wrong_pods,
+    find_wrong_vms,
+    find_unseen_releases,
     find_window_too_short,
+    find_other_work,
+    find_other_cpu,
     find_noisy_node,
     find_baseline_drift,
+    find_drifting_numbers,
 )
 
 

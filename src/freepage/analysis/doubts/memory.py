@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.analysis.closure import LEAST_MEMORY_BYTES, SHARE_OF_EFFECT
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
-from freepage.analysis.estimates import Comparison, Quantity, TrialOnly
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
 from freepage.kinds import Subject
 from freepage.records import NODE, Arm
@@ -22,7 +24,7 @@ def find_missing_evidence(found: DoubtInput) -> Doubt | None:
     evidence = [e for t in found.run.ok_trials(arm=Arm.VM_FPR) for e in t.record.evidence if e.is_of_vm]
     if not evidence or all(e.active for e in evidence):
         return None
-    text = "In some FPR trials no report was seen to arrive at QEMU"
+    text = "In some FPR trials no report was seen to arrive at QEMU while the workload ran"
     if any(e.active is None for e in evidence):
         text = "QEMU did not say how many reports it handled in some FPR trials"
     return Doubt(
@@ -72,15 +74,15 @@ def find_window_too_short(found: DoubtInput, experiment: str) -> Doubt | None:
     given = results.estimate(Arm.VM_FPR, Quantity.GIVEN_BACK)
     if Subject.RELEASES not in results.traits.measures or given is None or given.value <= 0.3:
         return None
-    if results.estimate(Arm.VM_FPR, Quantity.RELEASE_T90) is not None:
-        return None
     reached, all_ = (
         _total(found, experiment, count) for count in (TrialOnly.RELEASE_T90_COUNT, TrialOnly.RELEASES)
     )
+    if 2 * reached > all_:
+        return None
     return Doubt(
         "window-too-short",
-        f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again, so "
-        "there is no time for it.",
+        f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again: the "
+        f"time it takes is longer than {'half of them' if 2 * reached == all_ else 'most'} had.",
         f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
         "example in fragments too small to report.",
         Area.MEMORY,
@@ -89,16 +91,21 @@ def find_window_too_short(found: DoubtInput, experiment: str) -> Doubt | None:
 
 
 def find_noisy_node(found: DoubtInput, experiment: str) -> Doubt | None:
+    """Return a doubt where the node's memory varied too much to show what FPR saves, and nothing tells what else moved it."""
     results = found.experiments[experiment]
     saved = results.compared(Comparison.SAVED_MEAN)
-    if Subject.NODE_MEMORY not in results.traits.measures or saved is None or saved.low is None:
+    without = results.estimate(Arm.VM, Quantity.NODE_MEAN)
+    if Subject.NODE_MEMORY not in results.traits.measures or saved is None or without is None:
         return None
-    if not saved.low < 0 < saved.value:
+    if saved.low is None or saved.high is None or _is_closed(found, experiment):
+        return None
+    half = (saved.high - saved.low) / 2
+    if half <= max(LEAST_MEMORY_BYTES, SHARE_OF_EFFECT * without.value) or not saved.low < 0 < saved.high:
         return None
     return Doubt(
         "noisy-node",
         f"In {experiment} the node's memory varied so much between repeats that its mean does not show what FPR saves: "
-        f"{format_bytes(saved.value)}, with an interval that reaches below zero. Resident memory "
+        f"{format_bytes(saved.value)}, give or take {format_bytes(half)}. What else moved it is not known here. Resident memory "
         "of the instances, from which memory given back is computed, has no such noise.",
         f"{found.alone}; or use more --repeats.",
         Area.NODE,
@@ -107,18 +114,27 @@ def find_noisy_node(found: DoubtInput, experiment: str) -> Doubt | None:
 
 
 def find_baseline_drift(found: DoubtInput, experiment: str) -> Doubt | None:
+    """Return a doubt where baselines differ between trials, and nothing tells what moved inside them."""
     mine = [t.record.id for t in found.run.ok_trials(experiment)]
     baselines = [b for i in mine if (b := found.values[i].get(TrialOnly.BASELINE)) is not None]
-    if len(baselines) > 1 and max(baselines) - min(baselines) >= BASELINE_DRIFT_BYTES:
-        return Doubt(
-            "baseline-drift",
-            f"What else runs on {found.host} used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
-            f"before trials of {experiment} started.",
-            f"{found.alone}.",
-            Area.NODE,
-            experiment,
-        )
-    return None
+    if _is_closed(found, experiment) or len(baselines) < 2:
+        return None
+    if max(baselines) - min(baselines) < BASELINE_DRIFT_BYTES:
+        return None
+    return Doubt(
+        "baseline-drift",
+        f"What else runs on {found.host} used between {format_bytes(min(baselines))} and {format_bytes(max(baselines))} "
+        f"before trials of {experiment} started.",
+        f"{found.alone}.",
+        Area.NODE,
+        experiment,
+    )
+
+
+def _is_closed(found: DoubtInput, experiment: str) -> bool:
+    """Return whether the books of memory are known for all trials of an experiment, so that other work shows in them."""
+    mine = [t.record.id for t in found.run.ok_trials(experiment)]
+    return all(found.values[i].get(TrialOnly.CLOSURE_MEMORY) is not None for i in mine)
 
 
 def _total(found: DoubtInput, experiment: str, count: TrialOnly) -> float:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.series import busy_cores_series, resample
 from freepage.report.chart import MOST_POINTS, TIME_WORDS, Figure, band_rows, draw_lines
 from freepage.report.numbers import show_interval, show_value
@@ -34,7 +35,7 @@ def draw_cpu(run: Run, results: Results, experiment: str) -> Figure | None:
     grid = np.linspace(0, duration_s, min(MOST_POINTS, int(duration_s / interval_s) + 2))
     arms = run.arms_of(experiment)
     rows = [row for arm in arms for row in _cpu_rows(run, experiment, arm, grid)]
-    title = _cpu_title(results.experiments[experiment].compared(Comparison.EXTRA_CPU), experiment)
+    title = describe_extra_cpu(results.experiments[experiment].compared(Comparison.EXTRA_CPU), experiment)
     caption = (
         f"Experiment {experiment}: user, system and interrupt time of the whole host, per second between samples "
         f"{interval_s:g} s apart, mean over repeats with their range. How much VMs use themselves, which other work "
@@ -55,10 +56,11 @@ def _cpu_rows(run: Run, experiment: str, arm: Arm, grid: NDArray[np.float64]) ->
     return band_rows([resample(s, grid, run.manifest.interval_s) for s in series], arm, grid, 1.0)
 
 
-def _cpu_title(extra: Estimate | None, experiment: str) -> str:
-    if extra is None:
+def describe_extra_cpu(extra: Estimate | None, experiment: str) -> str:
+    """Return the figure's title: how much more VMs with FPR use, where the interval shows it."""
+    if extra is None or extra.low is None or extra.high is None:
         return f"CPU of the host while {experiment} runs"
-    if extra.low is not None and extra.high is not None and extra.low <= 0 <= extra.high:
+    if extra.low <= 0 <= extra.high:
         return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
     more = show_value(replace(extra, value=abs(extra.value)))
     return f"VMs with FPR use {more} {'more' if extra.value > 0 else 'less'} than without"

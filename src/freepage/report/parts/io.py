@@ -10,11 +10,12 @@ import altair as alt
 from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.fio import READS
+from freepage.analysis.stats import LEAST_TRIALS
 from freepage.kinds import Subject
 from freepage.records import Arm
 from freepage.report.arms import REFERENCE_COLOUR
 from freepage.report.chart import Figure, arm_colour, arms_in, build_spec
-from freepage.report.numbers import MISSING, show_interval, show_value
+from freepage.report.numbers import MISSING, show_basis, show_value
 from freepage.report.table import Cell, Table, build_arm_table, estimate_cell
 from freepage.units import MIB
 
@@ -140,6 +141,9 @@ def _write_title(experiment: ExperimentResults, name: str) -> str:
         for arm in (Arm.VM_FPR, Arm.VM)
     )
     known, known_without = ([bool(c) for c in cached if c is not None] for cached in (with_fpr, without))
+    speeds = [c.arms[a].throughput for c in experiment.cells for a in (Arm.VM_FPR, Arm.VM) if a in c.arms]
+    if any(speed is None or speed.n < LEAST_TRIALS for speed in speeds):
+        return f"Throughput of fio in {name}"
     if not with_fpr or not without or len(known + known_without) < len(with_fpr + without):
         return f"Throughput of fio in {name}"
     words = _host_words if Subject.HOST_IO in experiment.traits.measures else _guest_words
@@ -224,7 +228,7 @@ def _arm_cell(found: ArmCell | None) -> Cell:
         return Cell(MISSING, numeric=True)
     if found.throughput is None:
         return Cell(MISSING, str(found.reason), numeric=True)
-    interval = show_interval(found.throughput)
+    interval = show_basis(found.throughput)
     device = f"device {show_value(found.device)}" if found.device else "device not measured"
     return Cell(
         f"{show_value(found.throughput)}{' · cached' if found.cached else ''}",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freepage.analysis.bounds import Bounds, IntervalPosition
+from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
-from freepage.analysis.estimates import Comparison, Quantity
+from freepage.analysis.estimates import Quantity
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
@@ -38,7 +40,7 @@ DEMAND = "held by the workload"
 IN_USE = "total − free − cached − buffers − reclaimable (free pages on per-CPU lists count as free)"
 IN_USE_OF_CGROUP = "usage − page cache + shared memory − reclaimable of the cgroup that plays the node"
 # Savings of less are not worth a title; of more than all, other work on the node ended in between.
-LEAST_SAVED, MOST_SAVED = 0.02, 1.0
+WORTH_A_TITLE = Bounds(at_least=0.05, at_most=1.0)
 # VMs gave something back, or they did not.
 SOMETHING = 0.1
 
@@ -101,13 +103,12 @@ def describe_node_memory(found: ExperimentResults, experiment: str) -> tuple[str
 
 def _title_of_savings(found: ExperimentResults) -> str | None:
     """Return how much less VMs with FPR take, where that is what one looks at and the interval shows it."""
-    saved, without = found.compared(Comparison.SAVED_MEAN), found.estimate(Arm.VM, Quantity.NODE_MEAN)
-    if Subject.SAVINGS not in found.traits.measures or saved is None or without is None:
+    saved = found.compared(Comparison.SAVED_MEAN_SHARE)
+    if Subject.SAVINGS not in found.traits.measures or saved is None:
         return None
-    if (saved.low or saved.value) <= 0 or not LEAST_SAVED < saved.value / without.value <= MOST_SAVED:
+    if WORTH_A_TITLE.locate(saved) is not IntervalPosition.WITHIN:
         return None
-    share = saved.value / without.value
-    return f"VMs with FPR take {share:.0%} less of the node on average".replace("%", "\u00a0%")
+    return f"VMs with FPR take {saved.value:.0%} less of the node on average".replace("%", "\u00a0%")
 
 
 def _title_of_releases(found: ExperimentResults) -> str | None:
@@ -115,9 +116,12 @@ def _title_of_releases(found: ExperimentResults) -> str | None:
     fpr, vm = (found.estimate(arm, Quantity.GIVEN_BACK) for arm in (Arm.VM_FPR, Arm.VM))
     if Subject.RELEASES not in found.traits.measures or fpr is None or vm is None:
         return None
-    if vm.value < SOMETHING <= fpr.value:
+    something = Bounds(at_least=SOMETHING)
+    at_vm, at_fpr = something.locate(vm), something.locate(fpr)
+    if (at_vm, at_fpr) == (IntervalPosition.BEYOND, IntervalPosition.WITHIN):
         return "Without FPR the host never gets it back; with FPR it does"
-    return "The host gets nothing back, with FPR or without" if fpr.value < SOMETHING else None
+    nothing = (at_vm, at_fpr) == (IntervalPosition.BEYOND, IntervalPosition.BEYOND)
+    return "The host gets nothing back, with FPR or without" if nothing else None
 
 
 def _write_caption(experiment: str, trials: Sequence[TrialData], reference: str) -> str:
@@ -137,7 +141,7 @@ def memory_table(results: Results) -> Table:
         "memory",
         "Memory",
         "Given back: share of what was freed that had left the host when the instance next allocated. Held needlessly: "
-        "resident memory beyond what the workload held, integrated. Node memory in use is above the trial's own baseline; "
+        "resident memory beyond what the workload held, integrated over time; no finer than samples are. Node memory in use is above the trial's own baseline; "
         "idle overhead is what one instance costs before its workload starts.",
         (
             Quantity.GIVEN_BACK,

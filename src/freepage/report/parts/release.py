@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from freepage.analysis.definition import Area
-from freepage.analysis.estimates import Quantity
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
 from freepage.analysis.series import Series, resample
 from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
 from freepage.records import Arm
 from freepage.report.chart import Figure, band_rows, draw_lines, rounded
-from freepage.report.table import build_arm_table
+from freepage.report.table import Cell, build_arm_table
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from freepage.analysis.experiments import ExperimentResults
     from freepage.analysis.releases import Release
     from freepage.analysis.results import Results
-    from freepage.analysis.stats import Estimate
     from freepage.report.chart import Row
     from freepage.report.table import Table
     from freepage.store import Run
@@ -45,11 +46,11 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
         return None
     rows = [row for arm in arms for row in _release_rows(releases[arm], arm, run.manifest.interval_s)]
     predicted = _predicted_rows(run, experiment, releases)
-    title = _write_title(results.experiments[experiment].estimate(Arm.VM_FPR, Quantity.RELEASE_T90))
+    title = _write_title(results.experiments[experiment], experiment)
     caption = (
         f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
         f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
-        f"steps; samples {run.manifest.interval_s:g} s apart make them slopes."
+        f"steps; samples {run.manifest.interval_s:g} s apart make them slopes: when memory came back between two of them is not known."
     )
     reference = PREDICTED if predicted else ""
     words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
@@ -64,10 +65,16 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     )
 
 
-def _write_title(t90: Estimate | None) -> str:
-    if t90 is None:
-        return "Not all of what a VM freed came back within its window"
-    return f"90 % of what a VM frees is back on the host after {format_duration(round(t90.value, 1))}"
+def _write_title(found: ExperimentResults, experiment: str) -> str:
+    """Return when 90 % is back, as finely as samples can tell; only what trials can carry is said."""
+    t90, width = (found.estimate(Arm.VM_FPR, n) for n in (Quantity.RELEASE_T90, Quantity.RELEASE_RESOLUTION))
+    if t90 is None or t90.high is None or t90.n < t90.least_to_decide:
+        return f"How freed memory comes back to the host in {experiment}"
+    share = "90 % of what a VM frees is back on the host"
+    half_s = width.value / 2 if width is not None else 0.0
+    if t90.value <= half_s:
+        return f"{share} within {format_duration(round(t90.value + half_s, 1))}"
+    return f"{share} after {format_duration(round(t90.value, 1))}"
 
 
 def _window_s(releases: Sequence[Release]) -> float:
@@ -104,12 +111,32 @@ def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
 
 
 def release_table(results: Results) -> Table:
-    return build_arm_table(
+    """Return the times with what they are known to, and how many releases got that far."""
+    table = build_arm_table(
         results,
         "release",
         "Time until freed memory is back",
-        "Seconds from the free until 50, 90 and 99 % of the freed bytes had left the host, interpolated between samples; "
-        "a dash where a release did not get there within its window. The rate is that of the first 90 %.",
-        (Quantity.RELEASE_T50, Quantity.RELEASE_T90, Quantity.RELEASE_T99, Quantity.RELEASE_RATE),
+        "Seconds from the free until 50, 90 and 99 % of the freed bytes had left the host, median over releases. It lies between two "
+        "samples: the middle is given, and the width of that span. A release that was not there when its instance allocated again "
+        "took longer than that; where half did, there is a dash. The rate is that of the first 90 %, where that took more than one sample.",
+        (
+            Quantity.RELEASE_T50,
+            Quantity.RELEASE_T90,
+            Quantity.RELEASE_T99,
+            Quantity.RELEASE_RESOLUTION,
+            Quantity.RELEASE_RATE,
+        ),
         lambda arm: arm[Quantity.GIVEN_BACK] is not None,
     )
+    rows = tuple((*row, _count_reached(results, row[0].text, row[1].text)) for row in table.rows)
+    return replace(table, columns=(*table.columns, "got to 90 %"), rows=rows)
+
+
+def _count_reached(results: Results, experiment: str, arm: str) -> Cell:
+    """Return how many of an arm's releases got to 90 % within their window: "8 of 9"."""
+    mine = [t.values for t in results.trials if (t.experiment, t.arm) == (experiment, arm) and t.values]
+    reached, all_ = (
+        sum(values.get(number) or 0.0 for values in mine)
+        for number in (TrialOnly.RELEASE_T90_COUNT, TrialOnly.RELEASES)
+    )
+    return Cell(f"{reached:.0f} of {all_:.0f}", numeric=True)

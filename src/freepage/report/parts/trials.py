@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from freepage.analysis.results import EvidenceResult, Results, TrialResult
     from freepage.records import Manifest
 
+NOT_COUNTED = "warm-up, not counted"
+
 
 def evidence_table(results: Results) -> Table:
     """Return the four levels at which FPR can be on, summed up for each arm that has guests."""
@@ -75,16 +77,19 @@ def trial_table(results: Results) -> Table:
         "Trials, in the order they ran",
         "",
         ("#", "experiment", "arm", "repeat", "status", "ready after", "error"),
-        tuple(_trial_cells(trial) for trial in results.trials),
+        (
+            *(_trial_cells(trial, NOT_COUNTED) for trial in results.warmups),
+            *(_trial_cells(trial, str(trial.repeat + 1)) for trial in results.trials),
+        ),
     )
 
 
-def _trial_cells(trial: TrialResult) -> tuple[Cell, ...]:
+def _trial_cells(trial: TrialResult, repeat: str) -> tuple[Cell, ...]:
     return (
         Cell(str(trial.order + 1), numeric=True),
         Cell(trial.experiment),
         Cell(trial.arm),
-        Cell(str(trial.repeat + 1), numeric=True),
+        Cell(repeat, numeric=True),
         Cell(trial.status),
         Cell(MISSING if trial.ready_s is None else f"{trial.ready_s:.2f} s", numeric=True),
         Cell("\n".join(filter(None, (trial.error, trial.hint)))),

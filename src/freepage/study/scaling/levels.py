@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from freepage.fpr.mechanics import PASS_DELAY_S
@@ -26,11 +27,26 @@ class Levels:
     with_fpr_bytes: float
     without_bytes: float
 
+
+@dataclass(frozen=True)
+class BlockLevels:
+    """The levels of every block of an experiment, whose schedules differ."""
+
+    blocks: tuple[Levels, ...]
+
     @property
-    def mean_bytes(self) -> float:
-        return (self.with_fpr_bytes + self.without_bytes) / 2
+    def most_without_bytes(self) -> float:
+        """Return what VMs without FPR hold in the block in which they hold most."""
+        return max(levels.without_bytes for levels in self.blocks)
+
+    @property
+    def middle_bytes(self) -> float:
+        """Return the middle of what VMs hold with FPR and without, in the blocks in which these are closest."""
+        most_with = max(levels.with_fpr_bytes for levels in self.blocks)
+        return (most_with + min(levels.without_bytes for levels in self.blocks)) / 2
 
 
+@lru_cache(maxsize=64)
 def expected_levels(
     experiment: str, groups: tuple[MemoryGroup, ...], seed: int, start_s: float, end_s: float
 ) -> Levels:

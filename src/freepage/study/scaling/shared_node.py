@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.records import Arm
+from freepage.study.blocks import block_seed
 from freepage.study.scaling.fio import PLANNED_FIO_MARGIN_S, planned_prepare_s
-from freepage.study.scaling.levels import expected_levels
+from freepage.study.scaling.levels import BlockLevels, expected_levels
 from freepage.study.study import FioGroup, MemoryGroup
 from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from freepage.study.scaling.levels import Levels
     from freepage.study.scaling.scale import Scale
     from freepage.study.study import Experiment
     from freepage.study.values import Share
@@ -25,6 +25,8 @@ SMALLEST_FILE_BYTES = 64 * MIB
 NODE_RESERVE = 0.15
 # Seconds that schedules go on after fio has started while the levels of memory are found.
 LONGEST_FIO_S = 600.0
+# Node and test file are sized by the schedules of so many blocks, which stand for any further ones.
+SIZED_BLOCKS = 5
 
 
 def share_node(
@@ -35,10 +37,10 @@ def share_node(
     (fio,) = (g for g in experiment.groups if isinstance(g, FioGroup))
     after_s = _lead_s(fio, memory, scale)
     lasting = tuple(replace(_until(g, after_s + LONGEST_FIO_S), tail_s=0.0) for g in memory)
-    levels = expected_levels(experiment.name, lasting, seed, after_s, after_s + fio.job.duration_s)
+    levels = _levels_of_blocks(experiment, lasting, seed, (after_s, after_s + fio.job.duration_s))
     vms_bytes = sum(g.instances for g in memory) * PLANNED_VM_BYTES
     node_bytes = _node_bytes(node_memory, levels, vms_bytes, scale)
-    fio = _fit_file(replace(fio, after_s=after_s), node_bytes - vms_bytes - levels.mean_bytes, scale)
+    fio = _fit_file(replace(fio, after_s=after_s), node_bytes - vms_bytes - levels.middle_bytes, scale)
     end_s = fio.after_s + fio.duration_s
     ended = {g.name: _until(g, end_s) for g in lasting}
     return replace(
@@ -48,6 +50,13 @@ def share_node(
         groups=tuple(fio if isinstance(g, FioGroup) else ended.get(g.name, g) for g in experiment.groups),
         node_memory_bytes=None if _node_is_given(node_memory, scale) else node_bytes,
     )
+
+
+def _levels_of_blocks(
+    experiment: Experiment, memory: tuple[MemoryGroup, ...], seed: int, window_s: tuple[float, float]
+) -> BlockLevels:
+    seeds = (block_seed(seed, experiment.name, n) for n in range(min(experiment.repeats, SIZED_BLOCKS)))
+    return BlockLevels(tuple(expected_levels(experiment.name, memory, s, *window_s) for s in seeds))
 
 
 def _node_is_given(node_memory: int | Share | None, scale: Scale) -> bool:
@@ -68,13 +77,13 @@ def _until(group: MemoryGroup, end_s: float) -> MemoryGroup:
     return replace(group, duration_s=end_s, iterations=iterations)
 
 
-def _node_bytes(node_memory: int | Share | None, levels: Levels, vms_bytes: int, scale: Scale) -> int:
+def _node_bytes(node_memory: int | Share | None, levels: BlockLevels, vms_bytes: int, scale: Scale) -> int:
     """Return the node's memory: its share of the original and the VMs' own, which does not shrink."""
     if node_memory is None or scale.conditions.node_is_given:
         return scale.conditions.node_memory_bytes
     wanted = scale.scaled_bytes(node_memory)
     if scale.shrinks:
-        wanted = max(wanted, round(levels.without_bytes * (1 + NODE_RESERVE))) + vms_bytes
+        wanted = max(wanted, round(levels.most_without_bytes * (1 + NODE_RESERVE))) + vms_bytes
     return math.ceil(wanted / MIB) * MIB
 
 

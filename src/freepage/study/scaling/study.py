@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
-from freepage.records import VerdictRule
+from freepage.records import Arm, VerdictRule
 from freepage.study.group_file import CommandGroupFile, FioGroupFile
 from freepage.study.scaling.fio import scale_fio
 from freepage.study.scaling.memory import scale_memory
@@ -15,7 +15,6 @@ from freepage.study.study import CommandGroup, CommandJob, Experiment, Study
 from freepage.units import GIB
 
 if TYPE_CHECKING:
-    from freepage.records import Arm
     from freepage.study.file import ExperimentFile, StudyFile
     from freepage.study.group_file import AnyGroupFile
     from freepage.study.study import AnyGroup, Conditions
@@ -39,12 +38,24 @@ def scale_study(file: StudyFile, factor: float, conditions: Conditions) -> Study
         scale=factor,
         smoke=scale.smoke,
         experiments=tuple(_scale_experiment(e, file, scale) for e in fitting),
-        verdict_rule=VerdictRule(**file.verdict),
+        verdict_rule=VerdictRule(**file.verdict, headline=file.verdict_headline),
     )
 
 
 def _arms_of(file: ExperimentFile, study: StudyFile) -> tuple[Arm, ...]:
     return tuple(a for a in study.arms if file.arms is None or a in file.arms)
+
+
+def _repeat_arm(file: ExperimentFile, arms: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    """Return the arms with the control beside the only one, for a kind that runs it twice; StudyError for several."""
+    if not file.kind.repeats_arm:
+        return arms
+    if len(arms) > 1:
+        raise StudyError(
+            f"experiment {file.name}: kind '{file.kind.name}' runs one arm twice, and there are {', '.join(arms)}",
+            hint="choose one, such as --arms vm",
+        )
+    return (*arms, Arm.CONTROL)
 
 
 def _scale_experiment(file: ExperimentFile, study: StudyFile, scale: Scale) -> Experiment:
@@ -54,7 +65,7 @@ def _scale_experiment(file: ExperimentFile, study: StudyFile, scale: Scale) -> E
         kind=file.kind,
         title=file.title or file.name,
         repeats=file.repeats or study.repeats,
-        arms=_arms_of(file, study),
+        arms=_repeat_arm(file, _arms_of(file, study)),
         duration_s=max(g.after_s + g.duration_s for g in groups),
         groups=groups,
     )

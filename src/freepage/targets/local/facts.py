@@ -7,7 +7,7 @@ import platform
 import re
 from pathlib import Path
 
-from freepage.fpr.evidence import parse_choice
+from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features, parse_reporting_order
 from freepage.sampling.procfs import THP, parse_meminfo, read_text
 
 _SYS = Path("/sys")
@@ -37,6 +37,7 @@ def read_host_facts() -> dict[str, object]:
         "swappiness": _number(read_text(Path("/proc/sys/vm/swappiness"))),
         "cgroup_version": find_cgroup_version(),
         "kvm": describe_kvm(),
+        "reports_free_pages": find_free_page_reporting(),
         "cpu_governor": read_text(_SYS / "devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "load_average": os.getloadavg()[0],
     }
@@ -64,6 +65,21 @@ def find_cgroup_version() -> int | None:
         return 1
     controllers = read_text(_SYS / "fs/cgroup/cgroup.controllers").split()
     return 2 if "memory" in controllers else None
+
+
+def find_free_page_reporting(sys: Path = _SYS) -> bool | None:
+    """Find whether this host is a guest that reports its own free pages; None where its balloon does not say.
+
+    Both must be so: its balloon and its host agreed on the feature, and a driver registered with the kernel's page reporting.
+    """
+    balloons = sorted((sys / "bus/virtio/drivers/virtio_balloon").glob("virtio*/features"))
+    if not balloons:
+        return False if (sys / "bus").exists() else None
+    features = [parse_features(read_text(path)) for path in balloons]
+    if any(bits is None for bits in features):
+        return None
+    order = parse_reporting_order(read_text(sys / "module/page_reporting/parameters/page_reporting_order"))
+    return order is not None and any(REPORTING_BIT in bits for bits in features if bits is not None)
 
 
 def describe_kvm() -> str:
