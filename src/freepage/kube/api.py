@@ -7,16 +7,19 @@ Objects are the API's own, as dictionaries. Decided in docs/decisions/007-cluste
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from freepage.kube import logs, streams, watching
 from freepage.kube.call import Call, build_call
-from freepage.kube.errors import ForbiddenError, NotFoundError
+from freepage.kube.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
 from freepage.kube.login import Login
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import Resource, dig, namespace_of
+from freepage.kube.retries import ATTEMPTS, find_pause, may_retry
 from freepage.kube.streams import ChannelStream, ConsoleStream, ExecResult
 from freepage.kube.watching import Collection, WatchEvent
 
@@ -228,8 +231,23 @@ async def open_cluster(login: Login, *, hint_denial: HintDenial | None = None) -
     async with open_connection(login, hint_denial) as (resolved, connection):
         # A user who may not even ask for the version is known all the same.
         with suppress(ForbiddenError):
-            await connection.ask(VERSION, attempts=LOGIN_ATTEMPTS)
+            await _ask_version(connection)
         yield ClusterApi(resolved, connection)
+
+
+async def _ask_version(connection: Connection) -> None:
+    """Ask for the version: an address at which nothing answers is soon given up, a busy server is asked as often as ever."""
+    for failures in count(1):
+        try:
+            await connection.ask(VERSION, attempts=1)
+        except ClusterError as error:
+            attempts = LOGIN_ATTEMPTS if isinstance(error, UnreachableError) else ATTEMPTS
+            if failures >= attempts or not may_retry(error, safe=True):
+                raise
+            pause_s = find_pause(failures, error)
+        else:
+            return
+        await asyncio.sleep(pause_s)
 
 
 def _write_query(dry_run: bool) -> dict[str, str]:

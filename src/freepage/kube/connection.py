@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import socket
 import ssl
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from freepage.kube.address import hide_password
 from freepage.kube.errors import (
     CertificateError,
     ClusterError,
@@ -26,6 +26,7 @@ from freepage.kube.errors import (
 from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
 from freepage.kube.retries import ATTEMPTS, retry
+from freepage.kube.tls import explain_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -155,17 +156,17 @@ class Connection:
         own = [("Accept", "application/json, */*"), *self._resolved.impersonation, *headers.items()]
         if token:
             own.append(("Authorization", f"Bearer {token}"))
+        elif self._resolved.basic:
+            own.append(("Authorization", f"Basic {self._resolved.basic}"))
         if call.body is not None:
             own.append(("Content-Type", call.content_type))
-        name = self._resolved.tls_server_name
         request = self._client.build_request(
             call.method,
             self.server + call.path,
             params=call.query,
-            headers=own,
+            headers=[(name.encode(), value.encode()) for name, value in own],
             content=None if call.body is None else json.dumps(call.body).encode(),
             timeout=httpx.Timeout(call.limit_s, read=call.quiet_s, connect=CONNECT_LIMIT_S, pool=None),
-            extensions={"sni_hostname": name} if name else None,
         )
         return await self._client.send(request, stream=True)
 
@@ -189,10 +190,10 @@ class Connection:
     def _describe(self, call: Call, error: Exception) -> UnreachableError:
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", None) or cause.reason or cause
-            return CertificateError(f"{self.server}: {reason} (TLS)", hint=self._hint_ca())
+            reason, hint = explain_failure(cause, self._hint_ca())
+            return CertificateError(f"{self.server}: {reason} (TLS)", hint=hint)
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-            proxy = re.sub("//.*@", "//", self._resolved.proxy or "")
+            proxy = hide_password(self._resolved.proxy or "")
             way = f" through the proxy {proxy}" if proxy else ""
             also = (
                 ", the proxy from its proxy-url or the environment (HTTPS_PROXY, NO_PROXY)" if proxy else ""
@@ -223,16 +224,34 @@ async def open_connection(
 
 def _build_client(login: ResolvedLogin) -> httpx.AsyncClient:
     try:
+        httpx.URL(login.server)
         transport = httpx.AsyncHTTPTransport(
             verify=login.tls,
-            proxy=login.proxy,
+            proxy=_build_proxy(login),
             # Every console, attach and log is a connection of its own: there is no number of them to wait at.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
             socket_options=KEEPALIVE,
         )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise LoginError(f"{login.source}: the proxy for {login.server} cannot be used: {error}") from error
+    except ImportError as error:
+        raise LoginError(
+            f"{login.source}: {hide_password(login.proxy or '')} speaks SOCKS, which takes the Python package socksio",
+            hint="`pip install socksio` where freepage is installed, or name a proxy that speaks HTTP",
+        ) from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise LoginError(f"{login.source}: {login.server} cannot be used: {error}") from error
     return httpx.AsyncClient(transport=transport, headers={"User-Agent": "freepage"})
+
+
+def _build_proxy(login: ResolvedLogin) -> httpx.Proxy | None:
+    if not login.proxy:
+        return None
+    proxy = httpx.Proxy(login.proxy)
+    # One that is spoken to by TLS is trusted as the server is.
+    return (
+        httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=login.tls)
+        if proxy.url.scheme == "https"
+        else proxy
+    )
 
 
 def _read_retry_after(response: httpx.Response) -> float | None:

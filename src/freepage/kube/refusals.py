@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # RBAC's own message; admission (quota, pod security, webhooks) refuses with 403 too, in other words.
 DENIED = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"')
+ANONYMOUS = re.compile(r'User "system:anonymous" cannot')
+PATH = re.compile(r'User "[^"]*" cannot \S+ path')
 UNKNOWN_KIND = re.compile(r"page not found|could not find the requested resource|^HTTP status")
 
 
@@ -64,8 +66,9 @@ def _message_of(answer: Any, body: bytes) -> str:
 
 def _forbidden(call: Call, message: str, namespace: str) -> ForbiddenError:
     denied = DENIED.search(message)
-    if not denied:
-        return ForbiddenError(f"{call}: {message}", status=403)
+    hint = _hint_login(message)
+    if hint or not denied:
+        return ForbiddenError(f"{call}: {message}", hint=hint, status=403)
     verb, resource = denied["verb"], denied["resource"]
     scope = f"in namespace {call.namespace}" if call.namespace else "in the whole cluster"
     return ForbiddenError(
@@ -73,6 +76,15 @@ def _forbidden(call: Call, message: str, namespace: str) -> ForbiddenError:
         status=403,
         denial=Denial(denied["user"], verb, resource, namespace),
     )
+
+
+def _hint_login(message: str) -> str | None:
+    """Return the hint for what no manifest of ours grants: whoever is not known at all, and the paths of the API itself."""
+    if ANONYMOUS.search(message):
+        return "nothing in this login tells who is asking: log in (`oc login`), or name a token file"
+    if PATH.search(message):
+        return "the ClusterRole system:discovery grants it, to all who are logged in unless a cluster's admin took it away"
+    return None
 
 
 def _not_found(call: Call, answer: Any, message: str) -> NotFoundError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from freepage.kube.errors import LoginError
-from freepage.kube.login_files import read_file, read_token
+from freepage.kube.login_files import read_pem, read_token
 from freepage.kube.tls import build_tls
 from freepage.prometheus.address import clean_url
 from freepage.prometheus.errors import (
@@ -185,7 +185,7 @@ def _read_token(path: Path) -> str:
 def _build_tls(settings: Settings) -> ssl.SSLContext:
     try:
         if settings.ca_file is not None:
-            return build_tls(read_file(settings.ca_file, "CA file"))
+            return build_tls(read_pem(settings.ca_file, "CA file"))
         context = build_tls(None)
         if settings.ca is not None:
             context.load_verify_locations(cadata=settings.ca)
