@@ -39,6 +39,25 @@ async def test_the_hint_for_what_is_denied_is_its_callers(server, tmp_path):
     assert caught.value.hint == "let ann list"
 
 
+@pytest.mark.parametrize("denied", ['resource "pods" in API group ""', 'path "/apis/kubevirt.io"'])
+async def test_what_is_denied_to_nobody_in_particular_asks_for_a_login(server, tmp_path, denied):
+    message = f'forbidden: User "system:anonymous" cannot list {denied}'
+    server.script(PODS_PATH, server.answer_with(403, "Forbidden", message))
+    async with server.log_in(tmp_path, hint_denial=lambda _: "grant it") as api:
+        with pytest.raises(ForbiddenError, match="system:anonymous") as caught:
+            await api.list(PODS, "ns")
+    assert "log in" in caught.value.hint
+    assert caught.value.denial is None
+
+
+async def test_a_path_that_is_denied_names_the_role_that_grants_it(server, api):
+    message = 'forbidden: User "ann" cannot get path "/apis/kubevirt.io"'
+    server.script("/apis/kubevirt.io", server.answer_with(403, "Forbidden", message))
+    with pytest.raises(ForbiddenError) as caught:
+        await api.served_versions("kubevirt.io")
+    assert "system:discovery" in caught.value.hint
+
+
 async def test_a_quota_s_refusal_is_told_in_its_own_words(server, api):
     message = 'pods "p" is forbidden: exceeded quota: q, requested: memory=1Gi, limited: memory=1Gi'
     server.script(PODS_PATH, server.answer_with(403, "Forbidden", message), method="POST")

@@ -95,6 +95,36 @@ async def test_a_server_that_is_away_for_a_moment_is_met_again(tmp_path, monkeyp
         assert name_of(await creating) == "p"
 
 
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_login_to_a_busy_server_is_tried_as_often_as_any_call(tmp_path, code):
+    server = ApiServer()
+    busy = server.answer_with(code, "Busy", headers={"Retry-After": "0"})
+    server.script("/version", *[busy] * 4, {"gitVersion": "v1"})
+    async with server.serve(), server.log_in(tmp_path):
+        assert len(server.calls("/version")) == 5
+
+
+async def test_a_login_to_a_server_that_stays_busy_is_given_up_with_its_words(tmp_path):
+    server = ApiServer()
+    server.script(
+        "/version",
+        server.answer_with(429, "TooManyRequests", "try again later", headers={"Retry-After": "0"}),
+    )
+    with pytest.raises(ClusterError, match="try again later"):
+        async with server.serve(), server.log_in(tmp_path):
+            pass
+    assert len(server.calls("/version")) == 5
+
+
+async def test_a_login_to_an_address_that_does_not_answer_is_tried_twice(tmp_path):
+    server = ApiServer()
+    server.script("/version", streaming(b"", drop=True))
+    with pytest.raises(UnreachableError):
+        async with server.serve(), server.log_in(tmp_path):
+            pass
+    assert len(server.calls("/version")) == 2
+
+
 async def test_a_server_that_stays_away_is_named(tmp_path):
     server = ApiServer(url="http://127.0.0.1:9")
     with pytest.raises(UnreachableError, match=r"http://127\.0\.0\.1:9 cannot be reached: .*refused"):

@@ -20,10 +20,13 @@ class Address:
     basic: str | None = field(default=None, repr=False)
 
     @property
+    def is_http(self) -> bool:
+        return self.url.startswith("http:")
+
+    @property
     def is_open(self) -> bool:
         """Whether what is sent there can be read on the way: kubectl sends no credentials over http either."""
-        parts = urlsplit(self.url)
-        return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+        return self.is_http and not is_loopback(urlsplit(self.url).hostname or "")
 
 
 def find_address(server: str | None, source: str, *, tls: bool) -> Address:

@@ -190,7 +190,7 @@ class Connection:
     def _describe(self, call: Call, error: Exception) -> UnreachableError:
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
-            reason, hint = explain_failure(cause, self._hint_ca())
+            reason, hint = explain_failure(cause, self._resolved.trusted)
             return CertificateError(f"{self.server}: {reason} (TLS)", hint=hint)
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
             proxy = hide_password(self._resolved.proxy or "")
@@ -205,11 +205,6 @@ class Connection:
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return SilentError(f"{self.server} does not answer: {call}")
         return UnreachableError(f"{self.server} broke off: {call}: {_describe_cause(cause)}")
-
-    def _hint_ca(self) -> str:
-        if self._login.token_file and not self._login.ca_file:
-            return "name the file of its CA with --ca-file"
-        return f"is its CA the one in {self._login.ca_file or self._resolved.source}?"
 
 
 @asynccontextmanager

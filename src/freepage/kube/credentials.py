@@ -33,10 +33,14 @@ class Credentials:
 
 
 def find_credentials(user: ConfigEntry, cluster: ConfigEntry, address: Address) -> Credentials:
-    """Find the credentials of a user for a server; the user's plugin is run if nothing else stands there.
+    """Find the credentials of a user for a server, none for one to which they would go in the open.
+
+    The user's plugin is run if nothing else stands there.
 
     Raises LoginError for what cannot be read, and for two ways to log in of which kubectl takes neither.
     """
+    if address.is_open:
+        return Credentials()
     certificate = _read_certificate(user)
     if address.basic:
         return Credentials(basic=address.basic, certificate=certificate)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from freepage.kube.errors import LoginError
 from freepage.kube.login_files import Pem, read_pem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from freepage.kube.resources import Object
 
 T = TypeVar("T")
@@ -56,8 +56,8 @@ class ConfigEntry:
         return [ConfigEntry(item, self.file, f"{key} of {self.name}") for item in items]
 
     def find_path(self, text: str) -> Path:
-        """Return a path as this entry means it, absolute: relative ones start at the folder of its file."""
-        return self.file.absolute().parent / text
+        """Return a path as this entry means it, absolute and without "..": relative ones start at the folder of its file."""
+        return Path(os.path.normpath(self.file.absolute().parent / text))
 
     def read_pem(self, key: str) -> Pem | None:
         """Read KEY-data (base64) or the file that KEY names; None where neither is given."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.kube.address import Address, find_address
-from freepage.kube.credentials import Credentials, find_credentials, find_impersonation, read_subject
+from freepage.kube.credentials import find_credentials, find_impersonation, read_subject
 from freepage.kube.errors import LoginError
 from freepage.kube.kubeconfig import Kubeconfig, read_kubeconfig
 from freepage.kube.login_files import read_pem, read_token
@@ -39,14 +39,15 @@ class Login:
 class ResolvedLogin:
     """The server, credentials and certificates of a login; `source` says where it was read, and no secret is ever shown.
 
-    basic: "user:password" in base64, where it has no token. tls_server_name: what the server's certificate is for, where
-    that is not its address. impersonation: headers.
+    trusted: where its CA was read; None for the system's. basic: "user:password" in base64, where it has no token.
+    tls_server_name: what the server's certificate is for, where that is not its address. impersonation: headers.
     """
 
     server: str
     source: str
     namespace: str
     tls: ssl.SSLContext = field(repr=False)
+    trusted: str | None = None
     token: str | None = field(default=None, repr=False)
     basic: str | None = field(default=None, repr=False)
     user: str | None = None
@@ -99,11 +100,13 @@ def _resolve_token(login: Login) -> ResolvedLogin:
             f"a token is not sent to {address.url}: it could be read on the way", hint="https://"
         )
     token = read_token(Path(login.token_file))
+    authority = read_pem(Path(login.ca_file), "CA file") if login.ca_file else None
     return ResolvedLogin(
         server=address.url,
         source=f"token file {login.token_file}",
         namespace=login.namespace or "default",
-        tls=build_tls(read_pem(Path(login.ca_file), "CA file") if login.ca_file else None),
+        tls=build_tls(authority),
+        trusted=authority.source if authority else None,
         token=token,
         user=read_subject(token),
         proxy=find_proxy(address.url),
@@ -114,13 +117,15 @@ def _resolve_service_account(login: Login) -> ResolvedLogin:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     token = read_token(SERVICE_ACCOUNT / "token")
-    namespace, authority = SERVICE_ACCOUNT / "namespace", SERVICE_ACCOUNT / "ca.crt"
+    namespace, ca_file = SERVICE_ACCOUNT / "namespace", SERVICE_ACCOUNT / "ca.crt"
+    authority = read_pem(ca_file, "CA file") if ca_file.exists() else None
     own = os.environ.get("POD_NAMESPACE") or (namespace.read_text().strip() if namespace.exists() else "")
     return ResolvedLogin(
         server=server,
         source=f"the pod's service account in {SERVICE_ACCOUNT}",
         namespace=login.namespace or own or "default",
-        tls=build_tls(read_pem(authority, "CA file") if authority.exists() else None),
+        tls=build_tls(authority),
+        trusted=authority.source if authority else None,
         token=token,
         user=read_subject(token),
         proxy=find_proxy(server),
@@ -131,18 +136,20 @@ def _resolve_context(login: Login, config: Kubeconfig, name: str, context: Confi
     cluster, user = config.find_cluster(context), config.find_user(context)
     source = f'kubeconfig {context.file}, context "{name}"'
     address = _find_address(cluster, user)
-    impersonation = find_impersonation(user)
-    if address.is_open:
-        source += " (without credentials: they are not sent over http)"
-        credentials = Credentials()
-    else:
-        credentials = find_credentials(user, cluster, address)
+    credentials = find_credentials(user, cluster, address)
+    authority = None if address.is_http else cluster.read_pem("certificate-authority")
     proxy = cluster.text("proxy-url")
     return ResolvedLogin(
         server=address.url,
-        source=source,
+        source=f"{source} (without credentials: they are not sent over http)" if address.is_open else source,
         namespace=login.namespace or context.text("namespace") or "default",
-        tls=_build_tls(cluster, credentials, address),
+        tls=build_tls(
+            authority,
+            credentials.certificate,
+            insecure=cluster.flag("insecure-skip-tls-verify"),
+            server_name=cluster.text("tls-server-name"),
+        ),
+        trusted=authority.source if authority else None,
         token=credentials.token,
         basic=credentials.basic,
         user=user.text("as")
@@ -152,7 +159,7 @@ def _resolve_context(login: Login, config: Kubeconfig, name: str, context: Confi
         context=name,
         proxy=check_proxy(proxy, f"proxy-url of {cluster.name}") if proxy else find_proxy(address.url),
         tls_server_name=cluster.text("tls-server-name"),
-        impersonation=impersonation,
+        impersonation=find_impersonation(user),
     )
 
 
@@ -162,17 +169,6 @@ def _find_address(cluster: ConfigEntry, user: ConfigEntry) -> Address:
         for entry, key in ((cluster, "certificate-authority"), (user, "client-certificate"))
     )
     return find_address(cluster.text("server"), cluster.name, tls=tls)
-
-
-def _build_tls(cluster: ConfigEntry, credentials: Credentials, address: Address) -> ssl.SSLContext:
-    if address.url.startswith("http:"):
-        return build_tls(None)
-    return build_tls(
-        cluster.read_pem("certificate-authority"),
-        credentials.certificate,
-        insecure=cluster.flag("insecure-skip-tls-verify"),
-        server_name=cluster.text("tls-server-name"),
-    )
 
 
 def _find_kubeconfigs(login: Login) -> list[Path]:

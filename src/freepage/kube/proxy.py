@@ -55,7 +55,8 @@ def _excepts(entry: str, host: str, port: int) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         domain = name.removeprefix("*") if name.startswith("*.") else name
-        return name == "*" or f".{host}".endswith(domain if domain.startswith(".") else f".{domain}")
+        inside = host.endswith(domain if domain.startswith(".") else f".{domain}")
+        return name == "*" or host == domain or inside
     return name == "*" or _holds(name if "/" in name else name.strip("[]"), address)
 
 

@@ -19,6 +19,7 @@ NOT_YET_VALID, EXPIRED = 9, 10
 OTHER_NAMES = frozenset({62, 64})
 # What a server says of a client's certificate (RFC 8446, 6.2).
 REFUSED = re.compile(r"ALERT_.*(CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)")
+NO_CA_HINT = "name the CA that signed it: certificate-authority of the kubeconfig's cluster, or --ca-file beside --server"
 CLOCK_HINT = "it is its owner's to renew, unless the clock of this machine is wrong"
 
 
@@ -72,8 +73,8 @@ def build_tls(
     return context
 
 
-def explain_failure(error: ssl.SSLError, ca_hint: str) -> tuple[str, str]:
-    """Return what a failure of TLS with a server means and what to do; ca_hint: where its CA is not known."""
+def explain_failure(error: ssl.SSLError, trusted: str | None) -> tuple[str, str]:
+    """Return what a failure of TLS with a server means and what to do; trusted: where the CA was read, None for the system's."""
     code = getattr(error, "verify_code", 0)
     reason = str(getattr(error, "verify_message", None) or error.reason or error)
     if code in OTHER_NAMES:
@@ -84,7 +85,7 @@ def explain_failure(error: ssl.SSLError, ca_hint: str) -> tuple[str, str]:
     if code in {NOT_YET_VALID, EXPIRED}:
         return reason, CLOCK_HINT
     if code:
-        return reason, ca_hint
+        return reason, f"is its CA the one in {trusted}?" if trusted else NO_CA_HINT
     if REFUSED.search(reason):
         return f"it refuses the certificate of this login: {reason}", "log in anew, or renew the certificate"
     if reason == "WRONG_VERSION_NUMBER":
