@@ -286,6 +286,7 @@ ODD = (
     {},
     {"x": ["x"]},
     {"\0": ["x"]},
+    {"\ud800": ["x"]},
 )
 CLUSTER_KEYS = (
     "server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "tls-server-name",

@@ -25,7 +25,7 @@ NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What shows a server who asks: a bearer token, or "user:password" in base64; and a certificate with its key."""
+    """A login's proof of who it is: a bearer token, or "user:password" in base64; and a certificate with its key."""
 
     token: str | None = field(default=None, repr=False)
     basic: str | None = field(default=None, repr=False)
