@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import ssl
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -422,8 +423,15 @@ async def test_a_user_name_and_a_password_are_sent(tmp_path):
     assert "YTpi" not in repr(api._connection._resolved)
 
 
-async def proxy(seen, server_url):
-    """Start a proxy that opens tunnels to one server, whatever its name, and return it with its address."""
+async def proxy(seen, server_url, certificate=None):
+    """Start a proxy that opens tunnels to one server, whatever its name, and return it with its address.
+
+    certificate: that of a proxy which is spoken to by TLS.
+    """
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
     server_port = int(server_url.rsplit(":", 1)[1])
 
     async def pump(reader, writer):
@@ -438,27 +446,28 @@ async def proxy(seen, server_url):
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return listener, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    return listener, f"http{'s' if certificate else ''}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize("by", ["kubeconfig", "environment"])
+@pytest.mark.parametrize("by", ["kubeconfig", "kubeconfig, by TLS", "environment"])
 async def test_a_proxy_is_used_for_calls_and_streams_and_its_tunnel_has_the_name_that_is_given(
     tmp_path, monkeypatch, by
 ):
     seen = []
     certificate = make_certificate(tmp_path, "right")
     async with ApiServer().serve(certificate) as server:
-        tunnel, address = await proxy(seen, server.url)
+        # It is trusted as the server is.
+        tunnel, address = await proxy(seen, server.url, certificate if "TLS" in by else None)
         cluster = {
             "server": "https://api.lab.example:6443",
             "certificate-authority": str(certificate[0]),
             "tls-server-name": "127.0.0.1",
         }
-        if by == "kubeconfig":
-            cluster["proxy-url"] = address
-        else:
+        if by == "environment":
             monkeypatch.setenv("HTTPS_PROXY", address)
+        else:
+            cluster["proxy-url"] = address
         path = write_kubeconfig(tmp_path / "config", cluster, {"token": TOKEN})
         server.script(f"{POD}/attach", websocket(echo))
         async with (

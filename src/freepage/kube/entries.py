@@ -76,7 +76,9 @@ class ConfigEntry:
             # Go's decoder skips ends of lines, and nothing else.
             return base64.b64decode(data.replace("\r", "").replace("\n", ""), validate=True)
         except ValueError as error:
-            raise LoginError(f"{key}-data of {self.name} is no base64") from error
+            raise LoginError(
+                f"{key}-data of {self.name} is no base64", hint="ends of lines may wrap it, spaces may not"
+            ) from error
 
     def _find(self, key: str, kind: type[T]) -> T | None:
         return self._check(self.value.get(key), kind, key)
