@@ -42,7 +42,10 @@ def test_an_order_that_no_driver_has_registered_is_none(text, order):
 
 def test_a_choice_is_what_stands_in_brackets():
     assert parse_choice("always [madvise] never\n") == "madvise"
-    assert parse_choice(None) is None
+    assert parse_choice("always defer [defer+madvise] madvise never\n") == "defer+madvise"
+    assert parse_choice("always [inherit] madvise never\n") == "inherit"
+    assert parse_choice("lzo [lzo-rle] lz4\n") == "lzo-rle"
+    assert [parse_choice(text) for text in (None, "", "always madvise never", "[]", "[a b]")] == [None] * 5
 
 
 @pytest.mark.parametrize(

@@ -122,10 +122,31 @@ def test_cgroups_of_both_versions_give_the_same_names():
 
 
 @pytest.mark.parametrize(
-    ("text", "amount"), [("4096\n", 4096), ("max\n", None), ("9223372036854771712\n", None), ("", None)]
+    ("text", "amount"),
+    [
+        ("4096\n", 4096),
+        ("17179869184\n", 16 * GIB),
+        ("1099511627776\n", 1024 * GIB),
+        ("0\n", 0),
+        ("max\n", None),
+        (f"{(2**63 - 1) // 4096 * 4096}\n", None),
+        (f"{(2**63 - 1) // 16384 * 16384}\n", None),
+        (f"{(2**63 - 1) // 65536 * 65536}\n", None),
+        (f"{2**63 - 1}\n", None),
+        (f"{2**64 - 1}\n", None),
+        ("-1\n", None),
+        ("\u00b2\n", None),
+        ("9" * 5000, None),
+        ("", None),
+    ],
 )
-def test_no_limit_is_none(text, amount):
+def test_no_limit_is_none_whatever_the_page_size_and_the_kernels_age(text, amount):
     assert parse_amount(text) == amount
+
+
+def test_a_line_of_memory_stat_that_is_no_number_is_missing():
+    values = parse_memory_stat("anon 4096\nfile what\nshmem -5\ninactive_file\n", 2)
+    assert (values["anon"], values["file"], values["shmem"], values["inactive_file"]) == (4096, None, None, None)
 
 
 def write_cgroup(folder, version):

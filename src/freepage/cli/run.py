@@ -25,6 +25,7 @@ from freepage.records import TrialRecord, TrialStatus
 from freepage.report.page import render_report
 from freepage.run.run import RunEnded, StopRule, run_study
 from freepage.store import check_folder
+from freepage.units import parse_share
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -82,9 +83,8 @@ def read_options(options: argparse.Namespace) -> RunOptions:
 
 def _half_width(text: str) -> float:
     """Return "5%" or "0.05" as a share."""
-    number = text.strip().removesuffix("%")
     try:
-        value = float(number) / (100 if text.strip().endswith("%") else 1)
+        value = parse_share(text) if text.strip().endswith("%") else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share, such as 5%") from error
     if not 0 < value < 1:

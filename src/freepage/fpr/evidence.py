@@ -30,8 +30,8 @@ def parse_reporting_order(text: str | None) -> int | None:
 
 
 def parse_choice(text: str | None) -> str | None:
-    """Read a sysfs choice such as "always [madvise] never": what stands in brackets."""
-    found = re.search(r"\[(\w+)\]", text or "")
+    """Read a sysfs choice such as "always [defer+madvise] never": the word in brackets; None without one."""
+    found = re.search(r"\[([^\[\]\s]+)\]", text or "")
     return found[1] if found else None
 
 
