@@ -9,8 +9,6 @@ from freepage.records import Arm, Evidence
 
 # The feature bit of the virtio balloon for free page reporting (include/uapi/linux/virtio_balloon.h).
 REPORTING_BIT = 5
-# The values of page_reporting_order when no driver has registered: -1 since 6.2, MAX_ORDER (11) in 5.14 to 6.1.
-_UNREGISTERED = {-1, 11}
 
 
 def parse_features(text: str | None) -> frozenset[int] | None:
@@ -19,14 +17,6 @@ def parse_features(text: str | None) -> frozenset[int] | None:
     if not digits or set(digits) - {"0", "1"}:
         return None
     return frozenset(bit for bit, digit in enumerate(digits) if digit == "1")
-
-
-def parse_reporting_order(text: str | None) -> int | None:
-    """Read page_reporting_order; None when nothing has registered or the kernel has no page reporting."""
-    word = (text or "").strip()
-    if not re.fullmatch(r"-?\d+", word):
-        return None
-    return None if int(word) in _UNREGISTERED else int(word)
 
 
 def parse_choice(text: str | None) -> str | None:

@@ -25,6 +25,7 @@ from freepage.run.settling import (
     are_instances_steady,
     are_reports_over,
     is_node_steady,
+    stretch_of,
 )
 from freepage.store import TrialWriter
 from freepage.units import format_bytes
@@ -141,16 +142,17 @@ class _TrialRunner:
             return
         names = [i.name for i in self._trial.instances]
         counting = [e.instance for e in self.record.evidence if e.report_count is not None]
-        with_node = bool(self.record.settled)
+        with_node, stretch = bool(self.record.settled), stretch_of(self.record.evidence)
+        span_s = QUIET_SPAN_S * stretch
 
         def are_quiet(lines: Sequence[SampleLine]) -> bool:
             return (
-                are_instances_steady(lines, names, QUIET_SPAN_S)
-                and are_reports_over(lines, counting, QUIET_SPAN_S)
-                and (not with_node or is_node_steady(lines, QUIET_SPAN_S))
+                are_instances_steady(lines, names, span_s)
+                and are_reports_over(lines, counting, span_s)
+                and (not with_node or is_node_steady(lines, span_s))
             )
 
-        await self._settle(are_quiet, QUIET_DEADLINE_S)
+        await self._settle(are_quiet, QUIET_DEADLINE_S * stretch)
 
     async def _settle(self, is_steady: Callable[[Sequence[SampleLine]], bool], deadline_s: float) -> None:
         """Wait for steady samples, and add what came of it to the record."""
