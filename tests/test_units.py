@@ -39,7 +39,21 @@ def test_sizes_are_read_in_bytes(text, size):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "MiB", "12 parsecs", "-5MiB", "1e3", "5 mib", "nan", "inf", "8EiB", "9" * 400 + "GiB", "\uff11GiB", "0x10", "1_0MiB"],
+    [
+        "",
+        "MiB",
+        "12 parsecs",
+        "-5MiB",
+        "1e3",
+        "5 mib",
+        "nan",
+        "inf",
+        "8EiB",
+        "9" * 400 + "GiB",
+        "\uff11GiB",
+        "0x10",
+        "1_0MiB",
+    ],
 )
 def test_what_is_no_size_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="512MiB"):
@@ -67,7 +81,22 @@ def test_durations_are_read_in_seconds(text, seconds):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "s", "-1s", "1:30", "PT1M30S", "30s1m", "1m1m", "1m30", "1M", "1e3s", "nan", "400d", "9" * 400, "1.2.3s"],
+    [
+        "",
+        "s",
+        "-1s",
+        "1:30",
+        "PT1M30S",
+        "30s1m",
+        "1m1m",
+        "1m30",
+        "1M",
+        "1e3s",
+        "nan",
+        "400d",
+        "9" * 400,
+        "1.2.3s",
+    ],
 )
 def test_what_is_no_duration_is_refused_with_an_example(text):
     with pytest.raises(ValueError, match="1m30s"):

@@ -53,7 +53,9 @@ def test_the_free_lists_of_the_machine_itself_tell_before_anything_else(free_lis
         assert parse_reporting_order("11", Kernel(release, "aarch64", 4 * KIB, free_lists)) == order
 
 
-@pytest.mark.parametrize("kernel", [Kernel(), Kernel("5.15.0"), Kernel("5.15.0", "aarch64"), Kernel(None, "sparc64", 8192)])
+@pytest.mark.parametrize(
+    "kernel", [Kernel(), Kernel("5.15.0"), Kernel("5.15.0", "aarch64"), Kernel(None, "sparc64", 8192)]
+)
 @pytest.mark.parametrize("text", ["9", "11", "14"])
 def test_what_may_be_an_order_or_nobody_is_not_known(kernel, text):
     assert is_reporting_registered(text, kernel) is None

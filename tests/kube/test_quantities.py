@@ -35,7 +35,25 @@ def test_quantities_are_read_as_numbers(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "6GiB", "5K", "6 Gi", "1e3Ki", "1e9M", "1e", "NaN", "inf", "1e400", "0x10", "\u0663Gi", "Gi", None, True, float("nan"), {}],
+    [
+        "",
+        "6GiB",
+        "5K",
+        "6 Gi",
+        "1e3Ki",
+        "1e9M",
+        "1e",
+        "NaN",
+        "inf",
+        "1e400",
+        "0x10",
+        "\u0663Gi",
+        "Gi",
+        None,
+        True,
+        float("nan"),
+        {},
+    ],
 )
 def test_what_the_api_server_would_refuse_is_none(text):
     assert parse_quantity(text) is None

@@ -188,7 +188,12 @@ def test_no_limit_is_none_whatever_the_page_size_and_the_kernels_age(text, amoun
 
 def test_a_line_of_memory_stat_that_is_no_number_is_missing():
     values = parse_memory_stat("anon 4096\nfile what\nshmem -5\ninactive_file\n", 2)
-    assert (values["anon"], values["file"], values["shmem"], values["inactive_file"]) == (4096, None, None, None)
+    assert (values["anon"], values["file"], values["shmem"], values["inactive_file"]) == (
+        4096,
+        None,
+        None,
+        None,
+    )
 
 
 def write_cgroup(folder, version):

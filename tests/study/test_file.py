@@ -51,7 +51,12 @@ def test_a_share_of_the_node_is_kept_as_a_share():
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [('"256MiB"', '"256Mi"'), ('"2s"', '"2 seconds"'), ('"6s"', '"0m 6s"'), ('"64MiB,192MiB,32MiB"', '"64Mi,192M,32MiB"')],
+    [
+        ('"256MiB"', '"256Mi"'),
+        ('"2s"', '"2 seconds"'),
+        ('"6s"', '"0m 6s"'),
+        ('"64MiB,192MiB,32MiB"', '"64Mi,192M,32MiB"'),
+    ],
 )
 def test_a_study_takes_units_as_kubernetes_and_people_write_them(before, after):
     assert parse_study(STUDY.replace(before, after, 1), "mine.toml") == parse_study(STUDY, "mine.toml")

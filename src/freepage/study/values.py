@@ -41,7 +41,9 @@ def _split_range(value: object) -> object:
         return value
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
     if len(parts) not in {1, 3}:
-        raise ValueError(f"{value!r} is neither one value nor 'min,max,step'; decimals have a point: 0.5, not 0,5")
+        raise ValueError(
+            f"{value!r} is neither one value nor 'min,max,step'; decimals have a point: 0.5, not 0,5"
+        )
     return dict(zip(("min", "max", "step"), parts * (3 // len(parts)), strict=True))
 
 
