@@ -290,7 +290,7 @@ def test_metrics_are_asked_once_for_all_vms(use, monkeypatch):
     cluster.add_vm("shop", "out", annotations={ANNOTATION: "true"})
     gib = 2**30
 
-    async def read_vm_memory(settings):
+    async def read_vm_memory(settings, notes):
         assert settings.url == "http://prometheus.example:9090"
         return {("shop", "out"): {"resident": 8 * gib, "available": 8 * gib, "unused": 6 * gib}}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from freepage.cli.audit_files import HINT, STYLES, WORDS, audit_files
@@ -94,7 +94,9 @@ async def _audit_cluster(api: ClusterApi, chosen: AuditOptions) -> Audit:
     audit = await audit_cluster(api, chosen.login.namespace, may_exec=chosen.may_exec)
     if chosen.prometheus is None:
         return audit
-    return add_stranded(audit, await read_vm_memory(await find_settings(chosen.prometheus)))
+    notes: list[str] = []
+    memory = await read_vm_memory(await find_settings(chosen.prometheus), notes)
+    return replace(add_stranded(audit, memory), notes=tuple(notes))
 
 
 def _as_json(audit: Audit) -> dict[str, Any]:
@@ -103,7 +105,8 @@ def _as_json(audit: Audit) -> dict[str, Any]:
         found = asdict(vm)
         vms.append({**found.pop("eligibility"), "state": vm.state, **found})
     counts = {state: audit.count(state) for state in STATES}
-    return {"cluster": asdict(audit.setting), "counts": counts, "vms": vms}
+    content = {"cluster": asdict(audit.setting), "counts": counts, "vms": vms}
+    return content | ({"notes": list(audit.notes)} if audit.notes else {})
 
 
 def _print_audit(audit: Audit, namespace: str | None) -> None:
@@ -127,6 +130,8 @@ def _print_audit(audit: Audit, namespace: str | None) -> None:
             "what the host holds of them now and they do not use",
             soft_wrap=True,
         )
+    for note in audit.notes:
+        console.print(f"memory: {note}", soft_wrap=True, markup=False)
 
 
 def _build_table(audit: Audit) -> Table:

@@ -58,10 +58,11 @@ class AuditedVm:
 
 @dataclass(frozen=True)
 class Audit:
-    """A cluster's setting and its running VMs, by namespace and name."""
+    """A cluster's setting and its running VMs, by namespace and name; notes: what makes the numbers of metrics doubtful."""
 
     setting: ReportingSetting
     vms: list[AuditedVm]
+    notes: tuple[str, ...] = ()
 
     def count(self, state: str) -> int:
         return sum(vm.state == state for vm in self.vms)

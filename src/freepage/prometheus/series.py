@@ -60,20 +60,35 @@ def join_chunks(chunks: Iterable[list[TimeSeries]]) -> list[TimeSeries]:
     return [TimeSeries(labels[key], sorted(found.items())) for key, found in points.items()]
 
 
-def parse_value(text: str) -> float | None:
-    """Read a sample's value; None for what is no number."""
-    value = float(text)
-    return value if math.isfinite(value) else None
+def parse_value(value: object) -> float | None:
+    """Read a sample's value, which most servers give as text; None for what is no number, and for what has no bounds."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read_series(data: dict[str, Any]) -> list[TimeSeries]:
-    """Read the series of a vector or a matrix; histograms have no points."""
-    found = data.get("result", ())
-    return [
-        TimeSeries(
-            series.get("metric", {}),
-            [(float(t), parse_value(v)) for t, v in series.get("values") or [series["value"]]],
-        )
-        for series in found
-        if "values" in series or "value" in series
-    ]
+    """Read the series of a vector or a matrix, or a scalar as one without labels, by what is there; histograms have no points."""
+    found = data.get("result") or ()
+    if data.get("resultType") in {"scalar", "string"}:
+        return [TimeSeries({}, _read_points([found]))]
+    return [_read_one(series) for series in found if isinstance(series, dict) and _has_points(series)]
+
+
+def _has_points(series: dict[str, Any]) -> bool:
+    return series.get("values") is not None or series.get("value") is not None
+
+
+def _read_one(series: dict[str, Any]) -> TimeSeries:
+    labels = {str(name): str(value) for name, value in (series.get("metric") or {}).items()}
+    values = series.get("values")
+    return TimeSeries(labels, _read_points([series["value"]] if values is None else values))
+
+
+def _read_points(values: Iterable[Any]) -> list[tuple[float, float | None]]:
+    """Return the points in order, each of their times once; what is no pair of a time and a value is left out."""
+    pairs = (pair for pair in values if isinstance(pair, list | tuple) and len(pair) == 2)
+    timed = ((parse_value(t), parse_value(value)) for t, value in pairs)
+    return sorted({t: value for t, value in timed if t is not None}.items())
