@@ -33,7 +33,9 @@ LEAST_EFFECTIVE_FRACTION = 0.5
 # Pods give back all they free: where that was not seen, no share was measured.
 VOIDING_DOUBT = "control-pod"
 # What of the evidence was first read after version 0.1: left out where nothing is known of it.
-LATER_FIELDS = frozenset({"reporting_delay_s", "page_bytes", "free_lists"})
+LATER_FIELDS = frozenset(
+    {"reporting_delay_s", "page_bytes", "free_lists", "host_page_bytes", "host_huge_page_bytes"}
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a guest's kernel reports by: its page size, its lists of free blocks, its reporting order and delay.
+"""The terms in which a kernel reports its free pages: its page size, its lists of free blocks, its reporting order and delay.
 
 No number here is one of x86-64 alone: what the machine itself does not show comes from its architecture, or is not known.
 """

@@ -1,4 +1,4 @@
-"""What a server answered: its data and warnings, or why it is no answer of a Prometheus or of one that speaks its API.
+"""The reply of a server: its data and warnings, or why it is no answer of a Prometheus or of one that speaks its API.
 
 Thanos, Mimir, VictoriaMetrics and OpenShift's proxies before them add fields, leave some out, or answer in pages and in
 plain text: https://prometheus.io/docs/prometheus/latest/querying/api/ is what they have in common.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 # The kernel's choice of transparent huge pages (fpr.evidence.parse_choice reads it).
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+# The size of a transparent huge page: 2 MiB on x86-64, up to 512 MiB on arm64.
+THP_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _KIB = 1024
@@ -121,13 +123,15 @@ def parse_status(text: str) -> MetricValues:
 def parse_task_stat(text: str) -> tuple[float, float, float] | None:
     """Read /proc/PID/stat or a task's: CPU seconds (user and system), minor faults, major faults; None for a torn text."""
     fields = _stat_fields(text)
-    return fields and ((fields[11] + fields[12]) / _TICKS_PER_S, float(fields[7]), float(fields[9]))
+    if fields is None:
+        return None
+    return (fields[11] + fields[12]) / _TICKS_PER_S, float(fields[7]), float(fields[9])
 
 
 def parse_family_cpu_s(text: str) -> float | None:
     """Read /proc/PID/stat: CPU seconds of a process and of its children that were waited for; None for no text."""
     fields = _stat_fields(text)
-    return fields and sum(fields[11:15]) / _TICKS_PER_S
+    return None if fields is None else sum(fields[11:15]) / _TICKS_PER_S
 
 
 def _stat_fields(text: str) -> list[int] | None:
@@ -154,6 +158,12 @@ def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) ->
     sharing = read(_SHARED_PAGES).strip()
     known = sharing.isascii() and sharing.isdigit()
     return values | {"ksm_pages_sharing": float(sharing) if known else None}
+
+
+def read_page_sizes() -> tuple[int, int | None]:
+    """Return the bytes of an ordinary and of a huge page of this host; None for a kernel without huge pages."""
+    huge = read_text(Path(THP_SIZE)).strip()
+    return _PAGE_BYTES, int(huge) if huge.isascii() and huge.isdigit() else None
 
 
 def read_text(path: Path) -> str:

@@ -128,5 +128,5 @@ def _show_fact(name: str, value: object) -> str:
     if value is None:
         return "not known"
     if name.endswith("bytes") and isinstance(value, int) and value > MIB:
-        return f"{value / GIB:.2f} GiB"
+        return f"{value / GIB:.2f} GiB" if value >= GIB / 10 else format_bytes(value)
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from pathlib import Path
 from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features
 from freepage.fpr.kernels import Kernel, is_reporting_registered
 from freepage.sampling.balloon import count_free_lists
-from freepage.sampling.procfs import THP, parse_meminfo, read_text
+from freepage.sampling.procfs import THP, parse_meminfo, read_page_sizes, read_text
 
 _SYS = Path("/sys")
 _THP = Path(THP).parent
@@ -19,6 +19,7 @@ _THP = Path(THP).parent
 def read_host_facts() -> dict[str, object]:
     """Read what is known of this host by name; None is not known. Bytes for sizes."""
     meminfo = parse_meminfo(read_text(Path("/proc/meminfo")))
+    page_bytes, huge_page_bytes = read_page_sizes()
     return {
         "hostname": platform.node(),
         "architecture": platform.machine(),
@@ -29,11 +30,11 @@ def read_host_facts() -> dict[str, object]:
         "memory_total_bytes": _whole(meminfo["mem_total_bytes"]),
         "memory_available_bytes": _whole(meminfo["mem_available_bytes"]),
         "swap_total_bytes": _whole(meminfo["swap_total_bytes"]),
-        "page_bytes": os.sysconf("SC_PAGESIZE"),
+        "page_bytes": page_bytes,
         "numa_nodes": len(list((_SYS / "devices/system/node").glob("node[0-9]*"))) or None,
         "thp_enabled": parse_choice(read_text(_THP / "enabled")),
         "thp_defrag": parse_choice(read_text(_THP / "defrag")),
-        "thp_bytes": _number(read_text(_THP / "hpage_pmd_size")),
+        "thp_bytes": huge_page_bytes,
         "khugepaged_max_ptes_none": _number(read_text(_THP / "khugepaged/max_ptes_none")),
         "ksm_run": _number(read_text(_SYS / "kernel/mm/ksm/run")),
         "zswap": read_text(_SYS / "module/zswap/parameters/enabled").strip() or None,
@@ -90,7 +91,7 @@ def find_free_page_reporting(sys: Path = _SYS, kernel: Kernel | None = None) -> 
 def _find_kernel() -> Kernel:
     """Return this host's kernel."""
     free_lists = count_free_lists(read_text(Path("/proc/buddyinfo")))
-    return Kernel(platform.release(), platform.machine(), os.sysconf("SC_PAGESIZE"), free_lists)
+    return Kernel(platform.release(), platform.machine(), read_page_sizes()[0], free_lists)
 
 
 def describe_kvm() -> str:
