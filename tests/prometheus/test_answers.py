@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from freepage.prometheus.answers import MetricAnswer, describe_answer, group_points
+from freepage.prometheus.answers import MetricAnswer, describe_answer, find_shared, group_points
 from freepage.prometheus.profile import (
     Scope,
     parse_profile,
@@ -33,6 +33,14 @@ def test_both_of_a_pair_of_prometheus_are_one_and_which_does_not_depend_on_their
     ]
     found = [group_points(metric, scope, both)["vm-1"] for both in (pair, pair[::-1])]
     assert found[0] == found[1] == [(t, 5.0) for t in range(0, 100, 30)]
+
+
+def test_series_of_one_name_in_several_clusters_are_of_nobody_known():
+    metric, scope = PROFILE["kubevirt_vmi_memory_resident_bytes"], Scope({}, "fp")
+    east, west = (series_of([(0, 1.0)], clusterID=name) for name in ("east", "west"))
+    replica = series_of([(0, 1.0)], clusterID="east", prometheus_replica="b")
+    assert find_shared(metric, scope, [east, west]) == ["vm-1"]
+    assert find_shared(metric, scope, [east, replica, series_of([(0, 1.0)])]) == []
 
 
 def test_missing_values_never_stand_over_numbers_of_another_exporter():

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from freepage.prometheus.profile import name_entity
+from freepage.prometheus.series import are_of_several_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,6 +49,14 @@ def group_points(metric: ProfileMetric, scope: Scope, series: Iterable[TimeSerie
             points[name] = sorted([*points.get(name, []), *fresh], key=lambda p: p[0])
             spans.append(_find_span(fresh))
     return points
+
+
+def find_shared(metric: ProfileMetric, scope: Scope, series: Iterable[TimeSeries]) -> list[str]:
+    """Return the entities whose series are of several clusters: which of them ran here is not known."""
+    labels: dict[str, list[dict[str, str]]] = {}
+    for one in series:
+        labels.setdefault(name_entity(metric, one.labels, scope), []).append(one.labels)
+    return [name for name, of_name in labels.items() if are_of_several_clusters(of_name)]
 
 
 def _find_span(points: Points) -> tuple[float, float]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 # A server refuses more than 11,000 steps for one query; Prometheus counts (end - start) / step.
 MOST_POINTS = 10_000
 # The span of stored samples that one query asks for.
 RAW_SPAN_S = 3600
+# By these a server for many clusters tells them apart.
+CLUSTER_LABELS = ("cluster", "cluster_id", "clusterID", "cluster_name")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Span:
 
     start_s: int
     end_s: int
+
+
+def are_of_several_clusters(labels: Collection[Mapping[str, str]]) -> bool:
+    """Return whether series of one name are of several clusters, so that they are not of the same thing."""
+    return any(len({of[label] for of in labels if label in of}) > 1 for label in CLUSTER_LABELS)
 
 
 def split_range(span: Span, step_s: float) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.prometheus.client import open_prometheus
+from freepage.prometheus.series import are_of_several_clusters
 from freepage.units import format_duration
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ VM_MEMORY = ("resident", "available", "unused")
 LOOK_BACK_S = 300
 # An exporter that has had nothing new for this long, while another has, is one a VM has left; numbers as old are told.
 STALE_S = 120.0
-# By these a server for many clusters tells them apart.
-CLUSTER_LABELS = ("cluster", "cluster_id", "clusterID", "cluster_name")
 _PREFIX, _SUFFIX = "kubevirt_vmi_memory_", "_bytes"
 _NAMED = 3
 
@@ -111,7 +110,7 @@ def choose_reading(readings: list[Reading]) -> Reading | None:
     """
     newest_s = max(reading.newest_s for reading in readings)
     present = [reading for reading in readings if newest_s - reading.newest_s <= STALE_S]
-    if any(len({r.labels[label] for r in present if label in r.labels}) > 1 for label in CLUSTER_LABELS):
+    if are_of_several_clusters([reading.labels for reading in present]):
         return None
     return max(present, key=lambda r: (r.known, r.at_s, sorted(r.labels.items())))
 
