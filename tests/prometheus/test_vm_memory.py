@@ -15,15 +15,19 @@ from freepage.units import GIB
 from helpers.fake_prometheus import FakePrometheus, Held, serve
 
 NAMES = ("resident", "available", "unused")
+AT = {}
 
 
 def held(name, vm, value, age_s=5.0, **labels):
     """One series of an exporter, with a sample every 30 s."""
     named = {"__name__": f"kubevirt_vmi_memory_{name}_bytes", "namespace": "apps", "name": vm}
-    return Held(named | labels, [(NOW - age_s - 30 * n, str(value)) for n in range(3)][::-1])
+    return Held(named | labels, [(AT["now"] - age_s - 30 * n, str(value)) for n in range(3)][::-1])
 
 
-NOW = time.time()
+@pytest.fixture(autouse=True)
+def _now(monkeypatch):
+    """Have all series of a test be scraped at the same times."""
+    monkeypatch.setitem(AT, "now", time.time())
 
 
 async def read(*series, warnings=()):
@@ -121,7 +125,7 @@ async def test_numbers_that_are_old_are_told_with_their_age_and_so_is_a_partial_
 async def test_an_instant_vector_is_read_as_well():
     def entry(name, value):
         labels = {"__name__": f"kubevirt_vmi_memory_{name}_bytes", "namespace": "apps", "name": "db"}
-        return {"metric": labels, "value": [NOW, value]}
+        return {"metric": labels, "value": [AT["now"], value]}
 
     result = [entry("resident", "8"), entry("available", 8), entry("unused", "6"), entry("other", "1")]
     body = {"status": "success", "data": {"resultType": "vector", "result": result}}
