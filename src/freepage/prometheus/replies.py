@@ -38,7 +38,7 @@ class Reply:
 def read_reply(response: httpx.Response, url: str, query: str) -> Reply:
     """Read an answer; QueryError for a query that is refused, PrometheusError for what is no answer."""
     answer = _read_json(response)
-    if response.status_code in {401, 403} or answer.get("status") not in {"success", "error"}:
+    if response.status_code in {401, 403} or answer.get("status") not in ("success", "error"):
         raise _build_refusal(response, answer, url)
     if answer["status"] == "error":
         words = str(answer.get("error"))

@@ -77,11 +77,18 @@ def parse_value(value: object) -> float | None:
 
 
 def read_series(data: dict[str, Any]) -> list[TimeSeries]:
-    """Read the series of a vector or a matrix, or a scalar as one without labels, by what is there; histograms have no points."""
-    found = data.get("result") or ()
-    if data.get("resultType") in {"scalar", "string"}:
+    """Read the series of a vector or a matrix, or a scalar as one without labels, by what is there; histograms have no points.
+
+    What is of another type than the API has is left out.
+    """
+    found = _list(data.get("result"))
+    if data.get("resultType") in ("scalar", "string"):
         return [TimeSeries({}, _read_points([found]))]
     return [_read_one(series) for series in found if isinstance(series, dict) and _has_points(series)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _has_points(series: dict[str, Any]) -> bool:
@@ -89,13 +96,13 @@ def _has_points(series: dict[str, Any]) -> bool:
 
 
 def _read_one(series: dict[str, Any]) -> TimeSeries:
-    labels = {str(name): str(value) for name, value in (series.get("metric") or {}).items()}
-    values = series.get("values")
-    return TimeSeries(labels, _read_points([series["value"]] if values is None else values))
+    metric, values = series.get("metric"), series.get("values")
+    labels = {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
+    return TimeSeries(labels, _read_points([series.get("value")] if values is None else _list(values)))
 
 
 def _read_points(values: Iterable[Any]) -> list[tuple[float, float | None]]:
     """Return the points in order, each of their times once; what is no pair of a time and a value is left out."""
-    pairs = (pair for pair in values if isinstance(pair, list | tuple) and len(pair) == 2)
+    pairs = (pair for pair in values if isinstance(pair, list) and len(pair) == 2)
     timed = ((parse_value(t), parse_value(value)) for t, value in pairs)
     return sorted({t: value for t, value in timed if t is not None}.items())
