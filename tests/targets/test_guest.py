@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from freepage.metrics import BUDDY_ORDERS
 from freepage.targets.guest import read_guest_counters, read_guest_evidence
+from helpers.running_worker import worker
 
 COMPOSED = Path(__file__).parents[1] / "recorded/composed"
 PARAMETERS = "/sys/module/page_reporting/parameters"
@@ -69,3 +73,13 @@ async def test_a_guest_that_shows_nothing_leaves_everything_not_known():
     told.files = dict.fromkeys(BALLOON)
     assert set((await read_guest_evidence(told)).values()) == {None}
     assert set((await read_guest_counters(told)).values()) == {None}
+
+
+async def test_a_real_worker_tells_of_the_kernel_it_runs_on():
+    async with worker() as (client, _):
+        await client.wait_ready(10)
+        seen, counters = await read_guest_evidence(client), await read_guest_counters(client)
+    assert seen["guest_kernel"] == platform.release()
+    assert seen["page_bytes"] == os.sysconf("SC_PAGESIZE")
+    lists = [order for order in BUDDY_ORDERS if counters[f"guest_free_order_{order}_blocks"] is not None]
+    assert lists == list(range(seen["free_lists"] or 0))
