@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import vl_convert
-
 from freepage.analysis.results import build_results
 from freepage.report.decisions import DECISION_WORDS
 from freepage.report.figures import draw_figures
@@ -82,6 +80,8 @@ def _write_tables(tables: list[Table], folder: Path) -> list[Path]:
 
 
 def _write_figures(run: Run, results: Results, kind: str, folder: Path) -> list[Path]:
+    import vl_convert
+
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for figure in draw_figures(run, results):
