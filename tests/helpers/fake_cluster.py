@@ -23,6 +23,7 @@ from freepage.kube.resources import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     KUBEVIRTS,
+    NAMESPACES,
     PODS,
     VMIS,
     VMS,
@@ -72,6 +73,8 @@ def key_of(resource):
 class FakeCluster:
     """`calls` is every call made, as (verb, plural); `forbidden` those of them that are refused.
 
+    Every namespace is there but for those in `absent_namespaces`.
+
     `before_patch` is called with each object about to be patched, as somebody else who is faster.
     """
 
@@ -83,6 +86,7 @@ class FakeCluster:
         self.domains = {}
         self.calls = []
         self.forbidden = set()
+        self.absent_namespaces = set()
         self.before_patch = lambda obj: None
         self.follows = True
         self._numbers = count(1)
@@ -209,6 +213,8 @@ class FakeCluster:
 
     async def get(self, resource, name, namespace=None):
         found = self._allow("get", resource).get((namespace or self.namespace, name))
+        if resource == NAMESPACES and name not in self.absent_namespaces:
+            found = {"metadata": {"name": name}}
         if found is None:
             raise NotFoundError(f"{resource.plural} {name} not found", status=404)
         return _as_served(resource, found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.manifests import print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
+from freepage.cli.terminal import print_line
 from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
 
@@ -58,7 +59,7 @@ def _print_plan(run_plan: RunPlan, execution: str) -> None:
 def _print_summary(run_plan: RunPlan, execution: str) -> None:
     study = run_plan.study
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
-    print(f"{study.name}: {study.title}")
+    print_line(f"{study.name}: {study.title}")
     print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {execution}")
     print(
         f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
@@ -68,20 +69,20 @@ def _print_summary(run_plan: RunPlan, execution: str) -> None:
 
 def print_left_out(run_plan: RunPlan) -> None:
     if run_plan.left_out:
-        print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
+        print_line(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
 
 
 def _print_repeats(study: Study) -> None:
     """Print what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
     for experiment in () if study.smoke else study.experiments:
-        print(f"{experiment.name}: {describe_repeats(experiment.repeats)}")
+        print_line(f"{experiment.name}: {describe_repeats(experiment.repeats)}")
 
 
 def _print_trials(trials: list[Trial]) -> None:
     print("\ntrials, in order")
     for trial in trials:
         which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
-        print(
+        print_line(
             f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} {which}  "
             f"{_describe_instances(trial)}, needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
         )
@@ -109,7 +110,7 @@ def _print_schedules(trials: list[Trial]) -> None:
     for trial in {t.experiment.name: t for t in first_block}.values():
         for instance in trial.instances:
             for process in instance.schedules:
-                print(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+                print_line(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
 
 
 def _count_instances(trial: Trial) -> int:

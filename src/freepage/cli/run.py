@@ -20,6 +20,7 @@ from freepage.cli.progress import make_progress
 from freepage.cli.prometheus import collect_into
 from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
 from freepage.cli.show import show_run
+from freepage.cli.terminal import print_line
 from freepage.errors import FreepageError
 from freepage.records import TrialRecord, TrialStatus
 from freepage.report.page import render_report
@@ -172,7 +173,7 @@ def _collect(prometheus: PrometheusOptions, folder: Path) -> None:
     try:
         asyncio.run(collect_into(prometheus, folder))
     except FreepageError as error:
-        print(f"freepage: nothing was collected from Prometheus: {error.message}", file=sys.stderr)
+        print_line(f"freepage: nothing was collected from Prometheus: {error.message}", sys.stderr)
         print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
 
 

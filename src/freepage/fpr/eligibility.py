@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.fpr.effect import find_ineffective, find_unknown
-from freepage.fpr.objects import qualified_name, section
+from freepage.fpr.objects import has_ended, qualified_name, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,11 +80,15 @@ def _read_hyperconverged(hyperconverged: Object) -> ReportingSetting:
 
 
 def assess_all(objects: Iterable[Object]) -> tuple[ReportingSetting, list[Eligibility]]:
-    """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template."""
+    """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template.
+
+    An instance that has ended does not run; without a VirtualMachine it is no VM any more.
+    """
     known = list(objects)
     setting = read_setting(known)
     vms = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachine"}
-    running = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachineInstance"}
+    instances = [o for o in known if o.get("kind") == "VirtualMachineInstance"]
+    running = {qualified_name(o): o for o in instances if not has_ended(o)}
     assessed = [assess_instance(o, setting, vms.get(name)) for name, o in running.items()]
     assessed += [assess_vm(o, setting) for name, o in vms.items() if name not in running]
     return setting, sorted(assessed, key=lambda e: (e.namespace, e.name))

@@ -17,3 +17,8 @@ def section(tree: object, *path: str) -> Object:
 def qualified_name(obj: Object) -> str:
     metadata = section(obj, "metadata")
     return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+
+
+def has_ended(instance: Object) -> bool:
+    """Return whether an instance's guest has ended: it stays listed until somebody deletes it or starts its VM again."""
+    return section(instance, "status").get("phase") in ("Succeeded", "Failed")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import assess_instance, expect_next_start
 from freepage.fpr.stranded import Stranded, stranded_bytes
-from freepage.kube.resources import VMS
+from freepage.kube.resources import VMS, dig
 from freepage.kubevirt.installation import find_installation, full_name
 from freepage.kubevirt.launchers import Observation, list_launchers, observe_reporting
+from freepage.kubevirt.shapes import part_sound
 from freepage.kubevirt.vms import list_running
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from freepage.fpr.eligibility import Eligibility, ReportingSetting
     from freepage.kube.api import ClusterApi
+    from freepage.kube.object_files import Skipped
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
     from freepage.kubevirt.launchers import Launcher
@@ -33,6 +35,7 @@ class AuditedVm:
 
     real: FPR in its domain XML (None: not seen, for the reason in `source`). disagreement: why the two differ.
     restart: what its next start would change. stranded: the memory FPR would give back of it, where metrics know it.
+    phase: of its instance (None: it has none, or says none).
     """
 
     eligibility: Eligibility
@@ -41,6 +44,7 @@ class AuditedVm:
     disagreement: str | None
     restart: str | None
     stranded: Stranded | None = None
+    phase: str | None = None
 
     @property
     def name(self) -> str:
@@ -58,10 +62,24 @@ class AuditedVm:
 
 @dataclass(frozen=True)
 class Audit:
-    """A cluster's setting and its running VMs, by namespace and name."""
+    """A cluster's setting and its VMs, by namespace and name.
+
+    version: KubeVirt's own (None: not known). notes: what could not be seen. skipped: objects that were not read, and why.
+    """
 
     setting: ReportingSetting
     vms: list[AuditedVm]
+    version: str | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    def count_expected(self, expected: bool | None) -> int:
+        return sum(vm.eligibility.expected is expected for vm in self.vms)
+
+    @property
+    def silent(self) -> int:
+        """The number of VMs of which FPR is expected to be on without effect."""
+        return sum(vm.eligibility.expected is True and bool(vm.eligibility.ineffective) for vm in self.vms)
 
     def count(self, state: str) -> int:
         return sum(vm.state == state for vm in self.vms)
@@ -91,6 +109,8 @@ async def audit_vms(
         api.list(VMS, namespace),
         list_launchers(api, namespace),
     )
+    instances, skipped = part_sound(instances)
+    vms, others = part_sound(vms)
     by_name = {full_name(vm): vm for vm in vms}
     observations = await observe_all(api, instances, launchers, may_exec=may_exec)
     audited = [
@@ -98,7 +118,10 @@ async def audit_vms(
         for instance, observation in zip(instances, observations, strict=True)
     ]
     return Audit(
-        found.setting, sorted(audited, key=lambda vm: (vm.eligibility.namespace, vm.eligibility.name))
+        found.setting,
+        sorted(audited, key=lambda vm: (vm.eligibility.namespace, vm.eligibility.name)),
+        found.version,
+        skipped=(*skipped, *others),
     )
 
 
@@ -151,6 +174,7 @@ def compare(
         observation.source,
         _describe_disagreement(eligibility, observation),
         restart,
+        phase=dig(instance, "status", "phase"),
     )
 
 

@@ -9,9 +9,10 @@ from freepage.fpr.domain_xml import find_domain_xml, parse_balloon
 from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
 from freepage.kube.resources import PODS, dig, name_of, namespace_of
 from freepage.kubevirt.installation import full_name
+from freepage.kubevirt.scheduling import find_unscheduled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
@@ -34,6 +35,8 @@ class Launcher:
     node: str | None
     phase: str
     created: str
+    # Why no node takes it.
+    unscheduled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,13 @@ class Observation:
 
 async def list_launchers(api: ClusterApi, namespace: str | None = None) -> dict[str, list[Launcher]]:
     """List all launchers at once, by the uid of their VM."""
+    return group_launchers(await api.list(PODS, namespace, labels=f"{LAUNCHER_KEY}={LAUNCHER}"))
+
+
+def group_launchers(pods: Iterable[Object]) -> dict[str, list[Launcher]]:
+    """Group launchers by the uid of their VM."""
     found: dict[str, list[Launcher]] = {}
-    for pod in await api.list(PODS, namespace, labels=f"{LAUNCHER_KEY}={LAUNCHER}"):
+    for pod in pods:
         owner = dig(pod, "metadata", "labels", _CREATED_BY) or ""
         found.setdefault(owner, []).append(read_launcher(pod))
     return found
@@ -60,7 +68,16 @@ def read_launcher(pod: Object) -> Launcher:
         dig(pod, "spec", "nodeName"),
         str(dig(pod, "status", "phase") or ""),
         str(dig(pod, "metadata", "creationTimestamp") or ""),
+        find_unscheduled(pod),
     )
+
+
+def describe_waiting(launchers: Sequence[Launcher]) -> str | None:
+    """Return why a VM does not run yet whose launchers have no node; None where one has."""
+    if not launchers or any(launcher.node for launcher in launchers):
+        return None
+    reason = next((each.unscheduled for each in launchers if each.unscheduled), "no reason is known yet")
+    return f"its launcher is not scheduled: {reason}"
 
 
 async def observe_reporting(
@@ -75,9 +92,11 @@ async def observe_reporting(
         launchers.get(dig(instance, "metadata", "uid") or "", ()), dig(instance, "status", "nodeName")
     )
     if not own:
-        return Observation(
-            None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})"
-        )
+        why = find_unscheduled(instance) or f"phase {dig(instance, 'status', 'phase') or 'not known'}"
+        return Observation(None, f"it has no launcher ({why})")
+    waiting = describe_waiting(own)
+    if waiting is not None:
+        return Observation(None, waiting)
     reasons = []
     for launcher in own:
         look = _read_log(api, launcher, namespace_of(instance))

@@ -35,7 +35,6 @@ from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
     find_failure,
-    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_started,
@@ -212,19 +211,6 @@ def test_a_pod_that_cannot_pull_its_image_has_failed_and_one_that_creates_its_co
     assert find_failure(waiting("ImagePullBackOff")) == "ImagePullBackOff: no such image"
     assert find_failure(waiting("ContainerCreating")) is None
     assert find_failure({}) is None
-
-
-def test_a_pod_no_node_takes_says_why():
-    condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}
-    assert find_unscheduled({"status": {"conditions": [condition]}}) == "0/2 nodes are available"
-    assert find_unscheduled({"status": {"conditions": [condition | {"status": "True"}]}}) is None
-    assert find_unscheduled({}) is None
-
-
-def test_a_vm_whose_launcher_was_refused_says_why():
-    words = 'pods "virt-launcher-x" is forbidden: exceeded quota: small'
-    condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": words}
-    assert find_unscheduled({"status": {"phase": "Pending", "conditions": [condition]}}) == words
 
 
 def test_pods_ask_for_what_they_allocate_and_a_little_more():

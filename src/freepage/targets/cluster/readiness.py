@@ -24,8 +24,6 @@ HOPELESS = {
 _NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
 PULL_ADVICE = "is that the image's name and tag, and may the nodes pull it (--pull-secret NAME)?"
 _ENDED = {"Failed", "Succeeded"}
-# KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again without end.
-_LAUNCHER_REFUSED = "FailedCreate"
 _LAUNCHER_OF = "kubevirt.io/created-by"
 
 
@@ -62,19 +60,6 @@ def find_failure(obj: Object) -> str | None:
 def is_pull_failure(failure: str) -> bool:
     """Return whether a failure, as find_failure describes it, is that of an image."""
     return any(reason in failure for reason in _NOT_PULLED)
-
-
-def find_unscheduled(obj: Object) -> str | None:
-    """Return why no node takes a pod, or why a VM may have none; None where all is well, or nothing is known yet."""
-    return next(
-        (
-            str(c.get("message") or c.get("reason"))
-            for c in dig(obj, "status", "conditions") or ()
-            if c.get("status") == "False"
-            and (c.get("type") == "PodScheduled" or c.get("reason") == _LAUNCHER_REFUSED)
-        ),
-        None,
-    )
 
 
 def describe_conditions(obj: Object) -> list[str]:

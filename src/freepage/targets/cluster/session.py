@@ -21,6 +21,7 @@ from freepage.kube.resources import (
     dig,
     name_of,
 )
+from freepage.kubevirt.scheduling import find_unscheduled
 from freepage.targets.cluster.choices import READY_DEADLINE_S
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
@@ -28,7 +29,6 @@ from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
     find_failure,
-    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_pull_failure,
