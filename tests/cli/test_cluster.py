@@ -372,6 +372,24 @@ def test_cleaning_leaves_runs_that_are_alive(use):
     assert "holds nothing of freepage's; nothing was removed" in use(cluster, "clean")[1]
 
 
+@pytest.mark.parametrize("command", ["clean", "clean --run r1", "audit"])
+def test_a_namespace_that_does_not_exist_is_said(use, command):
+    cluster = FakeCluster()
+    cluster.absent_namespaces.add("nosuch")
+    status, out, err = use(cluster, *command.split(), "-n", "nosuch")
+    assert (status, out) == (7, "")
+    assert "there is no namespace nosuch in the cluster https://cluster.example:6443" in err
+    assert "hint: kubectl get namespaces" in err
+
+
+@pytest.mark.parametrize("command", ["clean", "audit"])
+def test_a_namespace_that_may_not_be_looked_at_is_taken_as_it_is(use, command):
+    cluster = FakeCluster()
+    cluster.absent_namespaces.add("nosuch")
+    cluster.forbidden.add(("get", "namespaces"))
+    assert use(cluster, command, "-n", "nosuch")[0] == 0
+
+
 def test_all_runs_can_be_removed(use):
     cluster = FakeCluster()
     add_crashed_run(cluster, "alive", silent_s=10)

@@ -18,7 +18,7 @@ from freepage.kube.errors import (
     NotFoundError,
     UnreachableError,
 )
-from freepage.kube.resources import KUBEVIRTS, PODS, VMS, name_of
+from freepage.kube.resources import KUBEVIRTS, PODS, VMIS, VMS, name_of
 from freepage.kubevirt import audit as audit_module
 from freepage.kubevirt.audit import add_stranded, audit_cluster
 from freepage.units import GIB
@@ -60,6 +60,39 @@ async def test_each_vm_has_one_of_four_states():
     }
     assert [audit.count(s) for s in ("on", "off", "no effect", "unknown")] == [1, 2, 1, 1]
     assert not any(f.disagreement or f.restart for f in audit.vms)
+
+
+async def test_a_vm_whose_launcher_no_node_takes_says_why():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db", status={"phase": "Scheduling", "nodeName": None})
+    (pod,) = cluster.objects["", "pods"].values()
+    del pod["spec"]["nodeName"]
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    pod["status"] = {"phase": "Pending", "conditions": [condition]}
+    found = await audit_one(cluster)
+    assert (found.state, found.phase) == ("unknown", "Scheduling")
+    assert found.source == "its launcher is not scheduled: 0/3 nodes are available"
+    pod["status"] = {"phase": "Pending"}
+    assert (await audit_one(cluster)).source == "its launcher is not scheduled: no reason is known yet"
+
+
+async def test_a_vm_without_a_launcher_says_why():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db", status={"phase": "Pending"})
+    cluster.objects["", "pods"].clear()
+    assert (await audit_one(cluster)).source == "it has no launcher (phase Pending)"
+    refused = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": "over quota"}
+    cluster.peek(VMIS, "shop", "db")["status"]["conditions"] = [refused]
+    assert (await audit_one(cluster)).source == "it has no launcher (over quota)"
+
+
+async def test_an_object_of_another_shape_is_left_out_and_said():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("shop", "odd", domain={"devices": {"gpus": "all"}})
+    audit = await audit_cluster(cluster)
+    assert [vm.name for vm in audit.vms] == ["shop/db"]
+    assert [s.what for s in audit.skipped] == ["VirtualMachineInstance shop/odd", "VirtualMachine shop/odd"]
 
 
 async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from rich.console import Console
 
 from freepage.analysis.compared import Comparison
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import ExperimentResults
+from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
 from freepage.kinds import KINDS
 from freepage.records import Arm
-from freepage.report.terminal import print_experiment
+from freepage.report.terminal import print_experiment, print_results
+from freepage.store import load_run
+from freepage.terminal.console import Terminal
+from helpers.hostile import HOSTILE, assert_harmless
 from helpers.synthetic import Truth, write_run
 
 
@@ -41,10 +46,24 @@ def test_every_experiments_table_fits_80_columns_whole(capsys, monkeypatch, kind
     monkeypatch.setenv("COLUMNS", "80")
     estimates = {number: large(number) for number in Quantity}
     arms = {Arm.POD: estimates, Arm.VM_FPR: estimates}
-    print_experiment(
-        Console(highlight=False), "x", ExperimentResults(kind, arms, dict.fromkeys(Comparison), ())
-    )
+    print_experiment(Terminal(), "x", ExperimentResults(kind, arms, dict.fromkeys(Comparison), ()))
     out = capsys.readouterr().out
     assert "…" not in out
     assert "vm-fpr" in out
     assert all(Quantity.with_id(column).short_heading in out for column in KINDS[kind].columns)
+
+
+def test_no_word_of_a_stored_run_is_more_than_a_word(run_folder, capsys):
+    results = build_results(load_run(run_folder))
+    failed = tuple(replace(t, error=HOSTILE, hint=HOSTILE) for t in results.trials)
+    doubts = tuple(replace(d, text=HOSTILE, remedy=HOSTILE) for d in results.doubts)
+    print_results(
+        replace(
+            results,
+            verdict=replace(results.verdict, sentence=HOSTILE),
+            doubts=doubts,
+            trials=failed,
+        )
+    )
+    print_experiment(Terminal(), HOSTILE, results.experiments["cycle"])
+    assert_harmless(capsys.readouterr().out)

@@ -33,7 +33,7 @@ class ObjectsError(FreepageError):
 
 @dataclass(frozen=True)
 class Skipped:
-    """What was not read, of a file or a part of it, and why."""
+    """One file, object or other value that was not read, and why."""
 
     what: str
     why: str

@@ -56,8 +56,11 @@ def _find_items(value: Any) -> list[Any] | None:
         return value
     if not isinstance(value, dict):
         return None
-    kind, items = value.get("kind", _LIST), value.get("items", ())
-    if isinstance(kind, str) and kind.endswith(_LIST) and (items is None or isinstance(items, list)):
+    kind, items = value.get("kind", _LIST), value.get("items")
+    is_list = value.get("kind") == _LIST or (
+        "items" in value and isinstance(kind, str) and kind.endswith(_LIST)
+    )
+    if is_list and (items is None or isinstance(items, list)):
         return [_complete(item, value, kind.removesuffix(_LIST)) for item in items or ()]
     if "kind" not in value and isinstance(value.get("object"), dict):
         return [] if value.get("type") in _NO_OBJECT else [value["object"]]
