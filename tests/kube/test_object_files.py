@@ -54,6 +54,8 @@ def test_standard_input_is_read_as_bytes(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(json.dumps([POD]).encode("utf-16")), encoding="ascii")
     monkeypatch.setattr("sys.stdin", stream)
     assert read("-").objects == [POD]
+    with pytest.raises(ObjectsError, match="standard input is empty"):
+        read("-")
 
 
 @pytest.mark.parametrize(

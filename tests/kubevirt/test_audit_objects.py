@@ -72,6 +72,14 @@ def test_pods_that_are_no_launchers_are_not_read():
     assert not is_wanted({**launcher, "metadata": {"name": "web", "labels": "none"}})
 
 
+def test_a_vm_without_a_namespace_has_its_name_alone():
+    for namespace in ({}, {"namespace": None}):
+        vm = build_vm()
+        vm["metadata"] = {"name": "db", **namespace}
+        audit = audit_objects([KUBEVIRT, vm, build_vm("other")])
+        assert [found.name for found in audit.vms] == ["db", "shop/other"]
+
+
 def test_only_the_namespace_that_was_asked_for_is_audited():
     objects = [KUBEVIRT, build_vm(), build_vm("web", "lab")]
     assert [vm.name for vm in audit_objects(objects, "lab").vms] == ["lab/web"]

@@ -87,34 +87,35 @@ def _read_folder(found: ReadObjects, folder: str, is_wanted: Callable[[Object], 
 def _read_into(found: ReadObjects, name: str, is_wanted: Callable[[Object], bool]) -> None:
     """Add the objects of one file, all or none; ObjectsError where it has none, and is no empty list."""
     objects, faults, others = [], [], Counter[str]()
-    for each in _read_objects(name):
+    shown = "standard input" if name == STANDARD_INPUT else name
+    for each in _read_objects(name, shown):
         if isinstance(each, NoObject):
-            faults.append(Skipped(name, each.why))
+            faults.append(Skipped(shown, each.why))
         elif is_wanted(each):
             objects.append(each)
         else:
             others[each["kind"]] += 1
     if faults and not objects and not others:
-        raise ObjectsError(f"{name} holds no Kubernetes objects: it is {faults[0].why}")
+        raise ObjectsError(f"{shown} holds no Kubernetes objects: it is {faults[0].why}")
     found.objects += objects
     found.skipped += faults
     found.other_kinds += others
 
 
-def _read_objects(name: str) -> Iterator[Object | NoObject]:
+def _read_objects(name: str, shown: str) -> Iterator[Object | NoObject]:
     try:
-        text = decode_text(_read_bytes(name))
+        text = decode_text(_read_bytes(name, shown))
         if not text.strip():
-            raise ObjectsError(f"{name} is empty")
+            raise ObjectsError(f"{shown} is empty")
         for document in parse_documents(text):
             # YAML that begins or ends with --- has documents of nothing.
             if document is not None:
                 yield from list_objects(document)
     except (EncodingError, DocumentError) as error:
-        raise ObjectsError(f"{name} is {error}") from error
+        raise ObjectsError(f"{shown} is {error}") from error
 
 
-def _read_bytes(name: str) -> bytes:
+def _read_bytes(name: str, shown: str) -> bytes:
     try:
         if name == STANDARD_INPUT:
             data = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -122,10 +123,10 @@ def _read_bytes(name: str) -> bytes:
             with Path(name).open("rb") as file:
                 data = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise ObjectsError(f"{name} cannot be read: {error.strerror}") from error
+        raise ObjectsError(f"{shown} cannot be read: {error.strerror}") from error
     if len(data) > MOST_BYTES:
         raise ObjectsError(
-            f"{name} is larger than {MOST_BYTES >> 20} MiB: take the objects of some namespaces at a time "
+            f"{shown} is larger than {MOST_BYTES >> 20} MiB: take the objects of some namespaces at a time "
             "(kubectl get vm,vmi -n NAME), in one file each"
         )
     return data

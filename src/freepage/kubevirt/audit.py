@@ -48,7 +48,8 @@ class AuditedVm:
 
     @property
     def name(self) -> str:
-        return f"{self.eligibility.namespace}/{self.eligibility.name}"
+        """Namespace and name, or the name alone of what a file has without a namespace."""
+        return "/".join(filter(None, (self.eligibility.namespace, self.eligibility.name)))
 
     @property
     def state(self) -> str:

@@ -130,10 +130,18 @@ def part_sound(objects: Iterable[Object]) -> tuple[list[Object], list[Skipped]]:
     for obj in objects:
         fault = find_misshape(obj)
         if fault is None:
-            sound.append(obj)
+            sound.append(_drop_nulls(obj))
         else:
             skipped.append(Skipped(_name(obj), fault))
     return sound, skipped
+
+
+def _drop_nulls(obj: Object) -> Object:
+    """Return an object without the nulls in its metadata: a namespace of null is none."""
+    metadata = obj["metadata"]
+    if None not in metadata.values():
+        return obj
+    return {**obj, "metadata": {key: value for key, value in metadata.items() if value is not None}}
 
 
 def _name(obj: Object) -> str:
