@@ -16,6 +16,7 @@ DECISION_WORDS = {
     Decision.MEMORY_ONLY: "Memory comes back, price open",
     Decision.NO_BENEFIT: "No benefit",
     Decision.INCONCLUSIVE: "Inconclusive",
+    Decision.EQUAL_ARMS: "A/A test",
 }
 CLAIM_DECISION_WORDS = {
     ClaimDecision.CONFIRMED: "confirmed",
@@ -29,6 +30,7 @@ DECISION_STYLES = {
     Decision.MEMORY_ONLY: "bold black on cyan",
     Decision.NO_BENEFIT: "bold black on yellow",
     Decision.INCONCLUSIVE: "bold reverse",
+    Decision.EQUAL_ARMS: "bold reverse",
 }
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from freepage.analysis.claims import ClaimDecision
+from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
@@ -37,7 +38,8 @@ def print_results(results: Results) -> None:
     for name, experiment in results.experiments.items():
         print_experiment(console, name, experiment)
         _print_cells(console, experiment.cells)
-    _print_claims(console, results)
+    if results.verdict.decision is not Decision.EQUAL_ARMS:
+        _print_claims(console, results)
     _print_evidence(console, results)
     _print_failures(console, results)
 
