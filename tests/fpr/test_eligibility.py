@@ -10,6 +10,7 @@ from freepage.cli.main import main
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, assess_all, read_setting
 from helpers.vm_objects import KUBEVIRT, VMI, changed, vm_of
 
+
 def assess(*objects):
     return assess_all(objects)[1][0]
 

@@ -37,3 +37,26 @@ def vm_of(vmi, **template):
         "metadata": {"namespace": "shop", "name": "db"},
         "spec": {"template": {"metadata": {"annotations": {}}, "spec": vmi["spec"]} | template},
     }
+
+
+def typed_vm(*, status=None, **named):
+    """A VirtualMachine that names parts, as instancetype="u1" or preference={"name": ..., "kind": ...}."""
+    vm = vm_of(VMI)
+    matchers = {key: {"name": value} if isinstance(value, str) else value for key, value in named.items()}
+    return {**vm, "spec": {**vm["spec"], **matchers}, "status": status or {}}
+
+
+def type_object(kind, name, spec, *, namespace="", uid="uid-1", generation=1):
+    metadata = {"name": name, "uid": uid, "generation": generation}
+    return {
+        "kind": kind,
+        "metadata": {**metadata, "namespace": namespace} if namespace else metadata,
+        "spec": spec,
+    }
+
+
+def revision(name, spec, namespace="shop"):
+    """KubeVirt's copy of an instance type or a preference."""
+    labels = {"instancetype.kubevirt.io/object-name": "any"}
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"kind": "ControllerRevision", "metadata": metadata, "data": {"spec": spec}}

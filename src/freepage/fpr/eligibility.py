@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from freepage.fpr.discarding import find_undiscardable
 from freepage.fpr.guests import find_silent_guest, find_silent_hint
 from freepage.fpr.instance_types import TypeCatalog, read_catalog
-from freepage.fpr.objects import qualified_name, section
+from freepage.fpr.objects import name_parts, qualified_name, section
 from freepage.fpr.passthrough import PermittedDevices, read_permitted
 from freepage.fpr.rule import ANNOTATION, JSON_PATCH, ReportingSetting, find_exclusions, read_setting
 from freepage.fpr.starting import NextStart, build_next_start
@@ -89,10 +89,10 @@ def assess_instance(
     expected = False if exclusions else setting.enabled
     then = assess_next_start(instance, vm, setting, around)
     effect = find_silent_guest(instance) + find_undiscardable(instance, around.devices)
-    metadata = section(instance, "metadata")
+    namespace, name = name_parts(instance)
     return Eligibility(
-        namespace=metadata.get("namespace", ""),
-        name=metadata.get("name", ""),
+        namespace=namespace,
+        name=name,
         running=True,
         node=section(instance, "status").get("nodeName"),
         expected=expected,
@@ -108,10 +108,10 @@ def assess_vm(vm: Object, setting: ReportingSetting, around: Surroundings = NOTH
     start = build_next_start(vm, around.types)
     then = _foresee(start, setting)
     effect = find_silent_hint(start.instance) + find_undiscardable(start.instance, around.devices)
-    metadata = section(vm, "metadata")
+    namespace, name = name_parts(vm)
     return Eligibility(
-        namespace=metadata.get("namespace", ""),
-        name=metadata.get("name", ""),
+        namespace=namespace,
+        name=name,
         running=False,
         node=None,
         expected=then.expected,

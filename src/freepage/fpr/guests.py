@@ -64,7 +64,9 @@ def _judge_linux(release: str, distribution: str) -> Effect:
     line = _find_line(release, distribution)
     reports = line.reports(release) if line else False
     if line and reports is None:
-        return Effect(unknown=(f"whether Linux {release} reports free pages: of {line.name} kernels it is not known",))
+        return Effect(
+            unknown=(f"whether Linux {release} reports free pages: of {line.name} kernels it is not known",)
+        )
     first = f"; of {line.name} kernels {line.version}-{line.first}" if line else ""
     silent = f"Linux {release} does not report free pages (5.7 is the first{first})"
     return Effect(ineffective=() if reports else (silent,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from freepage.fpr.objects import look_up, qualified_name, section
+from freepage.fpr.objects import look_up, name_parts, section
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -103,7 +103,7 @@ def _read_reference(vm: Object, part: Part) -> Reference:
     return Reference(
         part,
         part.namespaced_kind if is_namespaced else part.cluster_kind,
-        str(section(vm, "metadata").get("namespace", "")),
+        name_parts(vm)[0],
         name,
         str(revision) if revision else None,
     )
@@ -146,10 +146,9 @@ def read_catalog(objects: Iterable[Object]) -> TypeCatalog:
     kinds = {kind for part in PARTS for kind in (part.namespaced_kind, part.cluster_kind)} | {REVISION}
     found: dict[Key, Object] = {}
     for obj in objects:
-        kind = obj.get("kind")
+        kind = str(obj.get("kind"))
         if kind in kinds:
-            namespace, _, name = qualified_name(obj).partition("/")
-            found[str(kind), namespace, name] = obj
+            found[(kind, *name_parts(obj))] = obj
     return TypeCatalog(found)
 
 

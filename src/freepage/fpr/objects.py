@@ -33,6 +33,11 @@ def has_condition(obj: Object, kind: str) -> bool:
     )
 
 
-def qualified_name(obj: Object) -> str:
+def name_parts(obj: Object) -> tuple[str, str]:
+    """Return an object's namespace and name, each "" where it has none."""
     metadata = section(obj, "metadata")
-    return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def qualified_name(obj: Object) -> str:
+    return "/".join(name_parts(obj))

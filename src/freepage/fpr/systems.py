@@ -1,7 +1,7 @@
 """Which guest systems report free pages: one table of systems other than Linux, and one of Linux kernels before 5.7.
 
 Linux reports from 5.7 on (commit b0c504f15471); CONFIG_VIRTIO_BALLOON selects it, so every later kernel with a balloon
-does. Before that it depends on what a distribution has taken back. docs/guests.md shows these tables.
+does. Before that it depends on what a distribution has taken back. docs/guests.md is made from them.
 """
 
 from __future__ import annotations
