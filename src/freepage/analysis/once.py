@@ -1,4 +1,4 @@
-"""What is made of one trial's samples, made once however many ask for it."""
+"""Values of one trial that are made once, however many ask for them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.errors import FreepageError
-from freepage.kube.documents import DocumentError, parse_documents
 from freepage.kube.encoding import EncodingError, decode_text
+from freepage.kube.object_documents import DocumentError, parse_documents
 from freepage.kube.object_lists import NoObject, list_objects
 
 if TYPE_CHECKING:

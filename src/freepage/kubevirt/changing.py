@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import find_exclusions
+from freepage.fpr.eligibility import find_lasting_exclusions
 from freepage.kube.errors import ClusterError
 from freepage.kubevirt.audit import audit_vms
 from freepage.kubevirt.installation import find_installation, full_name
@@ -31,6 +31,7 @@ from freepage.kubevirt.steps import (
     VmChanged,
     Written,
 )
+from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import find_vm, is_ours, list_names, list_running
 from freepage.kubevirt.writing import apply_change, wait_for_effect
 
@@ -167,4 +168,5 @@ async def _refuse_opt_in(api: ClusterApi, wanted: VmChange) -> None:
 async def _plan_vm(api: ClusterApi, name: VmName, *, enabled: bool) -> _VmPlan:
     vm, instance = await find_vm(api, *name)
     change = plan_change(Setting(VM_PATH, vm), enabled=enabled, by=api.user)
-    return _VmPlan(vm, instance, change, find_exclusions(instance or vm["spec"]["template"], annotated=False))
+    around = await read_surroundings(api, [vm], namespace=name[0])
+    return _VmPlan(vm, instance, change, find_lasting_exclusions(instance, vm, around))

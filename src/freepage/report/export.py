@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.results import build_results
-from freepage.report.decisions import DECISION_WORDS
+from freepage.report.decisions import name_decision
 from freepage.report.figures import draw_figures
 from freepage.report.page import write_report
 from freepage.report.table import Table, table_csv
@@ -50,7 +50,7 @@ def render_markdown(run: Run, results: Results) -> str:
     doubts = [f"- **{d.id}** {d.text} {d.remedy}" for d in results.doubts]
     parts = [
         f"# {run.manifest.study} on {run.manifest.location}",
-        f"**{DECISION_WORDS[verdict.decision]}.** {verdict.sentence}",
+        f"**{name_decision(verdict)}.** {verdict.sentence}",
         f"Rule: {verdict.rule}",
         *(["## Reasons for caution", "\n".join(doubts)] if doubts else []),
         *(table_markdown(table) for table in build_tables(results, run.manifest)),

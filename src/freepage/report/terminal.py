@@ -10,10 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 
 from freepage.analysis.claims import ClaimDecision
+from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
-from freepage.report.decisions import DECISION_STYLES, DECISION_WORDS
+from freepage.report.decisions import DECISION_STYLES, name_decision
 from freepage.report.headlines import find_headlines
 from freepage.report.numbers import show_value
 from freepage.report.parts.comparison import claim_number
@@ -37,14 +38,15 @@ def print_results(results: Results) -> None:
     for name, experiment in results.experiments.items():
         print_experiment(console, name, experiment)
         _print_cells(console, experiment.cells)
-    _print_claims(console, results)
+    if results.verdict.decision is not Decision.EQUAL_ARMS:
+        _print_claims(console, results)
     _print_evidence(console, results)
     _print_failures(console, results)
 
 
 def _print_verdict(console: Terminal, results: Results) -> None:
     verdict = results.verdict
-    badge = f" {DECISION_WORDS[verdict.decision]} "
+    badge = f" {name_decision(verdict)} "
     console.say((badge, DECISION_STYLES[verdict.decision]), f" {verdict.sentence}")
     console.print()
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.kube.documents import DocumentError, parse_documents
+from freepage.kube.object_documents import DocumentError, parse_documents
 
 ONE, TWO = {"kind": "Pod", "n": 1}, {"kind": "Node", "n": [2]}
 
