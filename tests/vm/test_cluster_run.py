@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from freepage.cli.main import main
+from freepage.image.architecture import find_host_architecture
 from freepage.store import load_run
 from freepage.targets.cluster.manifests import RunScope
 from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
@@ -186,7 +187,7 @@ def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of
 
 def build_vm(bench, name, *, reporting):
     """A VM of somebody's, with freepage's guest for its system."""
-    scope = RunScope(NAMESPACE, "none", "none", None, None, 600, 600)
+    scope = RunScope(NAMESPACE, "none", "none", None, None, 600, 600, find_host_architecture())
     shape = VmiShape(name, name, "node-0", reporting, 256 * MIB, 1, image=bench.image)
     instance = build_vmi(scope, shape)
     metadata = {"labels": {}, "annotations": instance["metadata"].get("annotations", {})}

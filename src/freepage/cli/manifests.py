@@ -1,4 +1,4 @@
-"""Prints objects of a cluster as YAML."""
+"""Prints objects of a cluster as YAML, with comments."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ def print_manifests(objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
         shown, left_out = _leave_out_binaries(obj)
         print(f"---\n# {words}{left_out}")
         print(yaml.safe_dump(shown, sort_keys=False, width=120), end="")
+
+
+def print_comments(lines: Iterable[str]) -> None:
+    """Print lines as comments of YAML."""
+    for line in lines:
+        print(f"# {line}".rstrip())
 
 
 def _leave_out_binaries(obj: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.precision import measure_half_width
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.options import add_study_arguments, open_preview
-from freepage.cli.plan import print_left_out, show_dry_run
+from freepage.cli.plan import describe_notes, show_dry_run
 from freepage.cli.progress import make_progress
 from freepage.cli.prometheus import collect_into
 from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
@@ -132,7 +132,8 @@ async def _run(options: RunOptions, outcome: list[Outcome]) -> None:
         loop.add_signal_handler(number, task.cancel)
     with naming_manifest("run"):
         async with options.target as preview:
-            print_left_out(preview.plan)
+            for note in describe_notes(preview):
+                print(note)
             outcome.append(await _end_by_value(options, preview))
 
 

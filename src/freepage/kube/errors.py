@@ -41,6 +41,10 @@ class LoginError(ClusterError):
     """No usable kubeconfig, token or service account; or the server does not know who is asking."""
 
 
+class NoLoginError(LoginError):
+    """There is nothing to log in with: no kubeconfig was named or found, and this is no pod with a service account."""
+
+
 @dataclass(frozen=True)
 class Denial:
     """The right that RBAC denied: a verb on a resource ("pods/log") to a user; namespace: the one they work in."""

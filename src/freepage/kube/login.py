@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from freepage.kube.errors import LoginError
+from freepage.kube.errors import LoginError, NoLoginError
 from freepage.kube.kubeconfig import ConfigEntry, Kubeconfig, read_kubeconfig
 from freepage.kube.login_files import check_token, read_file, read_token
 from freepage.kube.plugin import run_plugin
@@ -69,7 +69,7 @@ def resolve_login(login: Login) -> ResolvedLogin:
         )
     if _in_cluster():
         return _resolve_service_account(login)
-    raise LoginError(
+    raise NoLoginError(
         f"no way into a cluster: KUBECONFIG is {os.environ.get('KUBECONFIG') or 'not set'}, there is no "
         f"{_default_kubeconfig()}, and no service account of a pod in {SERVICE_ACCOUNT}",
         hint="log in (`oc login`), or name a file with --kubeconfig",

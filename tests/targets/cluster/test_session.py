@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from freepage.errors import InstanceError
+from freepage.image.architecture import AMD64
 from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, LoginError, UnreachableError
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import PODS
@@ -18,12 +19,12 @@ from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunScope, b
 from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
-from freepage.targets.cluster.survey import find_user
+from freepage.targets.cluster.survey import find_user, read_namespace
 from freepage.units import MIB
 from helpers.fake_cluster import FakeCluster
 
 FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
-SCOPE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200)
+SCOPE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200, AMD64)
 POD = build_worker_pod(SCOPE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
 
 
@@ -172,7 +173,7 @@ async def test_where_the_namespace_may_not_be_read_the_cluster_still_says_who_ch
     cluster = FakeCluster()
     cluster.forbidden.add(("get", "namespaces"))
     cluster.served |= {group: ["v1"] for group in groups}
-    assert await find_user(cluster) == user
+    assert await find_user(cluster, await read_namespace(cluster)) == user
 
 
 async def test_a_pod_the_cluster_does_not_understand_ends_the_run():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from freepage.aio import open_together
 from freepage.errors import InstanceError
 from freepage.fpr.evidence import parse_choice
+from freepage.image.layers import ARCHITECTURE_PATH
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import PODS, name_of
 from freepage.records import NODE
@@ -112,7 +113,7 @@ def sum_nodes(values: list[MetricValues]) -> MetricValues:
 
 def node_command(interval_s: float) -> list[str]:
     """Return the worker's arguments on a node that is sampled every `interval_s` seconds."""
-    return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP]
+    return [*sampler_command(interval_s / PRINTS_PER_SAMPLE), THP, ARCHITECTURE_PATH]
 
 
 def sampler_name(scope: RunScope, number: int) -> str:
