@@ -208,7 +208,8 @@ class FakeCluster:
         return self.objects.setdefault(key_of(resource), {})
 
     async def get(self, resource, name, namespace=None):
-        found = self._allow("get", resource).get((namespace or self.namespace, name))
+        held_in = (namespace or self.namespace) if resource.namespaced else ""
+        found = self._allow("get", resource).get((held_in, name))
         if found is None:
             raise NotFoundError(f"{resource.plural} {name} not found", status=404)
         return _as_served(resource, found)
@@ -345,4 +346,5 @@ def serve(monkeypatch, cluster):
             cluster.namespace = login.namespace
         yield cluster
 
-    monkeypatch.setattr("freepage.cli.cluster_options.open_cluster", open_cluster)
+    for module in ("cli.cluster_options", "targets.cluster.survey"):
+        monkeypatch.setattr(f"freepage.{module}.open_cluster", open_cluster)
