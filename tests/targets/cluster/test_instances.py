@@ -227,6 +227,37 @@ def test_what_ended_says_why():
     assert "deleted" in find_failure({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
 
 
+def launcher(phase, compute, **init):
+    """A launcher's pod whose init containers are in these states, as those of KubeVirt with image volumes."""
+    states = [{"name": name.replace("_", "-"), "state": state} for name, state in init.items()]
+    statuses = {"initContainerStatuses": states, "containerStatuses": [{"name": "compute", "state": compute}]}
+    return {"status": {"phase": phase, **statuses}}
+
+
+def test_a_launcher_whose_init_container_cannot_pull_an_image_has_failed():
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    pod = launcher("Pending", {"waiting": {"reason": "PodInitializing"}}, volumekernel_boot_volume=waiting)
+    assert find_failure(pod) == "ErrImagePull: no such image"
+
+
+def test_a_launcher_ended_by_its_guest_and_not_by_what_it_began_with():
+    done, stopped = ({"terminated": {"exitCode": code, "reason": "Error"}} for code in (0, 143))
+    crashed = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    init = {"volumekernel_boot_volume": done, "volumetools": done, "guest_console_log": stopped}
+    assert "its container compute ended: exit status 1" in find_failure(launcher("Failed", crashed, **init))
+    assert "its container compute ended: exit status 0" in find_failure(
+        launcher("Succeeded", done, volumetools=done)
+    )
+    initialising = {"waiting": {"reason": "PodInitializing"}}
+    failed = launcher("Failed", initialising, volumekernel_boot_volume=done, volumetools=crashed)
+    assert "its container volumetools ended: exit status 1" in find_failure(failed)
+
+
+def test_an_init_container_that_goes_on_has_started_when_it_runs():
+    pod = launcher("Running", {"running": {}}, guest_console_log={"running": {}})
+    assert is_started(pod, "guest-console-log")
+
+
 def test_conditions_and_events_are_told_in_words():
     vmi = {"status": {"conditions": [
         {"type": "Ready", "status": "False", "reason": "GuestNotRunning", "message": "not yet"},

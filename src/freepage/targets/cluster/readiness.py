@@ -34,24 +34,27 @@ def is_running(obj: Object) -> bool:
 
 
 def is_started(pod: Object, container: str) -> bool:
-    """Return whether a pod's container runs."""
+    """Return whether a pod's container runs, an init container that goes on beside the others among them."""
     return any(
         status.get("name") == container and "running" in (status.get("state") or {})
-        for status in dig(pod, "status", "containerStatuses") or ()
+        for status in _container_statuses(pod)
     )
 
 
 def find_failure(obj: Object) -> str | None:
     """Return why a pod or VM will not run, or no longer runs; None while there is hope."""
     phase = dig(obj, "status", "phase")
-    for status in _container_statuses(obj):
+    statuses = _container_statuses(obj)
+    for status in statuses:
         waiting = dig(status, "state", "waiting") or {}
         if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', 'no reason given')}"
-        ended = dig(status, "state", "terminated")
-        if ended and phase in _ENDED:
-            return f"its container {status.get('name')} ended: {_describe_end(ended)}"
     if phase in _ENDED:
+        ended = [s for s in statuses if dig(s, "state", "terminated")]
+        # An init container has done its work when it ends well, and one that goes on is ended with the others.
+        failed = [s for s in ended if dig(s, "state", "terminated", "exitCode") != 0]
+        for status in (failed or ended)[:1]:
+            return f"its container {status.get('name')} ended: {_describe_end(status['state']['terminated'])}"
         reason = dig(obj, "status", "reason") or dig(obj, "status", "message") or "no reason given"
         return f"it {phase.lower()} ({reason})"
     if dig(obj, "metadata", "deletionTimestamp"):
@@ -109,8 +112,9 @@ def is_node_ready(node: Object) -> bool:
 
 
 def _container_statuses(obj: Object) -> list[Object]:
+    """Return the statuses of a pod's containers, and after them of its init containers, which are seldom why it ended."""
     status = obj.get("status") or {}
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
 
 
 def _describe_end(ended: Object) -> str:
