@@ -62,7 +62,7 @@ def _container_bytes(container: Object) -> float:
 
 @dataclass
 class LauncherMemory:
-    """What the launchers of a cluster's VMs request.
+    """The memory that launchers of a cluster's VMs request.
 
     ratio: the cluster's own factor. correction_bytes: how much more than the reckoning the launcher seen last requested.
     """
