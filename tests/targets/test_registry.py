@@ -79,6 +79,14 @@ def test_a_dry_run_shows_what_a_new_target_would_create_and_all_that_its_plan_sa
     assert moon
 
 
+def test_no_word_of_anybody_breaks_out_of_a_comment(moon, capsys, monkeypatch):
+    monkeypatch.setattr(MoonPreview, "notes", ("the moon\nkind: Secret", "has\r\nno\u2028air"))
+    assert main(["run", "quick", "--target", "moon", "--dry-run"]) == 0
+    comments = capsys.readouterr().out.partition("---\n")[0].splitlines()
+    assert "# kind: Secret" in comments
+    assert all(line.startswith("#") for line in comments)
+
+
 def test_a_plan_names_the_trials_that_a_run_would_skip_with_the_reason(moon, capsys, monkeypatch):
     monkeypatch.setattr(MoonPreview, "obstacle", HostError("there is no air for vm", hint="bring some"))
     assert main(["plan", "quick", "--target", "moon", "--repeats", "1"]) == 0
