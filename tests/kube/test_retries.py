@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
+from freepage.kube import api as api_module
 from freepage.kube import retries
 from freepage.kube.call import Call
 from freepage.kube.errors import (
@@ -16,6 +17,7 @@ from freepage.kube.errors import (
     UnreachableError,
 )
 from freepage.kube.resources import PODS, name_of
+from freepage.kube.retries import ATTEMPTS
 from helpers.api_server import (
     POD,
     PODS_PATH,
@@ -70,6 +72,24 @@ async def test_what_is_to_be_deleted_is_deleted_however_often_that_has_to_be_ask
     server.script(POD, server.answer_with(500, "InternalError"), lost, gone, method="DELETE")
     await api.delete(PODS, "p", namespace="ns")
     assert len(server.calls(POD)) == 3
+
+
+async def test_what_is_cleaned_up_is_deleted_by_a_server_that_is_away_for_longer(server, api, monkeypatch):
+    failures = [server.answer_with(500, "InternalError")] * (ATTEMPTS + 1)
+    server.script(POD, *failures, pod("p"), method="DELETE")
+    await api.delete(PODS, "p", namespace="ns")
+    assert len(server.calls(POD)) == ATTEMPTS + 2
+    monkeypatch.setattr(api_module, "DELETE_DEADLINE_S", 0.0)
+    server.script(POD, failures[0], method="DELETE")
+    with pytest.raises(ClusterError):
+        await api.delete(PODS, "p", namespace="ns")
+
+
+async def test_a_server_that_names_a_time_to_come_back_has_not_written(server, api):
+    """A server that has just started and does not know all its paths yet says so."""
+    unready = server.answer_with(503, "ServiceUnavailable", headers={"Retry-After": "0"})
+    server.script(PODS_PATH, unready, pod("p"), method="POST")
+    assert name_of(await api.create(PODS, pod("p"), namespace="ns")) == "p"
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for_without_end(server, api):

@@ -40,6 +40,15 @@ class Call:
         return METHODS.get(self.verb, "GET")
 
     @property
+    def right(self) -> tuple[str, str, str | None]:
+        """The verb, the resource (or the path) and the namespace, by which RBAC permits it."""
+        return (
+            self.verb,
+            f"{self.api_version} {self.resource}" if self.resource else self.path,
+            self.namespace,
+        )
+
+    @property
     def content_type(self) -> str:
         return "application/merge-patch+json" if self.verb == "patch" else "application/json"
 

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from freepage.kube.errors import (
 from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
 from freepage.kube.retries import ATTEMPTS, retry
+from freepage.kube.rights import Rights
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     HintDenial = Callable[[Denial], str]
 
 CONNECT_LIMIT_S = 10.0
+# A login that was resolved anew and is the same as before is not for so long.
+RENEWAL_PAUSE_S = 10.0
 # A peer that vanished is noticed by the kernel after about 30 s, on streams that have no pings too.
 KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -63,15 +67,17 @@ class Connection:
         hint_denial: HintDenial | None = None,
     ) -> None:
         self.server = resolved.server
+        self.rights = Rights()
         self._login = login
         self._resolved = resolved
         self._client = client
         self._hint_denial = hint_denial
         self._renewing = asyncio.Lock()
+        self._unchanged_s = float("-inf")
 
-    async def ask(self, call: Call, *, attempts: int = ATTEMPTS) -> Object:
+    async def ask(self, call: Call, *, attempts: int = ATTEMPTS, deadline_s: float = 0.0) -> Object:
         """Send a call, repeated where that is safe, and return the JSON object that answers it."""
-        body = await self.fetch(call, attempts=attempts)
+        body = await self.fetch(call, attempts=attempts, deadline_s=deadline_s)
         try:
             answer = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -83,8 +89,13 @@ class Connection:
             )
         return answer
 
-    async def fetch(self, call: Call, *, attempts: int = ATTEMPTS) -> bytes:
-        """Send a call, repeated where that is safe, and return the body of the answer."""
+    async def fetch(
+        self, call: Call, *, attempts: int = ATTEMPTS, deadline_s: float = 0.0, once: bool = False
+    ) -> bytes:
+        """Send a call, repeated where that is safe, and return the body of the answer.
+
+        attempts, deadline_s: as kube.retries has them. once: repeat it only where the server has not taken it up.
+        """
 
         async def attempt() -> bytes:
             with self._translated(call):
@@ -96,7 +107,8 @@ class Connection:
                         await response.aclose()
 
         # What is gone already is no less gone.
-        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, attempts=attempts)
+        safe = call.method in {"GET", "DELETE"} and not once
+        return await retry(attempt, safe=safe, attempts=attempts, deadline_s=deadline_s)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:
@@ -134,22 +146,22 @@ class Connection:
         if response.status_code == 401 and await self._renew(token):
             await response.aclose()
             response = await self._send_as(self._resolved.token, call, headers or {})
+        self.rights.note_answer(call, response.status_code)
         if response.status_code < 300:
             return response
         try:
-            refusal = build_refusal(
-                call,
-                response.status_code,
-                await response.aread(),
-                source=self._resolved.source,
-                namespace=self._resolved.namespace,
-            )
+            body = await response.aread()
         finally:
             await response.aclose()
+        raise self._refuse(call, response, body)
+
+    def _refuse(self, call: Call, response: httpx.Response, body: bytes) -> ClusterError:
+        refusal = build_refusal(call, response.status_code, body, self._resolved)
         refusal.retry_after_s = _read_retry_after(response)
+        refusal.early = self.rights.is_early(call, refusal)
         if isinstance(refusal, ForbiddenError) and refusal.denial and self._hint_denial:
             refusal.hint = self._hint_denial(refusal.denial)
-        raise refusal
+        return refusal
 
     async def _send_as(self, token: str | None, call: Call, headers: Mapping[str, str]) -> httpx.Response:
         own = [("Accept", "application/json, */*"), *self._resolved.impersonation, *headers.items()]
@@ -172,10 +184,13 @@ class Connection:
     async def _renew(self, token: str | None) -> bool:
         """Resolve the login anew, unless another call has since; return whether its token is another."""
         async with self._renewing:
-            if self._resolved.token == token:
+            pausing = time.monotonic() - self._unchanged_s < RENEWAL_PAUSE_S
+            if self._resolved.token == token and not pausing:
                 resolved = await asyncio.to_thread(resolve_login, self._login)
                 # A login that means another server by now is not for this one to see.
                 self._resolved = resolved if resolved.server == self.server else self._resolved
+                if self._resolved.token == token:
+                    self._unchanged_s = time.monotonic()
             return self._resolved.token != token
 
     @contextmanager
@@ -184,7 +199,10 @@ class Connection:
         try:
             yield
         except (httpx.TransportError, TimeoutError) as error:
-            raise self._describe(call, error) from error
+            described = self._describe(call, error)
+            if not isinstance(described, SilentError | CertificateError):
+                self.rights.note_away()
+            raise described from error
 
     def _describe(self, call: Call, error: Exception) -> UnreachableError:
         cause = _find_cause(error)
