@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import pytest
 
 from freepage.errors import InstanceError
-from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, LoginError, UnreachableError
-from freepage.kube.logs import LogLine
+from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, UnreachableError
 from freepage.kube.resources import PODS
-from freepage.targets.cluster import launcher, nodes
+from freepage.targets.cluster import launcher
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunScope, build_worker_pod
-from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
 from freepage.targets.cluster.survey import find_user
@@ -64,11 +61,6 @@ async def opened(cluster):
         yield
 
 
-def sampler_line(number):
-    said = {"type": "sample", "n": number, "clock_ns": 1, "wall_ns": 1, "page_bytes": 4096}
-    return json.dumps(said | {"files": {"/proc/tick": str(number)}})
-
-
 async def hold(cluster):
     async with opened(cluster):
         await asyncio.sleep(60)
@@ -91,42 +83,6 @@ async def test_a_pod_whose_creation_has_no_answer_is_removed_and_fails_its_trial
         async with opened(cluster):
             pytest.fail("it was created")
     assert cluster.pods == []
-
-
-async def test_a_sampler_is_read_again_after_its_log_could_not_be(monkeypatch):
-    monkeypatch.setattr(nodes, "RETRY_S", 0.01)
-    cluster = SlowCluster()
-    answers = iter(
-        [UnreachableError("it broke off"), sampler_line(1), LoginError("expired"), sampler_line(2)]
-    )
-
-    async def follow_log(pod, *, namespace, container):
-        answer = next(answers, None) or await asyncio.sleep(60)
-        if isinstance(answer, Exception):
-            raise answer
-        yield LogLine(0.0, answer)
-
-    cluster.follow_log = follow_log
-    sampler = NodeSampler("freepage-abc-sampler-0", 1.0)
-    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
-    async with session.background(follow_sampler(session, sampler)), asyncio.timeout(5):
-        while sampler.texts != {"/proc/tick": "2"}:  # noqa: ASYNC110 - nothing says when a line has been taken
-            await asyncio.sleep(0.01)
-
-
-async def test_a_trial_does_not_begin_while_a_node_says_nothing(monkeypatch):
-    monkeypatch.setattr(nodes, "LINES_DEADLINE_S", 0.05)
-    session = ClusterSession(SlowCluster(), SCOPE, 1.0, asyncio.Semaphore(4))
-    session.caches[PODS] = ObjectCache()
-    measured = Nodes(session, {"worker-0": NodeSampler("sampler", 1.0)})
-    with pytest.raises(InstanceError, match="the sampler of node worker-0 runs, and its log has had no line"):
-        await measured.wait_for_lines()
-    session.caches[PODS].objects["sampler"] = {
-        "metadata": {"name": "sampler"},
-        "status": {"phase": "Failed", "reason": "Evicted"},
-    }
-    with pytest.raises(InstanceError, match=r"the sampler of node worker-0 has ended: it failed \(Evicted\)"):
-        await measured.wait_for_lines()
 
 
 @pytest.mark.parametrize(
