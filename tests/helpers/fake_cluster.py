@@ -288,7 +288,7 @@ class FakeCluster:
         self._remove(VMIS, namespace, name)
         self.start(namespace, name)
 
-    async def read_log(self, pod, *, namespace, container, tail_lines=None, limit_bytes=None):
+    async def read_log(self, pod, *, namespace, container, tail_lines=None, limit_bytes=None, limit_s=None):
         self._allow("get", PODS, "log")
         log = self.logs.get((namespace, pod), "")
         if isinstance(log, Exception):

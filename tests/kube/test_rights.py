@@ -13,6 +13,7 @@ from freepage.kube import connection, rights
 from freepage.kube.call import Call
 from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
 from freepage.kube.resources import PODS, VMS, name_of
+from freepage.kube.retries import Retries
 from helpers.api_server import (
     DENIED,
     POD,
@@ -143,7 +144,7 @@ async def test_a_server_that_comes_back_is_asked_until_it_knows_its_rights(tmp_p
         async with first.serve():
             api = await stack.enter_async_context(first.log_in(tmp_path))
         with pytest.raises(UnreachableError):
-            await api._connection.ask(Call("get", "/away"), attempts=1)
+            await api._connection.ask(Call("get", "/away"), Retries(1))
         await stack.enter_async_context(second.serve(port=int(first.url.rsplit(":", 1)[1])))
         for call in CALLS.values():
             second.refusals = 2
@@ -158,7 +159,7 @@ async def test_a_server_that_breaks_off_or_whose_proxy_does_not_reach_it_was_awa
     server.script("/proxy", server.answer_with(502, "BadGateway"))
     for path in ("/cut", "/proxy"):
         with pytest.raises(ClusterError, match=path):
-            await api._connection.ask(Call("get", path), attempts=1)
+            await api._connection.ask(Call("get", path), Retries(1))
     assert marks == ["away", "away"]
 
 

@@ -19,7 +19,7 @@ from freepage.kube.errors import (
     UnreachableError,
 )
 from freepage.kube.resources import KUBEVIRTS, PODS, VMS, name_of
-from freepage.kubevirt import audit as audit_module
+from freepage.kubevirt import kubelets
 from freepage.kubevirt.audit import add_stranded, audit_cluster
 from freepage.units import GIB
 from helpers.fake_cluster import FakeCluster, domain_xml, launcher_log
@@ -159,7 +159,7 @@ async def test_a_vm_that_runs_as_root_is_asked_for_the_system_way():
     [
         NotFoundError("pod not found"),
         InvalidError("ContainerCreating"),
-        ClusterError("kubelet: refused", status=500),
+        ClusterError("too many requests", status=429),
     ],
 )
 async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(error):
@@ -227,7 +227,7 @@ async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch)
     monkeypatch.setattr(cluster, "read_log", count)
     audit = await audit_cluster(cluster)
     assert audit.count("on") == 200
-    assert most == audit_module.SLOTS
+    assert most == kubelets.SLOTS
     lists = [call for call in cluster.calls if call[0] == "list"]
     assert len(lists) == len(set(lists)) == 4
 

@@ -103,7 +103,7 @@ def _as_json(audit: Audit) -> dict[str, Any]:
         found = asdict(vm)
         vms.append({**found.pop("eligibility"), "state": vm.state, **found})
     counts = {state: audit.count(state) for state in STATES}
-    return {"cluster": asdict(audit.setting), "counts": counts, "vms": vms}
+    return {"cluster": asdict(audit.setting), "counts": counts, "unread": audit.unread, "vms": vms}
 
 
 def _print_audit(audit: Audit, namespace: str | None) -> None:
@@ -118,6 +118,8 @@ def _print_audit(audit: Audit, namespace: str | None) -> None:
         f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({audit.setting.source})",
         soft_wrap=True,
     )
+    for node, vms in sorted(audit.unread.items()):
+        console.print(f"not read: {vms} VMs on node {node}, which does not answer", style="yellow")
     if audit.vms:
         console.print(_build_table(audit))
     if audit.stranded is not None:

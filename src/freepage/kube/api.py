@@ -18,7 +18,7 @@ from freepage.kube.errors import ForbiddenError, NotFoundError
 from freepage.kube.login import Login
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import Resource, dig, namespace_of
-from freepage.kube.retries import find_pause
+from freepage.kube.retries import Retries, find_pause
 from freepage.kube.streams import ChannelStream, ConsoleStream, ExecResult
 from freepage.kube.watching import Collection, WatchEvent
 
@@ -124,7 +124,7 @@ class ClusterApi:
             options["gracePeriodSeconds"] = grace_s
         call = build_call("delete", resource, namespace=namespace or self.namespace, name=name, body=options)
         with suppress(NotFoundError):
-            await self._connection.ask(call, deadline_s=DELETE_DEADLINE_S)
+            await self._connection.ask(call, Retries(deadline_s=DELETE_DEADLINE_S))
 
     async def served_versions(self, group: str) -> builtins.list[str]:
         """Return the versions of an API group that the server has, preferred first; [] where it does not know the group."""
@@ -172,7 +172,7 @@ class ClusterApi:
         limit_bytes: int | None = None,
         limit_s: float | None = None,
     ) -> str:
-        """Read what a container has logged so far; limit_s: within that time and asked for once, for its node may not answer."""
+        """Read what a container has logged so far; limit_s: within that time (s), and not again where its node does not answer."""
         return await logs.read_log(
             self._connection,
             pod,
@@ -227,7 +227,7 @@ async def open_cluster(login: Login, *, hint_denial: HintDenial | None = None) -
     async with open_connection(login, hint_denial) as (resolved, connection):
         # A user who may not even ask for the version is known all the same.
         with suppress(ForbiddenError):
-            await connection.ask(VERSION, attempts=LOGIN_ATTEMPTS)
+            await connection.ask(VERSION, Retries(LOGIN_ATTEMPTS))
         yield ClusterApi(resolved, connection)
 
 

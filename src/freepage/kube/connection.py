@@ -26,7 +26,7 @@ from freepage.kube.errors import (
 )
 from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
-from freepage.kube.retries import ATTEMPTS, retry
+from freepage.kube.retries import Retries, retry
 from freepage.kube.rights import Rights
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class Connection:
         self._renewing = asyncio.Lock()
         self._unchanged_s = float("-inf")
 
-    async def ask(self, call: Call, *, attempts: int = ATTEMPTS, deadline_s: float = 0.0) -> Object:
+    async def ask(self, call: Call, retries: Retries | None = None) -> Object:
         """Send a call, repeated where that is safe, and return the JSON object that answers it."""
-        body = await self.fetch(call, attempts=attempts, deadline_s=deadline_s)
+        body = await self.fetch(call, retries)
         try:
             answer = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -89,13 +89,8 @@ class Connection:
             )
         return answer
 
-    async def fetch(
-        self, call: Call, *, attempts: int = ATTEMPTS, deadline_s: float = 0.0, once: bool = False
-    ) -> bytes:
-        """Send a call, repeated where that is safe, and return the body of the answer.
-
-        attempts, deadline_s: as kube.retries has them. once: repeat it only where the server has not taken it up.
-        """
+    async def fetch(self, call: Call, retries: Retries | None = None) -> bytes:
+        """Send a call, repeated where that is safe, and return the body of the answer."""
 
         async def attempt() -> bytes:
             with self._translated(call):
@@ -107,8 +102,7 @@ class Connection:
                         await response.aclose()
 
         # What is gone already is no less gone.
-        safe = call.method in {"GET", "DELETE"} and not once
-        return await retry(attempt, safe=safe, attempts=attempts, deadline_s=deadline_s)
+        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, retries=retries)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:

@@ -75,7 +75,7 @@ async def read_log(
     limit_bytes: int | None,
     limit_s: float | None,
 ) -> str:
-    """Read a log as it is; within limit_s (s) and asked for once, where that is given, for its node may not answer."""
+    """Read a log as it is; within limit_s (s), where that is given, and then not again where its node does not answer."""
     query = {
         "container": container,
         "tailLines": None if tail_lines is None else str(tail_lines),
@@ -90,7 +90,7 @@ async def read_log(
         query=query,
         limit_s=limit_s or LIST_LIMIT_S,
     )
-    return (await connection.fetch(call, once=limit_s is not None)).decode(errors="replace")
+    return (await connection.fetch(call, Retries(relayed=limit_s is not None))).decode(errors="replace")
 
 
 def follow_log(

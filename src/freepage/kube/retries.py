@@ -7,7 +7,13 @@ import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from freepage.kube.errors import CertificateError, ClusterError, NotConnectedError, UnreachableError
+from freepage.kube.errors import (
+    CertificateError,
+    ClusterError,
+    NotConnectedError,
+    SilentError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,13 +32,15 @@ _EARLY_FAILURES = 2
 class Retries:
     """The failures of one call, or of one stream that is opened again, in a row.
 
-    attempts: how many may fail; deadline_s: more of them until so long after the first (s). Early refusals are not counted:
-    kube/rights.py says when they are none any more.
+    attempts: how many may fail; deadline_s: more of them until so long after the first (s). relayed: the server passes the
+    call on to a node, whose failure is not tried again. Early refusals are not counted: kube/rights.py says when they are
+    none any more.
     """
 
-    def __init__(self, attempts: int = ATTEMPTS, deadline_s: float = 0.0) -> None:
+    def __init__(self, attempts: int = ATTEMPTS, *, deadline_s: float = 0.0, relayed: bool = False) -> None:
         self._attempts = attempts
         self._deadline_s = deadline_s
+        self._relayed = relayed
         self._failures = 0
         self._early = 0
         self._first_s = 0.0
@@ -53,16 +61,14 @@ class Retries:
         if self._failures == 1:
             self._first_s = time.monotonic()
         over = self._failures >= self._attempts and time.monotonic() - self._first_s >= self._deadline_s
-        if over or not may_retry(error, safe=safe):
+        if over or not may_retry(error, safe=safe) or (self._relayed and is_node_failure(error)):
             raise error
         return find_pause(self._failures, error)
 
 
-async def retry(
-    attempt: Callable[[], Awaitable[T]], *, safe: bool, attempts: int = ATTEMPTS, deadline_s: float = 0.0
-) -> T:
+async def retry(attempt: Callable[[], Awaitable[T]], *, safe: bool, retries: Retries | None = None) -> T:
     """Attempt until it succeeds, with growing pauses, as long as a retry can help and do no harm."""
-    retries = Retries(attempts, deadline_s)
+    retries = retries or Retries()
     while True:
         try:
             return await attempt()
@@ -81,6 +87,11 @@ def may_retry(error: ClusterError, *, safe: bool) -> bool:
     lost = isinstance(error, UnreachableError) and not isinstance(error, CertificateError)
     failed = (error.status or 0) >= 500
     return (safe and (lost or failed)) or (error.status == 503 and error.retry_after_s is not None)
+
+
+def is_node_failure(error: ClusterError) -> bool:
+    """Return whether the failure of a call that is passed on to a node may be the node's: the server is there and cannot reach it."""
+    return isinstance(error, SilentError) or error.status == 500
 
 
 def find_pause(failures: int, error: ClusterError | None = None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from freepage.fpr.eligibility import assess_instance, expect_next_start
 from freepage.fpr.stranded import Stranded, stranded_bytes
 from freepage.kube.resources import VMS
 from freepage.kubevirt.installation import find_installation, full_name
+from freepage.kubevirt.kubelets import Kubelets
 from freepage.kubevirt.launchers import Observation, list_launchers, observe_reporting
 from freepage.kubevirt.vms import list_running
 
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from freepage.kubevirt.installation import Installation
     from freepage.kubevirt.launchers import Launcher
 
-# The number of logs that are read at once: an API server gives one user some dozens of requests before it makes them wait.
-SLOTS = 32
 STATES = ("on", "off", "no effect", "unknown")
 
 
@@ -33,6 +33,7 @@ class AuditedVm:
 
     real: FPR in its domain XML (None: not seen, for the reason in `source`). disagreement: why the two differ.
     restart: what its next start would change. stranded: the memory FPR would give back of it, where metrics know it.
+    silent_node: the node that did not answer, where it is unknown for that.
     """
 
     eligibility: Eligibility
@@ -41,6 +42,7 @@ class AuditedVm:
     disagreement: str | None
     restart: str | None
     stranded: Stranded | None = None
+    silent_node: str | None = None
 
     @property
     def name(self) -> str:
@@ -65,6 +67,11 @@ class Audit:
 
     def count(self, state: str) -> int:
         return sum(vm.state == state for vm in self.vms)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """The nodes that did not answer, and of how many VMs nothing is known for that."""
+        return Counter(vm.silent_node for vm in self.vms if vm.silent_node is not None)
 
     @property
     def stranded(self) -> Stranded | None:
@@ -125,14 +132,14 @@ async def observe_all(
     *,
     may_exec: bool,
 ) -> list[Observation]:
-    """Observe the real state of many VMs, SLOTS at a time."""
-    slots = asyncio.Semaphore(SLOTS)
-
-    async def observe(instance: Object) -> Observation:
-        async with slots:
-            return await observe_reporting(api, instance, launchers, may_exec=may_exec)
-
-    return await asyncio.gather(*(observe(i) for i in instances))
+    """Observe the real state of many VMs, those of nodes that answer whatever others do."""
+    kubelets = Kubelets()
+    return await asyncio.gather(
+        *(
+            observe_reporting(api, instance, launchers, may_exec=may_exec, kubelets=kubelets)
+            for instance in instances
+        )
+    )
 
 
 def compare(
@@ -151,6 +158,7 @@ def compare(
         observation.source,
         _describe_disagreement(eligibility, observation),
         restart,
+        silent_node=observation.silent_node,
     )
 
 

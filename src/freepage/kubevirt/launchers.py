@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freepage.fpr.domain_xml import find_domain_xml, parse_balloon
 from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
 from freepage.kube.resources import PODS, dig, name_of, namespace_of
 from freepage.kubevirt.installation import full_name
+from freepage.kubevirt.kubelets import LIMIT_S, Kubelets, SilentNodeError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
@@ -38,10 +40,14 @@ class Launcher:
 
 @dataclass(frozen=True)
 class Observation:
-    """One look at a VM's domain XML: FPR on or off (None: not seen), and where it was read, or why it was not."""
+    """One look at a VM's domain XML: FPR on or off (None: not seen), and where it was read, or why it was not.
+
+    silent_node: the node whose kubelet did not answer, where that is why.
+    """
 
     reporting: bool | None
     source: str
+    silent_node: str | None = None
 
 
 async def list_launchers(api: ClusterApi, namespace: str | None = None) -> dict[str, list[Launcher]]:
@@ -64,13 +70,19 @@ def read_launcher(pod: Object) -> Launcher:
 
 
 async def observe_reporting(
-    api: ClusterApi, instance: Object, launchers: Mapping[str, Sequence[Launcher]], *, may_exec: bool
+    api: ClusterApi,
+    instance: Object,
+    launchers: Mapping[str, Sequence[Launcher]],
+    *,
+    may_exec: bool,
+    kubelets: Kubelets | None = None,
 ) -> Observation:
     """Observe whether FPR is really on in a VM.
 
     By the log of the launcher it runs in, else of another it had (a live migration takes the domain along as it was);
-    where `may_exec`, then by asking libvirt in the launcher it runs in.
+    where `may_exec`, then by asking libvirt in the launcher it runs in. kubelets: those of an audit of many VMs.
     """
+    kubelets = kubelets or Kubelets()
     own = _sort_launchers(
         launchers.get(dig(instance, "metadata", "uid") or "", ()), dig(instance, "status", "nodeName")
     )
@@ -78,22 +90,25 @@ async def observe_reporting(
         return Observation(
             None, f"it has no launcher (phase {dig(instance, 'status', 'phase') or 'not known'})"
         )
-    reasons = []
+    unseen = []
     for launcher in own:
-        look = _read_log(api, launcher, namespace_of(instance))
+        look = _read_log(api, launcher, namespace_of(instance), kubelets)
         seen = await _or_unknown(look, f"the log of {launcher.name} cannot be read")
         if seen.reporting is not None:
             return seen
-        reasons.append(seen.source)
-    if not may_exec:
-        return Observation(None, reasons[0])
-    return await _or_unknown(_ask_libvirt(api, own[0], instance), f"libvirt in {own[0].name} cannot be asked")
+        unseen.append(seen)
+    if not may_exec or unseen[0].silent_node is not None:
+        return unseen[0]
+    asking = kubelets.ask(own[0].node or own[0].name, lambda: _ask_libvirt(api, own[0], instance))
+    return await _or_unknown(asking, f"libvirt in {own[0].name} cannot be asked")
 
 
 async def _or_unknown(look: Awaitable[Observation], complaint: str) -> Observation:
     """Return an unknown observation where one launcher cannot be read; raise what would prevent reading any other."""
     try:
         return await look
+    except SilentNodeError as error:
+        return Observation(None, f"not read: {error.message}", silent_node=error.node)
     except (ForbiddenError, LoginError, UnreachableError):
         raise
     except ClusterError as error:
@@ -106,11 +121,17 @@ def _sort_launchers(launchers: Sequence[Launcher], node: str | None) -> list[Lau
     return sorted(newest, key=lambda launcher: (launcher.phase != "Running", launcher.node != node))
 
 
-async def _read_log(api: ClusterApi, launcher: Launcher, namespace: str) -> Observation:
+async def _read_log(api: ClusterApi, launcher: Launcher, namespace: str, kubelets: Kubelets) -> Observation:
     for limit_bytes in _LOG_BYTES:
-        log = await api.read_log(
-            launcher.name, namespace=namespace, container=COMPUTE, limit_bytes=limit_bytes
+        read = partial(
+            api.read_log,
+            launcher.name,
+            namespace=namespace,
+            container=COMPUTE,
+            limit_bytes=limit_bytes,
+            limit_s=LIMIT_S,
         )
+        log = await kubelets.ask(launcher.node or launcher.name, read)
         seen = _parse_observation(find_domain_xml(log), f"the log of {launcher.name}")
         if seen is not None:
             return seen
