@@ -40,13 +40,10 @@ class Call:
         return METHODS.get(self.verb, "GET")
 
     @property
-    def right(self) -> tuple[str, str, str | None]:
-        """The verb, the resource (or the path) and the namespace, by which RBAC permits it."""
-        return (
-            self.verb,
-            f"{self.api_version} {self.resource}" if self.resource else self.path,
-            self.namespace,
-        )
+    def right(self) -> tuple[str, str, str]:
+        """The verb, the resource (or path) and the namespace by which RBAC permits it; the name of what is in none."""
+        resource = f"{self.api_version} {self.resource}" if self.resource else self.path
+        return self.verb, resource, self.namespace or self.name
 
     @property
     def content_type(self) -> str:

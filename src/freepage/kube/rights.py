@@ -24,9 +24,9 @@ _NOT_PERMITTED = frozenset({401, 403, 407, 408, 429})
 # A proxy before the server answers so while it is away.
 _AWAY = frozenset({502, 503, 504})
 
-# A verb, a resource (or a path), and a namespace.
-Right = tuple[str, str, str | None]
-LOGIN: Right = ("", "", None)
+# A verb, a resource (or a path), and a namespace (Call.right).
+Right = tuple[str, str, str]
+LOGIN: Right = ("", "", "")
 
 
 class Rights:
