@@ -9,13 +9,15 @@ import pytest
 
 from freepage.errors import InstanceError
 from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, UnreachableError
-from freepage.kube.resources import PODS
+from freepage.kube.resources import EVENTS, PODS, VMIS, name_of
 from freepage.targets.cluster import launcher
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunScope, build_worker_pod
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
 from freepage.targets.cluster.survey import find_user
+from freepage.targets.cluster.vm import open_cluster_vm
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import MIB
 from helpers.fake_cluster import FakeCluster
 
@@ -161,6 +163,51 @@ async def test_a_pod_whose_removal_is_interrupted_is_removed():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert cluster.pods == []
+
+
+async def test_what_did_not_run_is_told_by_what_was_seen_of_it_for_it_is_gone_by_then():
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4), ready_deadline_s=0.01)
+    session.caches[PODS] = cache = ObjectCache()
+    waiting = {"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    cache.objects["p"] = {
+        "metadata": {"name": "p"},
+        "status": {"phase": "Pending", "containerStatuses": [waiting]},
+    }
+    scheduled = {"type": "Normal", "reason": "Scheduled", "message": "assigned to n2"}
+    cluster.add(EVENTS, {"metadata": {"name": "p.1", "namespace": "bench"}, **scheduled})
+    with pytest.raises(InstanceError, match="cycle-0 did not run within") as caught:
+        await session.wait_running(PODS, "p", "cycle-0")
+    assert caught.value.hint.splitlines() == [
+        "its phase is Pending",
+        "its container worker waits: ContainerCreating",
+        "last event: Scheduled: assigned to n2",
+    ]
+
+
+async def test_a_guest_that_ended_at_once_is_told_by_its_console(tmp_path):
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
+    for resource in (PODS, VMIS):
+        session.caches[resource] = ObjectCache()
+    shape = VmiShape("freepage-abc-1-0", "cycle-0", "worker-0", True, 64 * MIB, 1, image="i:1")
+    vmi = cluster.add(VMIS, {**build_vmi(SCOPE, shape), "status": {"phase": "Succeeded"}})
+    launcher = cluster.add_launcher(vmi, "worker-0", phase="Succeeded")
+    cluster.logs["bench", name_of(launcher)] = "Kernel panic - not syncing\n"
+    session.caches[PODS].objects[name_of(launcher)] = launcher
+
+    async def create(resource, obj, *, namespace):
+        session.caches[VMIS].objects[shape.name] = vmi
+
+    async def delete(resource, name, *, namespace, grace_s):
+        session.caches[VMIS].objects.clear()
+
+    cluster.create, cluster.delete = create, delete
+    with pytest.raises(InstanceError, match="cycle-0 did not start: it succeeded") as caught:
+        async with open_cluster_vm(session, shape, build_vmi(SCOPE, shape), tmp_path, "kvm"):
+            pytest.fail("it was started")
+    assert "the console's last lines:\nKernel panic - not syncing" in caught.value.hint
+    assert "kubectl" not in caught.value.hint
 
 
 async def test_an_image_that_is_not_pulled_is_asked_about_beside_what_the_cluster_says():

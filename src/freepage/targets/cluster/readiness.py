@@ -87,16 +87,33 @@ def describe_conditions(obj: Object) -> list[str]:
 
 
 def describe_events(events: Iterable[Object], limit: int = 5) -> list[str]:
-    """Describe the latest warnings of an object."""
-    warnings = [e for e in events if e.get("type") == "Warning"]
-    latest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
-    return [f"{e.get('reason')}: {e.get('message')}" for e in latest]
+    """Describe the latest warnings of an object; where there are none, the last thing that happened to it."""
+    ordered = sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+    warnings = [e for e in ordered if e.get("type") == "Warning"]
+    last = warnings[-limit:] or [{**e, "reason": f"last event: {e.get('reason')}"} for e in ordered[-1:]]
+    return [f"{e.get('reason')}: {e.get('message')}" for e in last]
+
+
+def describe_state(obj: Object) -> list[str]:
+    """Describe how far a pod or VM has come: its phase, and what its containers wait for."""
+    waiting = [
+        (status.get("name"), dig(status, "state", "waiting", "reason")) for status in _container_statuses(obj)
+    ]
+    return [
+        f"its phase is {dig(obj, 'status', 'phase') or 'not known'}",
+        *(f"its container {name} waits: {reason}" for name, reason in waiting if reason),
+    ]
+
+
+def was_launcher_of(vmi: Object, pod: Object) -> bool:
+    """Return whether a pod carries this VM, or did."""
+    uid = dig(vmi, "metadata", "uid")
+    return uid is not None and dig(pod, "metadata", "labels", _LAUNCHER_OF) == uid
 
 
 def is_launcher_of(vmi: Object, pod: Object) -> bool:
     """Return whether a pod carries this VM now: a migration leaves others, which have ended or run elsewhere."""
-    uid = dig(vmi, "metadata", "uid")
-    if uid is None or dig(pod, "metadata", "labels", _LAUNCHER_OF) != uid:
+    if not was_launcher_of(vmi, pod):
         return False
     node = dig(vmi, "status", "nodeName")
     return dig(pod, "status", "phase") not in _ENDED and node in {None, dig(pod, "spec", "nodeName")}
