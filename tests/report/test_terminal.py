@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from rich.console import Console
 
@@ -28,6 +31,17 @@ def test_show_prints_the_verdict_first_within_80_columns(run_folder, capsys, mon
     assert "Memory comes back" in lines[0]
     assert all(len(line) <= 80 for line in lines)
     assert any("it broke <b>badly</b>" in line for line in lines)
+
+
+def test_a_trial_in_which_a_run_broke_off_has_a_reason_in_words(run_folder, tmp_path, capsys):
+    """As earlier versions, and a machine that loses its power, leave one."""
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    path = next(p for p in (folder / "trials").glob("*/trial.json") if '"failed"' in p.read_text())
+    broken = json.loads(path.read_text()) | {"status": "planned", "error": None, "hint": None}
+    path.write_text(json.dumps(broken))
+    assert main(["show", str(folder)]) == 0
+    assert f"{broken['id']} planned: the run broke off in it" in capsys.readouterr().out
 
 
 def large(number):

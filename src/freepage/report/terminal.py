@@ -116,7 +116,8 @@ def _print_evidence(console: Console, results: Results) -> None:
 
 def _print_failures(console: Console, results: Results) -> None:
     for trial in (t for t in (*results.warmups, *results.trials) if t.status is not TrialStatus.OK):
-        console.print(f"{trial.id} {trial.status}: {trial.error}", style="yellow", markup=False)
+        cause = trial.error or "the run broke off in it"
+        console.print(f"{trial.id} {trial.status}: {cause}", style="yellow", markup=False)
         if trial.hint:
             console.print(f"  {trial.hint}", style="dim", markup=False)
 

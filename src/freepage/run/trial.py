@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
-from freepage.errors import EvidenceError, InstanceError, TrialError
+from freepage.errors import EvidenceError, FreepageError, InstanceError, TrialError
 from freepage.fpr.evidence import count_from_zero, find_contradiction
 from freepage.records import Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
@@ -57,13 +57,17 @@ async def run_trial(
 ) -> TrialRecord:
     """Run one trial and store all of it below `folder`.
 
-    A TrialError ends in a record with status "failed"; cancellation stores what there is as "interrupted" and goes on.
+    A TrialError ends in a record with status "failed"; an error that ends the run does so as well and goes on, as a
+    cancellation does, which stores what there is as "interrupted".
     """
     runner = _TrialRunner(target, trial, folder, interval_s, progress)
     try:
         await runner.run()
     except TrialError as error:
         runner.fail(error)
+    except FreepageError as error:
+        runner.fail(error)
+        raise
     except asyncio.CancelledError:
         runner.interrupt()
         raise
@@ -112,7 +116,7 @@ class _TrialRunner:
                 self._note(clock_end=await self._ping(), status=TrialStatus.OK)
                 self._instances = ()
 
-    def fail(self, error: TrialError) -> None:
+    def fail(self, error: FreepageError) -> None:
         self._note(status=TrialStatus.FAILED, error=error.message, hint=error.hint)
 
     def interrupt(self) -> None:
