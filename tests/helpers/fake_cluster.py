@@ -130,14 +130,16 @@ class FakeCluster:
         kubevirt = next(iter(self.objects[key_of(KUBEVIRTS)].values()))
         return dig(kubevirt, "spec", "configuration", "virtualMachineOptions", OPTION) is not None
 
-    def add_vm(self, namespace, name, *, annotations=None, domain=None, running=True, **instance):
+    def add_vm(
+        self, namespace, name, *, annotations=None, domain=None, running=True, strategy="Always", **instance
+    ):
         """Make a VirtualMachine, and start it."""
         template = {
             "metadata": {"annotations": annotations or {}},
             "spec": {"domain": {"devices": {}, **(domain or {})}},
         }
         metadata = {"name": name, "namespace": namespace}
-        self.add(VMS, {"metadata": metadata, "spec": {"template": template}})
+        self.add(VMS, {"metadata": metadata, "spec": {"runStrategy": strategy, "template": template}})
         if running:
             self.start(namespace, name, **instance)
 
@@ -285,6 +287,10 @@ class FakeCluster:
 
     async def put_subresource(self, resource, name, subresource, *, namespace, body=None):
         self._allow("update", resource, subresource)
+        strategy = self.peek(VMS, namespace, name)["spec"].get("runStrategy")
+        if strategy in {"Halted", "Once"}:
+            why = f"RunStategy {strategy} does not support manual restart requests"
+            raise ConflictError(f"update virtualmachines/restart {name}: {why}", status=409)
         self._remove(VMIS, namespace, name)
         self.start(namespace, name)
 

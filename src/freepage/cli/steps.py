@@ -13,6 +13,7 @@ from freepage.kubevirt.steps import (
     Outdated,
     Planned,
     Proved,
+    Refused,
     Restarting,
     Restoring,
     Unneeded,
@@ -60,12 +61,13 @@ def print_step(console: Console, step: Step) -> None:
             _print_effect(console, step)
         case Unproved() | Restarting() | Proved():
             _print_proof(console, step)
+        case Refused():
+            _print_refusal(console, step)
         case VmChanged():
             _print_vm(console, step)
-        case VmsLeft(vms):
-            console.print(f"--all restores single VMs too: {list_names(vms)}")
-        case VmsRestored(vms):
-            console.print(f"to be restarted, where they run: {list_names(vms)}")
+        case VmsLeft() | VmsRestored():
+            words = {VmsLeft: "--all restores single VMs too", VmsRestored: "to be restarted, where they run"}
+            console.print(f"{words[type(step)]}: {list_names(step.vms)}")
 
 
 def _print_change(console: Console, change: SettingChange) -> None:
@@ -101,6 +103,13 @@ def _print_proof(console: Console, step: Unproved | Restarting | Proved) -> None
             console.print(
                 "not proved: no VM has started since (--prove NAMESPACE/NAME restarts one)", style="yellow"
             )
+
+
+def _print_refusal(console: Console, step: Refused) -> None:
+    aside = "without --dry-run this is refused: " if step.dry_run else ""
+    console.print(f"{aside}{step.reason}", style="yellow", markup=False)
+    if step.hint is not None:
+        console.print(f"  {step.hint}", style="dim", markup=False)
 
 
 def _print_vm(console: Console, step: VmChanged) -> None:

@@ -10,6 +10,7 @@ from freepage.kube.resources import PODS, namespace_of
 from freepage.kube.waiting import poll
 from freepage.kubevirt.installation import full_name
 from freepage.kubevirt.launchers import list_launchers, observe_reporting
+from freepage.kubevirt.restart import find_obstacle
 from freepage.kubevirt.vms import find_vm
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ async def find_witness(api: ClusterApi, namespace: str, name: str) -> Object:
     if instance is None:
         raise ClusterError(
             f"{namespace}/{name} does not run: it proves nothing", hint="start it, or name another"
+        )
+    obstacle = find_obstacle(vm)
+    if obstacle is not None:
+        raise ClusterError(
+            f"{namespace}/{name} proves nothing, for it cannot be restarted: {obstacle}", hint="name another"
         )
     enabled = ReportingSetting(enabled=True, source="")
     if expect_next_start(instance, vm, enabled) is not True:
