@@ -1,4 +1,4 @@
-"""What an API server has permitted to one login, and which of its refusals need not last.
+"""The rights that an API server has permitted to one login, and which of its refusals need not last.
 
 A server that has just started answers before it knows users, tokens and roles again: for some seconds it refuses (401, 403) what it
 permits. So a refusal of what was permitted before, or right after the server was away, counts once it has lasted EARLY_S.

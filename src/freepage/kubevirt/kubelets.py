@@ -35,7 +35,7 @@ class SilentNodeError(ClusterError):
 
 @dataclass
 class _Kubelet:
-    """What one node has answered so far; until it has answered once it is asked one question at a time, `asked` being set by its end."""
+    """One node and how it has answered so far; until it has answered once it is asked one question at a time, `asked` being set by its end."""
 
     node: str
     answered: bool = False

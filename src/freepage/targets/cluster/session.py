@@ -171,6 +171,7 @@ class ClusterSession:
     ) -> AsyncIterator[WorkerClient]:
         """Open the channel to an instance's worker; when its object or node fails, every wait on it ends with the reason."""
         async with AsyncExitStack() as stack:
+            # One that might have passed was waited for already (kube/rights.py).
             channel = ReconnectingChannel(open_stream, on_text=on_text, final=(ForbiddenError,))
             client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S)
             stack.push_async_callback(client.close)
