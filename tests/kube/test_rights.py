@@ -173,6 +173,17 @@ async def test_a_right_that_was_never_had_is_told_at_once(starting):
     assert server.refusals == 99
 
 
+async def test_a_right_that_was_never_had_is_told_at_once_also_after_the_server_was_away(starting):
+    server, api = starting
+    furnish(server)
+    server.refusals = 100
+    for _ in range(2):
+        with pytest.raises(ForbiddenError):
+            await api.list(PODS, "ns")
+        api._connection.rights.note_away()
+    assert server.refusals == 98
+
+
 async def test_a_right_that_was_had_in_another_namespace_only_is_told_at_once(starting):
     server, api = starting
     furnish(server)

@@ -127,6 +127,16 @@ def test_one_log_that_its_node_cannot_give_costs_no_other():
     assert run_virtually(work())[0] == "log"
 
 
+def test_a_node_that_is_behind_a_way_that_fails_is_given_up_too():
+    async def work():
+        kubelets, error = Kubelets(), ClusterError("no agent available", status=503)
+        for words in ("no agent available", "no agent available", "does not answer$"):
+            with pytest.raises(SilentNodeError, match=words):
+                await kubelets.ask("n", fail_with([error]))
+
+    run_virtually(work())
+
+
 @pytest.mark.parametrize(
     "error", [NotFoundError("gone", status=404), ForbiddenError("no", status=403), NotConnectedError("away")]
 )

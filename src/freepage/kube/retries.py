@@ -61,7 +61,7 @@ class Retries:
         if self._failures == 1:
             self._first_s = time.monotonic()
         over = self._failures >= self._attempts and time.monotonic() - self._first_s >= self._deadline_s
-        if over or not may_retry(error, safe=safe) or (self._relayed and is_node_failure(error)):
+        if over or not may_retry(error, safe=safe) or (self._relayed and is_of_node(error)):
             raise error
         return find_pause(self._failures, error)
 
@@ -89,8 +89,8 @@ def may_retry(error: ClusterError, *, safe: bool) -> bool:
     return (safe and (lost or failed)) or (error.status == 503 and error.retry_after_s is not None)
 
 
-def is_node_failure(error: ClusterError) -> bool:
-    """Return whether the failure of a call that is passed on to a node may be the node's: the server is there and cannot reach it."""
+def is_of_node(error: ClusterError) -> bool:
+    """Return whether a call that the server passes on to a node has failed there: the server answers, or waits for the node."""
     return isinstance(error, SilentError) or error.status == 500
 
 

@@ -34,6 +34,8 @@ class Rights:
 
     def __init__(self) -> None:
         self._permitted: set[Right] = set()
+        # Those that were refused for good: they stay so over a restart of the server.
+        self._denied: set[Right] = set()
         # The first and the last time (s, monotonic) of refusals with no answer in between.
         self._refused: dict[Right, tuple[float, float]] = {}
         self._away_s = float("-inf")
@@ -44,6 +46,7 @@ class Rights:
             self.note_away()
         elif status < 500 and status not in _NOT_PERMITTED:
             self._permitted.add(call.right)
+            self._denied.discard(call.right)
             for right in (call.right, LOGIN):
                 self._refused.pop(right, None)
 
@@ -68,7 +71,11 @@ class Rights:
     def may_pass(self, right: Right) -> bool:
         """Note that a right is refused, and return whether it may be permitted again: it was before, or the server was just away."""
         young = self._note_refusal(right)
-        return young and (right in self._permitted or self._was_away)
+        if young and (right in self._permitted or (self._was_away and right not in self._denied)):
+            return True
+        self._permitted.discard(right)
+        self._denied.add(right)
+        return False
 
     @property
     def _was_away(self) -> bool:
@@ -81,7 +88,4 @@ class Rights:
         if now_s - last_s > EARLY_S:
             first_s = now_s
         self._refused[right] = first_s, now_s
-        if now_s - first_s < EARLY_S:
-            return True
-        self._permitted.discard(right)
-        return False
+        return now_s - first_s < EARLY_S

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from freepage.kube.errors import ClusterError, SilentError
-from freepage.kube.retries import find_pause, is_node_failure
+from freepage.kube.retries import find_pause, is_of_node
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,10 +86,11 @@ async def _ask(kubelet: _Kubelet, question: Callable[[], Awaitable[T]], *, again
     try:
         answer = await question()
     except ClusterError as error:
-        if not is_node_failure(error):
+        if not (is_of_node(error) or (error.status or 0) > 500):
             kubelet.answered |= error.status is not None
             raise
-        if not again or kubelet.failures or isinstance(error, SilentError):
+        # What was not the node's was repeated on the way, and silence has lasted.
+        if not again or kubelet.failures or error.status != 500:
             kubelet.failures += 1
             raise SilentNodeError(kubelet.node, error) from error
         await asyncio.sleep(find_pause(1, error))
