@@ -3,10 +3,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from functools import cache
 
 import pytest
-import vl_convert
 from hypothesis import settings
 
 from lab.packages import SERVERS
@@ -38,11 +36,11 @@ MOST_WORKERS = 8
 # Left on each test of the cluster that took objects unchecked.
 WITHOUT_SCHEMAS = ("schemas", "absent")
 
+# Frames of tests are small: threads that wait for a share of one cost more than they do.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 # How long an example takes says nothing on a machine that does other work as well.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
-# The same 1 MB of JavaScript for every page takes more than a second to put together.
-vl_convert.javascript_bundle = cache(vl_convert.javascript_bundle)
 
 
 @pytest.hookimpl(tryfirst=True)

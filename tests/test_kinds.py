@@ -30,6 +30,12 @@ def attributes_read(paths):
                 yield node.attr
 
 
+@pytest.fixture(scope="module")
+def asked():
+    """The attributes that the modules beside the table read."""
+    return set(attributes_read(modules_beside_the_table()))
+
+
 def test_kinds_and_workloads_are_found_by_their_own_names():
     assert all(name == kind.name for name, kind in KINDS.items())
     assert all(name == workload.name for name, workload in WORKLOADS.items())
@@ -48,8 +54,7 @@ TRAITS = [f.name for f in fields(Workload)] + [f.name for f in fields(Kind)]
 
 
 @pytest.mark.parametrize("trait", [*TRAITS, "synchronised", "shares_node", "measures_io"])
-def test_every_trait_is_asked_for(trait):
-    asked = set(attributes_read(modules_beside_the_table()))
+def test_every_trait_is_asked_for(asked, trait):
     assert trait in asked
 
 

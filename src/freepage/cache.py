@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from freepage.errors import HostError
@@ -22,3 +23,13 @@ def cache_folder() -> Path:
             hint="set XDG_CACHE_HOME to a folder that can be written",
         ) from error
     return folder
+
+
+def keep(name: str, content: bytes) -> Path:
+    """Return the file of that name in the cache, written in one step if it is not there; HostError if it cannot be."""
+    path = cache_folder() / name
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+            temporary.write(content)
+        Path(temporary.name).replace(path)
+    return path

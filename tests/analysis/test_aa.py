@@ -25,8 +25,10 @@ def test_the_control_is_compared_with_the_arm_it_repeats(tmp_path, arm):
         assert ratio.n == 5
         assert ratio.value == pytest.approx(1.0, abs=0.03)
         assert ratio.low < 1 < ratio.high
-    assert results.verdict.decision == "inconclusive"
-    assert "less of the node's memory" not in " ".join(results.verdict.reasons)
+    assert results.verdict.decision == "equal-arms"
+    assert "numbers of equal arms none would be called different" in results.verdict.sentence
+    assert "This host tells arms apart from" in results.verdict.sentence
+    assert results.verdict.reasons[0].endswith("from 5 pairs of trials.")
     assert not [c for c in results.claims if c.decision in {"confirmed", "contradicted"}]
 
 
@@ -34,3 +36,17 @@ def test_a_report_shows_the_control_beside_its_arm(tmp_path):
     write_run(tmp_path / "run", Truth(repeats=3), study=AA, arms=(Arm.VM,))
     page = render_report(tmp_path / "run").read_text()
     assert "control (the same arm once more)" in page
+
+
+def test_arms_that_are_not_equal_after_all_are_false_alarms_by_name(tmp_path):
+    """A host that gives its second arm less: what an A/A test is there to find."""
+    write_run(tmp_path / "run", Truth(repeats=5, control_slowdown=1.4), study=AA, arms=(Arm.VM,))
+    verdict = build_results(load_run(tmp_path / "run")).verdict
+    assert "would be called different (reallocation_penalty" in verdict.sentence
+    assert "leave out no difference: reallocation_penalty" in verdict.reasons[0]
+
+
+def test_one_block_of_equal_arms_says_nothing(tmp_path):
+    write_run(tmp_path / "run", Truth(repeats=1), study=AA, arms=(Arm.VM,))
+    verdict = build_results(load_run(tmp_path / "run")).verdict
+    assert verdict.sentence == "This run does not decide. It has fewer than three blocks."

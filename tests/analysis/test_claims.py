@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from freepage.analysis.bounds import Bounds
@@ -9,17 +11,18 @@ from freepage.analysis.claims import ClaimConditions, ClaimDecision, decide_clai
 from freepage.analysis.compared import Comparison
 from freepage.analysis.experiments import ExperimentResults
 from freepage.analysis.paths import parse_path
-from freepage.analysis.reach import Pace
+from freepage.analysis.reach import Pace, find_pace
 from freepage.analysis.results import build_results
 from freepage.analysis.significance import find_interval
 from freepage.analysis.stats import Estimate, estimate_count, estimate_mean, estimate_positive, estimate_share
 from freepage.cli.main import main
 from freepage.kinds import KINDS
+from freepage.records import Action, ProcessSchedule, Step
 from freepage.report.page import render_page
 from freepage.report.table import table_csv
 from freepage.report.tables import build_tables
 from freepage.store import load_run
-from freepage.units import GIB
+from freepage.units import GIB, MIB
 from helpers.modelled_run import Truth, write_run
 
 KVM = ClaimConditions("kvm", 1.0)
@@ -152,6 +155,26 @@ def test_a_limit_on_cpu_that_no_price_could_reach_is_not_decided_at_this_scale()
     full = ClaimConditions("kvm", 1.0, paces={"one": Pace(12.1, 5.0)})
     assert decide_one("extra-cpu", estimate(0.1, 0.01, "cores"), full).decision == "confirmed"
     assert decide_one("no-cpu-at-release", estimate(0.1, 0.01, "cores"), small).decision == "not-decidable"
+
+
+def test_memory_used_again_before_the_kernel_could_give_it_back_tells_nothing_about_tracking():
+    soon = ClaimConditions("tcg", 1.0, paces={"one": Pace(1.0, 1.0, saved_in_time=0.6)})
+    late = ClaimConditions("tcg", 1.0, paces={"one": Pace(1.0, 1.0, saved_in_time=0.8)})
+    saved = estimate(0.5, 0.01, "fraction")
+    assert decide_one("tracks-the-pod", saved, late).decision == "contradicted"
+    claim = decide_one("tracks-the-pod", saved, soon)
+    assert claim.decision == "not-decidable"
+    assert "the kernel's passes leave 60\u00a0% to save" in claim.reason
+
+
+@pytest.mark.parametrize(("idle_s", "saved"), [(1.0, 0.0), (6.0, 3 / 6), (10.0, 7 / 10)])
+def test_the_kernels_pace_leaves_less_to_save_the_sooner_memory_is_used_again(idle_s, saved):
+    """512 MiB are back in two passes, 2 and 4 s after the free."""
+    steps = (Step(0, Action.ALLOCATE, 512 * MIB, 0), Step(5, Action.FREE, 512 * MIB, 0))
+    trial = SimpleNamespace(
+        schedules={"one": [ProcessSchedule(0, steps)]}, record=SimpleNamespace(planned_duration_s=5 + idle_s)
+    )
+    assert find_pace(trial).saved_in_time == pytest.approx(saved)
 
 
 def test_vms_smaller_than_the_limit_cannot_exceed_it():

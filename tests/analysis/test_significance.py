@@ -39,6 +39,8 @@ def test_holm_keeps_the_smallest_errors_and_stops_at_the_first_that_fails():
     assert correct_by_holm([0.001, 0.02, 0.011, None], [0.025] * 4) == [True, True, True, True]
     assert correct_by_holm([0.001, 0.02, 0.013, None], [0.025] * 4) == [True, False, False, True]
     assert correct_by_holm([0.02], [0.025]) == [True]
+    assert correct_by_holm([0.01, None, 0.04, 0.03], [0.05] * 4) == [True, True, False, False]
+    assert correct_by_holm([], []) == []
     assert correct_by_holm([0.02] * 18, [0.025] * 18) == [False] * 18
 
 

@@ -155,7 +155,7 @@ WRONG_OF_FPR = {
 def measured(tmp_path_factory):
     """A run of five blocks, and the numbers of its trials."""
     folder = tmp_path_factory.mktemp("simulated") / "run"
-    write_run(folder, Truth(repeats=5))
+    write_run(folder, Truth(repeats=5, drawn_phases=True))
     run = load_run(folder)
     return run, {t.record.id: measure_trial(t) for t in run.trials}
 
@@ -274,7 +274,7 @@ def test_blocks_told_twice_and_orders_permuted_never_turn_an_answer_round(measur
 
 def test_a_failed_trial_opens_the_answer_and_never_makes_it_another_experiments(tmp_path):
     """One failed trial of the headline once put another experiment's 30 % there: leave it off."""
-    write_run(tmp_path / "run", Truth(repeats=5))
+    write_run(tmp_path / "run", Truth(repeats=5, drawn_phases=True))
     run = load_run(tmp_path / "run")
     values = {t.record.id: measure_trial(t) for t in run.trials}
     for trial in run.trials:
@@ -292,14 +292,14 @@ def test_a_failed_trial_opens_the_answer_and_never_makes_it_another_experiments(
 def test_a_higher_baseline_changes_no_answer(measured, tmp_path):
     run, values = measured
     before = judge_run(run, values)
-    write_run(tmp_path / "run", Truth(repeats=5, baseline_bytes=3 * GIB), study=CYCLE_ONLY)
+    write_run(tmp_path / "run", Truth(repeats=5, drawn_phases=True, baseline_bytes=3 * GIB), study=CYCLE_ONLY)
     higher = load_run(tmp_path / "run")
     after = judge_run(higher, {t.record.id: measure_trial(t) for t in higher.trials})
     assert after.verdict.decision == before.verdict.decision == "enable"
 
 
 def test_a_run_of_one_block_decides_nothing_at_all(tmp_path):
-    write_run(tmp_path / "run", Truth(repeats=1), study=CYCLE_ONLY)
+    write_run(tmp_path / "run", Truth(repeats=1, drawn_phases=True), study=CYCLE_ONLY)
     run = load_run(tmp_path / "run")
     results = judge_run(run, {t.record.id: measure_trial(t) for t in run.trials})
     assert results.verdict.decision == "inconclusive"

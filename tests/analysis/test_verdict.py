@@ -11,6 +11,7 @@ from freepage.analysis.limits import ExperimentOutcome
 from freepage.analysis.stats import Estimate, estimate_positive, estimate_share
 from freepage.analysis.verdict import decide
 from freepage.records import VerdictRule
+from freepage.report.decisions import name_decision
 
 
 def between(low, high, n=5):
@@ -217,6 +218,8 @@ def test_three_trials_say_what_was_seen_and_how_many_decide():
     assert verdict.decision == "inconclusive"
     assert verdict.sentence.startswith("Seen in 3 trials, not decided: FPR gave back 96")
     assert verdict.sentence.endswith("5 trials can decide it (--repeats 5).")
+    assert verdict.seen_in_trials == 3
+    assert name_decision(verdict) == "Seen, not decided"
 
 
 class TestScenarios:

@@ -216,11 +216,10 @@ class FakeCluster:
         return _as_served(resource, found)
 
     async def list(self, resource, namespace=None, *, labels=None, fields=None):
-        wanted = dict(pair.split("=") for pair in labels.split(",")) if labels else {}
         return [
             _as_served(resource, o)
             for (held_in, _), o in sorted(self._allow("list", resource).items())
-            if namespace in {None, held_in} and wanted.items() <= (dig(o, "metadata", "labels") or {}).items()
+            if namespace in {None, held_in} and _selects(labels, dig(o, "metadata", "labels") or {})
         ]
 
     async def watch(self, resource, namespace=None, *, labels=None, fields=None):
@@ -307,6 +306,12 @@ class FakeCluster:
         if xml is None:
             return ExecResult(b"", b"error: failed to get domain\n", 1)
         return ExecResult(xml.encode(), b"", 0)
+
+
+def _selects(selector, labels):
+    """Whether a label selector of the kinds "key=value" and "key" selects an object with these labels."""
+    wanted = [pair.partition("=") for pair in selector.split(",")] if selector else []
+    return all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
 
 
 def _as_served(resource, obj):

@@ -75,6 +75,7 @@ INSTANCES_READY_S = INSTANCES_START_S + READY_S
 class Truth:
     """The numbers the run was made from, which its estimates must find again.
 
+    control_slowdown: how many times as long the control of an A/A test takes to allocate.
     drawn_phases: samples fall at the phase of their block after the zero, as in a real run; otherwise on the zero.
     """
 
@@ -98,6 +99,7 @@ class Truth:
     accelerator: str = "kvm"
     repeats: int = 3
     drawn_phases: bool = False
+    control_slowdown: float = 1.0
     host: dict[str, object] = field(default_factory=dict)
 
 
@@ -213,7 +215,8 @@ def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
     writer = TrialWriter(folder / "trials" / trial.id)
     writer.write_schedules({i.name: i.schedules for i in trial.instances})
     chance = random.Random(f"{trial.experiment.name}:{trial.arm}:{trial.repeat}")
-    speed = 1 + truth.trial_spread * chance.uniform(-1, 1)
+    slowdown = truth.control_slowdown if trial.arm is Arm.CONTROL else 1.0
+    speed = slowdown * (1 + truth.trial_spread * chance.uniform(-1, 1))
     instances = [_Instance(plan, plan.carrier, truth, speed) for plan in trial.instances]
     changes = {i.plan.name: [] for i in instances}
     for instance in instances:

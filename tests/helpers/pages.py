@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from freepage.analysis.reference import describe_estimates
+from freepage.fpr.systems import describe_guests
 from freepage.metrics import describe_metrics
 from freepage.prometheus.profile import describe_profile
 
@@ -25,7 +26,11 @@ def build_results_page():
     return by_hand + describe_estimates()
 
 
-PAGES = {"metrics.md": build_metrics_page, "results-schema.md": build_results_page}
+PAGES = {
+    "guests.md": describe_guests,
+    "metrics.md": build_metrics_page,
+    "results-schema.md": build_results_page,
+}
 
 
 if __name__ == "__main__":

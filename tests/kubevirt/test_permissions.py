@@ -13,6 +13,8 @@ from freepage.kubevirt.permissions import describe_grant, find_manifest
     [
         ("list", "virtualmachineinstances", "audit"),
         ("get", "pods/log", "audit"),
+        ("list", "virtualmachineclusterpreferences", "audit"),
+        ("list", "controllerrevisions", "audit"),
         ("patch", "hyperconvergeds", "switch"),
         ("update", "virtualmachines/restart", "switch"),
         ("get", "virtualmachineinstances/console", "run"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.definition import Area
 from freepage.analysis.paths import EstimatePath, parse_path
-from freepage.analysis.reach import explain_no_room, explain_too_slow, explain_too_small
+from freepage.analysis.reach import explain_no_room, explain_no_time, explain_too_slow, explain_too_small
 from freepage.analysis.significance import EQUIVALENCE_CONFIDENCE, correct_by_holm
 from freepage.analysis.stats import CONFIDENCE, Method
 from freepage.analysis.undecided import explain_undecided
@@ -58,6 +58,7 @@ class Claim:
     same: bool = False
     per: str = ""
     at_peak: bool = False
+    in_time: bool = False
     control: EstimatePath | None = None
     finest_s: float | None = None
     provided: EstimatePath | None = None
@@ -264,6 +265,8 @@ def _explain_reach(
     pace = conditions.paces.get(name)
     if claim.at_peak and pace is not None:
         return explain_no_room(pace.peak_room)
+    if claim.in_time and pace is not None and claim.bounds.at_least is not None:
+        return explain_no_time(pace.saved_in_time, claim.bounds.at_least)
     if not claim.per or pace is None or claim.bounds.at_most is None:
         return ""
     return explain_too_slow(getattr(pace, _PACES[claim.per]), claim.bounds.at_most, conditions.scale)

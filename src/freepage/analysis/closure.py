@@ -10,6 +10,7 @@ import numpy as np
 
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.estimates import TrialOnly
+from freepage.analysis.once import once_per_trial
 from freepage.analysis.series import (
     Series,
     baseline_bytes,
@@ -54,6 +55,7 @@ class Excursion:
         return max(self.least, self.most, key=abs)
 
 
+@once_per_trial
 def memory_closure(trial: TrialData) -> Series | None:
     """Return node memory in use - baseline - anonymous resident memory of all instances, in bytes, at every tick.
 
@@ -68,6 +70,7 @@ def memory_closure(trial: TrialData) -> Series | None:
     return _subtract_all(Series(node.t_s, node.values - baseline), used, trial)
 
 
+@once_per_trial
 def cpu_closure(trial: TrialData) -> Series | None:
     """Return the cores the host was busy with less those of all instances and of the sampler, between samples.
 

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 
 class Decision(StrEnum):
-    """The decision on FPR for this host or cluster; MEMORY_ONLY: memory comes back, and the price is open."""
+    """The decision on FPR for this host or cluster.
+
+    MEMORY_ONLY: memory comes back, and the price is open. EQUAL_ARMS: an A/A test, which decides nothing about FPR.
+    """
 
     ENABLE = "enable"
     ENABLE_EXCEPT = "enable-except"
     MEMORY_ONLY = "memory-only"
     NO_BENEFIT = "no-benefit"
     INCONCLUSIVE = "inconclusive"
+    EQUAL_ARMS = "equal-arms"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from freepage.analysis.controls import void_shares
 from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt, DoubtInput
 from freepage.analysis.doubts.find import find_doubts
+from freepage.analysis.equal_arms import judge_equal_arms
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import Experiments, build_experiments, find_headline
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
@@ -113,7 +114,8 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
         accelerator=manifest.accelerator,
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
-        verdict=decide(_build_verdict_input(run, experiments, doubts), manifest.verdict_rule),
+        verdict=judge_equal_arms(experiments)
+        or decide(_build_verdict_input(run, experiments, doubts), manifest.verdict_rule),
         doubts=doubts,
         claims=decide_claims(experiments, _build_claim_conditions(run, doubts)),
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),

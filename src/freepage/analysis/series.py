@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from freepage.analysis.arithmetic import subtract
+from freepage.analysis.once import once_per_trial
 from freepage.metrics import INSTANCE_METRICS, NODE_METRICS, node_in_use_bytes
 from freepage.records import NODE, Action, Arm
 
@@ -29,6 +30,7 @@ _AGE_OF = {m.id: "node_sample_age_s" for m in NODE_METRICS} | {m.id: "usage_age_
 # A tick reads its numbers within so many seconds after its time; one that a network carried, within so many.
 READ_S = 0.01
 CARRIED_READ_S = 0.05
+_NOTHING = np.array([], dtype=float)
 BUSY_STATES = ("user", "nice", "system", "irq", "softirq")
 
 
@@ -96,27 +98,25 @@ class Series:
 
 def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
     """Return one metric of one entity, missing values as NaN."""
-    rows = trial.samples_by_metric.get((entity, metric), trial.samples.clear())
-    values = rows["value"].fill_null(float("nan")).to_numpy()
-    ages = _AGE_OF.get(metric)
-    return _at_own_times(
-        trial, entity, ages, Series(rows["t_s"].to_numpy().astype(float), values.astype(float))
-    )
+    series = Series(*trial.samples_by_metric.get((entity, metric), (_NOTHING, _NOTHING)))
+    return _at_own_times(trial, entity, _AGE_OF.get(metric), series)
 
 
 def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Series) -> Series:
     """Return numbers of another machine at the times they were read there; one seen at two ticks counts once."""
-    if ages is None:
+    told = trial.samples_by_metric.get((entity, ages))
+    if told is None:
         return series
-    rows = trial.samples_by_metric.get((entity, ages), trial.samples.clear()).drop_nulls("value")
-    if rows.is_empty():
+    known = Series(*told).known()
+    if not len(known.t_s):
         return series
-    age_s = dict(zip(rows["t_s"], rows["value"], strict=True))
-    read_s = series.t_s - np.array([age_s.get(t, 0.0) for t in series.t_s])
+    age_s = dict(zip(known.t_s.tolist(), known.values.tolist(), strict=True))
+    read_s = series.t_s - np.array([age_s.get(t, 0.0) for t in series.t_s.tolist()])
     first = np.diff(read_s, prepend=-np.inf) > SAME_READING_S
     return Series(read_s[first], series.values[first])
 
 
+@once_per_trial
 def node_in_use_series(trial: TrialData) -> Series:
     """Return the node's memory in use (metrics.node_in_use_bytes) at every tick."""
     return node_series(trial, node_in_use_bytes)
@@ -248,6 +248,7 @@ def rate_series(series: Series) -> Series:
     return Series(series.t_s[1:], np.diff(series.values) / np.diff(series.t_s))
 
 
+@once_per_trial
 def busy_cores_series(trial: TrialData) -> Series:
     """Return how many cores the host was busy with: user, nice, system and interrupt time per second."""
     counters = [metric_series(trial, NODE, f"cpu_{state}_s") for state in BUSY_STATES]

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A decision, the sentence a manager reads, the rule with its thresholds, and why; headline: the experiment it rests on."""
+    """A decision, the sentence a manager reads, the rule with its thresholds, and why.
+
+    headline: the experiment it rests on. seen_in_trials: how many trials were seen to meet the rule where only more of them
+    are missing to decide; None otherwise.
+    """
 
     decision: Decision
     sentence: str
@@ -24,6 +28,7 @@ class Verdict:
     thresholds: dict[str, float]
     reasons: tuple[str, ...]
     headline: str = ""
+    seen_in_trials: int | None = None
 
 
 def decide(found: VerdictInput, rule: VerdictRule) -> Verdict:
@@ -42,4 +47,5 @@ def decide(found: VerdictInput, rule: VerdictRule) -> Verdict:
         thresholds,
         tuple(reason.text for reason in reasons),
         found.headline.experiment,
+        conclusion.few[0] if conclusion.few else None,
     )

@@ -10,6 +10,7 @@ from freepage.fpr.eligibility import JSON_PATCH, assess_instance
 from freepage.kube.resources import VMS
 from freepage.kubevirt.installation import find_installation, full_name
 from freepage.kubevirt.setting import describe_object, find_setting, has_saved, read_saved
+from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import list_names, list_running
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from freepage.fpr.eligibility import Eligibility
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
@@ -38,7 +40,10 @@ async def _show_status(api: ClusterApi) -> None:
     _print_installation(console, api.server, found)
     _print_setting(console, found)
     vms = await api.list(VMS)
-    _print_vms(console, found, await list_running(api), vms)
+    around = await read_surroundings(api, vms, kubevirt=found.kubevirt)
+    instances, by_name = await list_running(api), {full_name(vm): vm for vm in vms}
+    assessed = [assess_instance(i, found.setting, by_name.get(full_name(i)), around) for i in instances]
+    _print_vms(console, assessed)
     _print_saved(console, found, vms)
 
 
@@ -66,9 +71,7 @@ def _print_setting(console: Console, found: Installation) -> None:
         )
 
 
-def _print_vms(console: Console, found: Installation, instances: list[Object], vms: list[Object]) -> None:
-    by_name = {full_name(vm): vm for vm in vms}
-    assessed = [assess_instance(i, found.setting, by_name.get(full_name(i))) for i in instances]
+def _print_vms(console: Console, assessed: list[Eligibility]) -> None:
     on = sum(e.expected is True for e in assessed)
     console.print(
         f"VMs         {len(assessed)} running: FPR expected on in {on}, off in {len(assessed) - on} "

@@ -1,37 +1,36 @@
-"""The eligibility of a KubeVirt VM for FPR: the cluster's setting, and KubeVirt's rule on the VM.
+"""The eligibility of a KubeVirt VM for FPR: KubeVirt's rule on it, now and after its next start, and whether FPR has an effect.
 
-Objects are the API's own, as dictionaries (kubectl get -o json). The rule is the same from KubeVirt 1.0 to 1.9
-(isFreePageReportingEnabled in virt-launcher). It is applied when a VM starts; nothing changes it while the VM runs.
+Objects are the API's own, as dictionaries (kubectl get -o json).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from freepage.fpr.effect import find_ineffective, find_unknown
-from freepage.fpr.objects import qualified_name, section
+from freepage.fpr.discarding import find_undiscardable
+from freepage.fpr.guests import find_silent_guest, find_silent_hint
+from freepage.fpr.instance_types import TypeCatalog, read_catalog
+from freepage.fpr.objects import name_parts, qualified_name, section
+from freepage.fpr.passthrough import PermittedDevices, read_permitted
+from freepage.fpr.rule import ANNOTATION, JSON_PATCH, ReportingSetting, find_exclusions, read_setting
+from freepage.fpr.starting import NextStart, build_next_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from freepage.fpr.objects import Object
 
-ANNOTATION = "kubevirt.io/free-page-reporting-disabled"
-# HyperConverged can be overridden behind its own field by this annotation.
-JSON_PATCH = "kubevirt.kubevirt.io/jsonpatch"
-
 
 @dataclass(frozen=True)
-class ReportingSetting:
-    """The cluster's setting: whether it enables FPR for its VMs (None: not known), and where that was read."""
+class Surroundings:
+    """The parts of a cluster that a VM only names: the devices it permits, its instance types and preferences."""
 
-    enabled: bool | None
-    source: str
+    devices: PermittedDevices = field(default_factory=PermittedDevices)
+    types: TypeCatalog = field(default_factory=TypeCatalog)
 
-    def __str__(self) -> str:
-        known = {None: "not known", True: "enabled", False: "disabled"}
-        return f"{known[self.enabled]} ({self.source})"
+
+NOTHING_AROUND = Surroundings()
 
 
 @dataclass(frozen=True)
@@ -53,108 +52,112 @@ class Eligibility:
     restart: str | None = None
 
 
-def read_setting(objects: Iterable[Object]) -> ReportingSetting:
-    """Read the cluster's setting: from the KubeVirt object, which decides, else from the HyperConverged object."""
+@dataclass(frozen=True)
+class Prospect:
+    """The outcome of a VM's next start: FPR on or off (None: not known), what keeps it off, and what is missing to know it."""
+
+    expected: bool | None
+    because: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def read_surroundings(objects: Iterable[Object]) -> Surroundings:
+    """Read what decides beside the VMs themselves from the objects of a cluster."""
     known = list(objects)
-    for kubevirt in (o for o in known if o.get("kind") == "KubeVirt"):
-        options = section(kubevirt, "spec", "configuration", "virtualMachineOptions")
-        # A struct without fields: it is there, or it is not.
-        return ReportingSetting(
-            options.get("disableFreePageReporting") is None, f"KubeVirt {qualified_name(kubevirt)}"
-        )
-    for hyperconverged in (o for o in known if o.get("kind") == "HyperConverged"):
-        return _read_hyperconverged(hyperconverged)
-    return ReportingSetting(None, "neither a KubeVirt nor a HyperConverged object was given")
-
-
-def _read_hyperconverged(hyperconverged: Object) -> ReportingSetting:
-    """Read the boolean where its version has it; the API server writes out its default."""
-    version = str(hyperconverged.get("apiVersion", "")).rpartition("/")[2]
-    above = ("virtualization",) if version == "v1" else ()
-    options = section(hyperconverged, "spec", *above, "virtualMachineOptions")
-    source = f"HyperConverged {qualified_name(hyperconverged)} ({version})"
-    if "virtualMachineOptions" in str(section(hyperconverged, "metadata", "annotations").get(JSON_PATCH, "")):
-        return ReportingSetting(None, f"{source} overrides its own setting by the annotation {JSON_PATCH}")
-    disabled = options.get("disableFreePageReporting")
-    return ReportingSetting(not disabled if isinstance(disabled, bool) else None, source)
+    return Surroundings(read_permitted(known), read_catalog(known))
 
 
 def assess_all(objects: Iterable[Object]) -> tuple[ReportingSetting, list[Eligibility]]:
     """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template."""
     known = list(objects)
-    setting = read_setting(known)
+    setting, around = read_setting(known), read_surroundings(known)
     vms = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachine"}
     running = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachineInstance"}
-    assessed = [assess_instance(o, setting, vms.get(name)) for name, o in running.items()]
-    assessed += [assess_vm(o, setting) for name, o in vms.items() if name not in running]
+    assessed = [assess_instance(o, setting, vms.get(name), around) for name, o in running.items()]
+    assessed += [assess_vm(o, setting, around) for name, o in vms.items() if name not in running]
     return setting, sorted(assessed, key=lambda e: (e.namespace, e.name))
 
 
-def assess_instance(instance: Object, setting: ReportingSetting, vm: Object | None = None) -> Eligibility:
-    """Assess a running VM; `vm` is its VirtualMachine, whose template the next start will take."""
+def assess_instance(
+    instance: Object,
+    setting: ReportingSetting,
+    vm: Object | None = None,
+    around: Surroundings = NOTHING_AROUND,
+) -> Eligibility:
+    """Assess a running VM; `vm` is its VirtualMachine, which decides about its next start."""
     exclusions = find_exclusions(instance)
-    metadata = section(instance, "metadata")
+    expected = False if exclusions else setting.enabled
+    then = assess_next_start(instance, vm, setting, around)
+    effect = find_silent_guest(instance) + find_undiscardable(instance, around.devices)
+    namespace, name = name_parts(instance)
     return Eligibility(
-        namespace=metadata.get("namespace", ""),
-        name=metadata.get("name", ""),
+        namespace=namespace,
+        name=name,
         running=True,
         node=section(instance, "status").get("nodeName"),
-        expected=_expect(exclusions, setting),
+        expected=expected,
         because=(*_by_cluster(setting), *exclusions),
-        ineffective=find_ineffective(instance),
-        unknown=(*_unknown_setting(setting), *find_unknown(instance)),
-        restart=_pending_restart(instance, vm, setting),
+        ineffective=effect.ineffective,
+        unknown=(*_unknown_setting(setting), *effect.unknown, *_unknown_restart(then, setting)),
+        restart=_pending_restart(expected, then),
     )
 
 
-def assess_vm(vm: Object, setting: ReportingSetting) -> Eligibility:
-    """Assess a VM that does not run, by its template; an instance type or a preference may add an exclusion."""
-    template = section(vm, "spec", "template")
-    exclusions = find_exclusions(template)
-    metadata = section(vm, "metadata")
-    typed = _is_typed(vm)
-    unknown = (
-        "what its instance type or preference adds (dedicated CPUs, realtime, huge pages, no balloon) "
-        "is seen once it runs"
-    )
-    expected = _expect(exclusions, setting)
+def assess_vm(vm: Object, setting: ReportingSetting, around: Surroundings = NOTHING_AROUND) -> Eligibility:
+    """Assess a VM that does not run, by what its next start creates."""
+    start = build_next_start(vm, around.types)
+    then = _foresee(start, setting)
+    effect = find_silent_hint(start.instance) + find_undiscardable(start.instance, around.devices)
+    namespace, name = name_parts(vm)
     return Eligibility(
-        namespace=metadata.get("namespace", ""),
-        name=metadata.get("name", ""),
+        namespace=namespace,
+        name=name,
         running=False,
         node=None,
-        expected=None if typed and expected else expected,
-        because=(*_by_cluster(setting), *exclusions),
-        ineffective=find_ineffective(template),
-        unknown=(*((unknown,) if typed else ()), *_unknown_setting(setting)),
+        expected=then.expected,
+        because=(*_by_cluster(setting), *then.because),
+        ineffective=effect.ineffective,
+        unknown=(*then.missing, *_unknown_setting(setting), *effect.unknown),
     )
 
 
-def expect_next_start(instance: Object, vm: Object | None, setting: ReportingSetting) -> bool | None:
+def assess_next_start(
+    instance: Object,
+    vm: Object | None,
+    setting: ReportingSetting,
+    around: Surroundings = NOTHING_AROUND,
+) -> Prospect:
+    """Assess a running VM as it will be once it has been stopped and started; without a VirtualMachine it stays as it is."""
+    start = NextStart(instance) if vm is None else build_next_start(vm, around.types, instance)
+    return _foresee(start, setting)
+
+
+def expect_next_start(
+    instance: Object,
+    vm: Object | None,
+    setting: ReportingSetting,
+    around: Surroundings = NOTHING_AROUND,
+) -> bool | None:
     """Return whether FPR will be on once a running VM has been stopped and started (None: not known)."""
-    return _expect(find_exclusions(_as_started_next(instance, vm)), setting)
+    return assess_next_start(instance, vm, setting, around).expected
 
 
-def _as_started_next(instance: Object, vm: Object | None) -> Object:
-    """Return the instance as its VirtualMachine would create it now.
+def find_lasting_exclusions(instance: Object | None, vm: Object, around: Surroundings) -> tuple[str, ...]:
+    """Return what keeps FPR off after a VM's next start, its own annotation aside.
 
-    An instance type or a preference adds to the template what only the running instance shows; then the annotations
-    alone are taken from the template.
+    Where a part of the VM is not at hand, a running instance shows what it brought.
     """
-    if vm is None:
-        return instance
-    template = section(vm, "spec", "template")
-    spec = (instance if _is_typed(vm) else template).get("spec")
-    return {"metadata": section(template, "metadata"), "spec": spec}
+    start = build_next_start(vm, around.types, instance)
+    found = find_exclusions(start.instance, annotated=False)
+    return found or (find_exclusions(instance, annotated=False) if instance and start.missing else ())
 
 
-def _is_typed(vm: Object) -> bool:
-    spec = section(vm, "spec")
-    return spec.get("instancetype") is not None or spec.get("preference") is not None
-
-
-def _expect(exclusions: tuple[str, ...], setting: ReportingSetting) -> bool | None:
-    return False if exclusions else setting.enabled
+def _foresee(start: NextStart, setting: ReportingSetting) -> Prospect:
+    """Apply the rule to a next start: what is known to keep FPR off does so, whatever is missing."""
+    exclusions = find_exclusions(start.instance)
+    if exclusions or setting.enabled is False:
+        return Prospect(False, exclusions, ())
+    return Prospect(None if start.missing else setting.enabled, (), start.missing)
 
 
 def _by_cluster(setting: ReportingSetting) -> tuple[str, ...]:
@@ -165,24 +168,34 @@ def _unknown_setting(setting: ReportingSetting) -> tuple[str, ...]:
     return (setting.source,) if setting.enabled is None else ()
 
 
-def find_exclusions(instance: Object, *, annotated: bool = True) -> tuple[str, ...]:
-    """Return which of KubeVirt's conditions keep FPR off for one VM, each by its field; its annotation only if `annotated`."""
-    domain = section(instance, "spec", "domain")
-    cpu, memory, devices = (section(domain, key) for key in ("cpu", "memory", "devices"))
-    annotation = section(instance, "metadata", "annotations").get(ANNOTATION)
-    conditions = {
-        "spec.domain.devices.autoattachMemBalloon is false": devices.get("autoattachMemBalloon") is False,
-        "dedicated CPUs (spec.domain.cpu.dedicatedCpuPlacement)": cpu.get("dedicatedCpuPlacement") is True,
-        "realtime (spec.domain.cpu.realtime)": cpu.get("realtime") is not None,
-        "huge pages (spec.domain.memory.hugepages)": memory.get("hugepages") is not None,
-        f"annotation {ANNOTATION}": annotated and annotation == "true",
-    }
-    return tuple(words for words, met in conditions.items() if met)
+def _unknown_restart(then: Prospect, setting: ReportingSetting) -> tuple[str, ...]:
+    if then.expected is not None or setting.enabled is None:
+        return ()
+    return tuple(f"whether FPR is on after its next start: {missing}" for missing in then.missing)
 
 
-def _pending_restart(instance: Object, vm: Object | None, setting: ReportingSetting) -> str | None:
-    """Return what the next start would change by the template: KubeVirt does not report it itself."""
-    then = expect_next_start(instance, vm, setting)
-    if then == _expect(find_exclusions(instance), setting):
+def _pending_restart(now: bool | None, then: Prospect) -> str | None:
+    """Return what the next start would change by the VM itself; KubeVirt does not report it for an annotation."""
+    if then.expected in {None, now}:
         return None
-    return f"its template {'disables' if then is False else 'no longer disables'} FPR: restart it"
+    return f"its template {'disables' if then.expected is False else 'no longer disables'} FPR: restart it"
+
+
+__all__ = [
+    "ANNOTATION",
+    "JSON_PATCH",
+    "NOTHING_AROUND",
+    "Eligibility",
+    "Prospect",
+    "ReportingSetting",
+    "Surroundings",
+    "assess_all",
+    "assess_instance",
+    "assess_next_start",
+    "assess_vm",
+    "expect_next_start",
+    "find_exclusions",
+    "find_lasting_exclusions",
+    "read_setting",
+    "read_surroundings",
+]

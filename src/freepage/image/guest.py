@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from freepage.cache import cache_folder
+from freepage.cache import keep
 from freepage.image import cpio
 from freepage.image.disk import MKFS_COMMANDS
 from freepage.image.kernel import Kernel, find_kernel
@@ -38,7 +37,7 @@ def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ())
     digest = hashlib.sha256(archive)
     digest.update(kernel.image.read_bytes())
     name = digest.hexdigest()[:16]
-    return Guest(kernel.image, _keep(archive, f"initramfs-{name}"), kernel.version, name)
+    return Guest(kernel.image, keep(f"initramfs-{name}", archive), kernel.version, name)
 
 
 def disk_modules(*filesystems: str | None) -> tuple[str, ...]:
@@ -65,12 +64,3 @@ def build_initramfs(kernel: Kernel, extra: tuple[str, ...] = ()) -> bytes:
             *(cpio.file(f"modules/{n}", read_module(path)) for n, path in zip(names, modules, strict=True)),
         ]
     )
-
-
-def _keep(archive: bytes, name: str) -> Path:
-    path = cache_folder() / name
-    if not path.exists():
-        with tempfile.NamedTemporaryFile(dir=cache_folder(), delete=False) as temporary:
-            temporary.write(archive)
-        Path(temporary.name).replace(path)
-    return path

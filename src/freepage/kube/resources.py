@@ -34,6 +34,18 @@ VMS = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 VMIS = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
 HYPERCONVERGED_V1BETA1 = Resource("hco.kubevirt.io", "v1beta1", "hyperconvergeds", "HyperConverged")
 HYPERCONVERGED_V1 = Resource("hco.kubevirt.io", "v1", "hyperconvergeds", "HyperConverged")
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+INSTANCE_TYPES_GROUP = "instancetype.kubevirt.io"
+# What a VM may name its instance type and its preference by; served as v1beta1 since KubeVirt 1.0.
+INSTANCE_TYPE_KINDS = tuple(
+    Resource(INSTANCE_TYPES_GROUP, "v1beta1", f"{kind.lower()}s", kind, namespaced="Cluster" not in kind)
+    for kind in (
+        "VirtualMachineInstancetype",
+        "VirtualMachineClusterInstancetype",
+        "VirtualMachinePreference",
+        "VirtualMachineClusterPreference",
+    )
+)
 ROUTES = Resource("route.openshift.io", "v1", "routes", "Route")
 
 # The labels of everything freepage creates, by which it is found and removed.

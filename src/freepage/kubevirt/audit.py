@@ -7,18 +7,19 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import assess_instance, expect_next_start
+from freepage.fpr.eligibility import NOTHING_AROUND, assess_instance, expect_next_start
 from freepage.fpr.stranded import Stranded, stranded_bytes
 from freepage.kube.resources import VMS
 from freepage.kubevirt.installation import find_installation, full_name
 from freepage.kubevirt.kubelets import Kubelets
 from freepage.kubevirt.launchers import Observation, list_launchers, observe_reporting
+from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import list_running
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from freepage.fpr.eligibility import Eligibility, ReportingSetting
+    from freepage.fpr.eligibility import Eligibility, ReportingSetting, Surroundings
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
@@ -99,9 +100,10 @@ async def audit_vms(
         list_launchers(api, namespace),
     )
     by_name = {full_name(vm): vm for vm in vms}
+    around = await read_surroundings(api, vms, kubevirt=found.kubevirt, namespace=namespace)
     observations = await observe_all(api, instances, launchers, may_exec=may_exec)
     audited = [
-        compare(instance, by_name.get(full_name(instance)), found.setting, observation)
+        compare(instance, by_name.get(full_name(instance)), found.setting, observation, around)
         for instance, observation in zip(instances, observations, strict=True)
     ]
     return Audit(
@@ -143,13 +145,17 @@ async def observe_all(
 
 
 def compare(
-    instance: Object, vm: Object | None, setting: ReportingSetting, observation: Observation
+    instance: Object,
+    vm: Object | None,
+    setting: ReportingSetting,
+    observation: Observation,
+    around: Surroundings = NOTHING_AROUND,
 ) -> AuditedVm:
     """Compare what was observed of a VM with what is expected of it, now and after its next start."""
-    eligibility = assess_instance(instance, setting, vm)
+    eligibility = assess_instance(instance, setting, vm, around)
     restart = eligibility.restart
     if observation.reporting is not None:
-        then = expect_next_start(instance, vm, setting)
+        then = expect_next_start(instance, vm, setting, around)
         changes = then not in {None, observation.reporting}
         restart = _describe_restart(eligibility, vm, then) if changes else None
     return AuditedVm(

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import find_exclusions
+from freepage.fpr.eligibility import find_lasting_exclusions
 from freepage.kube.errors import ClusterError, ForbiddenError, LoginError, UnreachableError
 from freepage.kubevirt.audit import audit_vms
 from freepage.kubevirt.installation import find_installation, full_name
@@ -33,6 +33,7 @@ from freepage.kubevirt.steps import (
     VmChanged,
     Written,
 )
+from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import find_vm, is_ours, list_names, list_running
 from freepage.kubevirt.writing import apply_change, wait_for_effect
 
@@ -231,7 +232,8 @@ async def _refuse_opt_in(api: ClusterApi, wanted: VmChange) -> None:
 async def _plan_vm(api: ClusterApi, name: VmName, wanted: VmChange) -> _VmPlan:
     vm, instance = await find_vm(api, *name)
     change = plan_change(Setting(VM_PATH, vm), enabled=wanted.enabled, by=api.user)
-    exclusions = find_exclusions(instance or vm["spec"]["template"], annotated=False)
+    around = await read_surroundings(api, [vm], namespace=name[0])
+    exclusions = find_lasting_exclusions(instance, vm, around)
     restart = instance if wanted.restart and not exclusions else None
     obstacle = None if restart is None else find_obstacle(vm)
     return _VmPlan(vm, instance, change, exclusions, restart, obstacle)

@@ -7,11 +7,15 @@ import shlex
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from freepage.kube.resources import CONTROLLER_REVISIONS, INSTANCE_TYPE_KINDS
+
 if TYPE_CHECKING:
     from freepage.kube.errors import Denial
 
 # `audit` lists these and reads logs, `switch` changes those, `run` has the rest.
-_LISTED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachineinstances", "pods"}
+_LISTED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachineinstances", "pods"} | {
+    resource.plural for resource in (*INSTANCE_TYPE_KINDS, CONTROLLER_REVISIONS)
+}
 _SWITCHED = {"kubevirts", "hyperconvergeds", "virtualmachines", "virtualmachines/restart"}
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import ReportingSetting, expect_next_start
+from freepage.fpr.eligibility import ReportingSetting, assess_next_start
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import PODS, namespace_of
 from freepage.kube.waiting import poll
 from freepage.kubevirt.installation import full_name
 from freepage.kubevirt.launchers import list_launchers, observe_reporting
 from freepage.kubevirt.restart import find_obstacle
+from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import find_vm
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ _OBSERVED_DEADLINE_S = 30.0
 
 
 async def find_witness(api: ClusterApi, namespace: str, name: str) -> Object:
-    """Find a running VM (its instance) whose next start follows the cluster's setting and nothing else; ClusterError where it does not."""
+    """Find a running VM (its instance) whose next start follows the cluster's setting and nothing else.
+
+    ClusterError where it does not, or where that is not known.
+    """
     vm, instance = await find_vm(api, namespace, name)
     if instance is None:
         raise ClusterError(
@@ -34,8 +38,14 @@ async def find_witness(api: ClusterApi, namespace: str, name: str) -> Object:
         raise ClusterError(
             f"{namespace}/{name} proves nothing, for it cannot be restarted: {obstacle}", hint="name another"
         )
-    enabled = ReportingSetting(enabled=True, source="")
-    if expect_next_start(instance, vm, enabled) is not True:
+    around = await read_surroundings(api, [vm], namespace=namespace)
+    then = assess_next_start(instance, vm, ReportingSetting(enabled=True, source=""), around)
+    if then.missing:
+        raise ClusterError(
+            f"whether {namespace}/{name} will follow the cluster's setting is not known, so it proves nothing: {'; '.join(then.missing)}",
+            hint="name a VM without an instance type or preference, or have the right to read them (freepage rbac switch)",
+        )
+    if not then.expected:
         raise ClusterError(
             f"{namespace}/{name} has FPR off whatever the cluster says: it proves nothing",
             hint="`freepage audit` shows why, and which VMs would do",

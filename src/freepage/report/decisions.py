@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from freepage.analysis.claims import ClaimDecision
 from freepage.analysis.conclusion import Decision
+
+if TYPE_CHECKING:
+    from freepage.analysis.verdict import Verdict
 
 DECISION_WORDS = {
     Decision.ENABLE: "Enable",
@@ -11,6 +16,7 @@ DECISION_WORDS = {
     Decision.MEMORY_ONLY: "Memory comes back, price open",
     Decision.NO_BENEFIT: "No benefit",
     Decision.INCONCLUSIVE: "Inconclusive",
+    Decision.EQUAL_ARMS: "A/A test",
 }
 CLAIM_DECISION_WORDS = {
     ClaimDecision.CONFIRMED: "confirmed",
@@ -24,4 +30,12 @@ DECISION_STYLES = {
     Decision.MEMORY_ONLY: "bold black on cyan",
     Decision.NO_BENEFIT: "bold black on yellow",
     Decision.INCONCLUSIVE: "bold reverse",
+    Decision.EQUAL_ARMS: "bold reverse",
 }
+
+
+def name_decision(verdict: Verdict) -> str:
+    """Return the decision in the two or three words of a badge."""
+    if verdict.decision is Decision.INCONCLUSIVE and verdict.seen_in_trials:
+        return "Seen, not decided"
+    return DECISION_WORDS[verdict.decision]

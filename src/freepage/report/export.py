@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import vl_convert
-
 from freepage.analysis.results import build_results
-from freepage.report.decisions import DECISION_WORDS
+from freepage.report.decisions import name_decision
 from freepage.report.figures import draw_figures
 from freepage.report.page import write_report
 from freepage.report.table import Table, table_csv
@@ -52,7 +50,7 @@ def render_markdown(run: Run, results: Results) -> str:
     doubts = [f"- **{d.id}** {d.text} {d.remedy}" for d in results.doubts]
     parts = [
         f"# {run.manifest.study} on {run.manifest.location}",
-        f"**{DECISION_WORDS[verdict.decision]}.** {verdict.sentence}",
+        f"**{name_decision(verdict)}.** {verdict.sentence}",
         f"Rule: {verdict.rule}",
         *(["## Reasons for caution", "\n".join(doubts)] if doubts else []),
         *(table_markdown(table) for table in build_tables(results, run.manifest)),
@@ -82,6 +80,8 @@ def _write_tables(tables: list[Table], folder: Path) -> list[Path]:
 
 
 def _write_figures(run: Run, results: Results, kind: str, folder: Path) -> list[Path]:
+    import vl_convert
+
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     for figure in draw_figures(run, results):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.analysis.compared import Comparison
+from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
@@ -29,6 +30,13 @@ IO_HEADLINES = (
     EstimatePath(Comparison.CACHED_LOST),
     EstimatePath(Comparison.NODE_MEAN_RATIO),
 )
+# The same of an A/A test.
+EQUAL_ARMS_HEADLINES = (
+    EstimatePath(Comparison.REALLOCATION),
+    EstimatePath(Comparison.EXTRA_CPU),
+    EstimatePath(Comparison.NODE_MEAN_RATIO),
+)
+EQUAL_ARMS_WORDS = "the control against the arm that it repeats"
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,11 @@ class Headline:
 
 
 def find_headlines(results: Results) -> list[Headline]:
-    """Return the four numbers of the experiment that measured releases best."""
+    """Return the numbers of the experiment that measured releases best, or of an A/A test."""
     name = results.headline
+    if results.verdict.decision is Decision.EQUAL_ARMS:
+        found = [_build_headline(results, results.verdict.headline, path) for path in EQUAL_ARMS_HEADLINES]
+        return [replace(number, words=EQUAL_ARMS_WORDS) for number in found]
     experiment = results.experiments[name] if name is not None else None
     given_back = HEADLINES[0].find(experiment) if experiment else None
     paths = IO_HEADLINES if experiment and given_back is None and experiment.cells else HEADLINES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.results import build_results
-from freepage.report.decisions import DECISION_WORDS
+from freepage.report.decisions import name_decision
 from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
 from freepage.report.numbers import METHOD_NOTE
@@ -45,7 +45,7 @@ def render_page(run: Run, results: Results) -> str:
         manifest=run.manifest,
         results=results,
         verdict=results.verdict,
-        decision=DECISION_WORDS[results.verdict.decision],
+        decision=name_decision(results.verdict),
         headlines=find_headlines(results),
         doubts=results.doubts,
         commands=_commands(run),

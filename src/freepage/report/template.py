@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from freepage.report.arms import ARM_STYLES, REFERENCE_COLOUR
+from freepage.report.bundle import read_bundle
 from freepage.report.table import table_csv
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from freepage.report.chart import Figure
     from freepage.report.table import Table
-
-# What the script on the page calls by name.
-_VEGA_GLOBALS = "window.vegaEmbed = vegaEmbed;"
 
 
 def fill_template(name: str, figures: Sequence[Figure], tables: Sequence[Table], **values: object) -> str:
@@ -33,7 +30,7 @@ def fill_template(name: str, figures: Sequence[Figure], tables: Sequence[Table],
             arm_styles={str(arm): style for arm, style in ARM_STYLES.items()},
             reference_colour=REFERENCE_COLOUR,
             specs=_script_json({f.id: f.spec for f in figures}),
-            bundle=_vega_bundle(figures),
+            bundle=read_bundle() if figures else "",
             **values,
         )
     )
@@ -56,9 +53,3 @@ def _script_json(content: object) -> str:
         .replace("<", "\\u003c")
         .replace(">", "\\u003e")
     )
-
-
-def _vega_bundle(figures: Sequence[Figure]) -> str:
-    if not figures:
-        return ""
-    return vl_convert.javascript_bundle(_VEGA_GLOBALS).replace("</script", "<\\/script")

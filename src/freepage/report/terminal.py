@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from freepage.analysis.claims import ClaimDecision
+from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
-from freepage.report.decisions import DECISION_STYLES, DECISION_WORDS
+from freepage.report.decisions import DECISION_STYLES, name_decision
 from freepage.report.headlines import find_headlines
 from freepage.report.numbers import show_value
 from freepage.report.parts.comparison import claim_number
@@ -37,14 +38,15 @@ def print_results(results: Results) -> None:
     for name, experiment in results.experiments.items():
         print_experiment(console, name, experiment)
         _print_cells(console, experiment.cells)
-    _print_claims(console, results)
+    if results.verdict.decision is not Decision.EQUAL_ARMS:
+        _print_claims(console, results)
     _print_evidence(console, results)
     _print_failures(console, results)
 
 
 def _print_verdict(console: Console, results: Results) -> None:
     verdict = results.verdict
-    badge = Text(f" {DECISION_WORDS[verdict.decision]} ", style=DECISION_STYLES[verdict.decision])
+    badge = Text(f" {name_decision(verdict)} ", style=DECISION_STYLES[verdict.decision])
     console.print(badge.append(" ", style="not bold").append(verdict.sentence, style="not bold not reverse"))
     console.print()
 

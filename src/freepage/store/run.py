@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from freepage.errors import RunFolderError
 from freepage.records import (
     RUN_SCHEMA,
@@ -27,12 +29,13 @@ from freepage.store.schemas import upgrade_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import polars as pl
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrialData:
-    """One stored trial.
+    """One stored trial; two are equal where they are the same one.
 
     samples: columns t_s, entity, metric, value; null is missing. events: one column per field of EventLine.
     schedules: by instance name. Frames are empty, with their columns, when nothing was measured.
@@ -45,10 +48,11 @@ class TrialData:
     folder: Path | None = None
 
     @cached_property
-    def samples_by_metric(self) -> dict[tuple[object, ...], pl.DataFrame]:
-        """Return the samples of each entity and metric, in order of time."""
-        ordered = self.samples.sort("t_s", maintain_order=True)
-        return ordered.partition_by("entity", "metric", as_dict=True)
+    def samples_by_metric(self) -> dict[tuple[object, ...], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return times (s) and values (NaN: missing) of each entity and metric, in order of time."""
+        known = self.samples.with_columns(pl.col("t_s", "value").cast(pl.Float64).fill_null(float("nan")))
+        ordered = known.sort("t_s", maintain_order=True).partition_by("entity", "metric", as_dict=True)
+        return {key: (rows["t_s"].to_numpy(), rows["value"].to_numpy()) for key, rows in ordered.items()}
 
     def read_output(self, instance: str, process: int, index: int, ending: str = "out") -> str | None:
         """Read what the program of one step wrote ("err": its errors); None when it wrote nothing."""

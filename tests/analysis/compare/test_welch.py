@@ -15,7 +15,6 @@ from freepage.analysis.compare.welch import (
     Sample,
     compare_means,
     compare_ranges,
-    holm,
 )
 
 MARGIN = math.log1p(0.05)
@@ -96,12 +95,6 @@ def test_three_shares_a_side_cannot_be_set_apart():
 def test_values_without_spread_are_no_more_than_as_many_equal_draws():
     effect = compare_means(one(0.01, 0.01, 0.01), one(0.02, 0.02, 0.02), margin=None)
     assert effect.p == pytest.approx(2 / 64)
-
-
-def test_holm_rejects_step_by_step_and_ignores_what_was_not_tested():
-    assert holm([0.01, None, 0.04, 0.03]) == [True, False, False, False]
-    assert holm([0.01, 0.02, 0.04]) == [True, True, True]
-    assert holm([]) == []
 
 
 @given(samples, samples)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from freepage.analysis.bounds import IntervalPosition
 from freepage.analysis.compare.change import Side, measure_change
 from freepage.analysis.compare.conditions import check_alike, find_unlike
-from freepage.analysis.compare.margins import DEFAULT_MARGIN
+from freepage.analysis.compare.margins import margin_of
 from freepage.analysis.compare.measured import MeasuredRun
 from freepage.analysis.compare.notes import find_notes
 from freepage.analysis.compare.rules import RulesError, guess
 from freepage.analysis.compare.runs import build_sides
-from freepage.analysis.compare.welch import LEAST_BLOCKS
 from freepage.analysis.compare.words import explain_open
 
 if TYPE_CHECKING:
@@ -158,7 +157,9 @@ def _check_change(rule: Rule, bounds: Bounds, base: Side, new: Side) -> Check:
         return Check(
             GateOutcome.CANNOT_TELL, None, of_baseline=True, reason="the baseline has no such experiment"
         )
-    margin = abs((bounds.at_most or bounds.at_least or 0.0) - (1.0 if rule.ratio else 0.0)) or DEFAULT_MARGIN
+    margin = abs((bounds.at_most or bounds.at_least or 0.0) - (1.0 if rule.ratio else 0.0)) or margin_of(
+        rule.path
+    )
     change = measure_change(base, new, rule.experiment, rule.path, margin)
     return _locate(bounds, change.change, of_baseline=True, obstacle=change.reason, why=explain_open(change))
 
@@ -166,12 +167,11 @@ def _check_change(rule: Rule, bounds: Bounds, base: Side, new: Side) -> Check:
 def _check_run(rule: Rule, bounds: Bounds, new: Side) -> Check:
     """Return where a number of the run itself lies."""
     estimate = rule.path.find(new.runs[0].results[rule.experiment])
-    least = LEAST_FOR_RANGES if rule.path.number.nature.by_rank else LEAST_BLOCKS
     obstacle = ""
     if estimate is None:
         obstacle = "not measured"
-    elif estimate.n < least:
-        obstacle = f"{estimate.n} of the {least} trials that decide"
+    elif estimate.n < estimate.least_to_decide:
+        obstacle = f"{estimate.n} of the {estimate.least_to_decide} trials that decide"
     elif new.smoke:
         obstacle = "a smoke run decides nothing"
     return _locate(bounds, estimate, of_baseline=False, obstacle=obstacle)

@@ -13,13 +13,14 @@ from freepage.analysis.compare.conditions import (
     find_shared_experiments,
     find_unlike,
 )
-from freepage.analysis.compare.margins import DEFAULT_MARGIN, LEFT_OUT
+from freepage.analysis.compare.margins import LEFT_OUT, margin_of
 from freepage.analysis.compare.measured import MeasuredRun
 from freepage.analysis.compare.notes import find_notes
-from freepage.analysis.compare.welch import holm
 from freepage.analysis.compared import Comparison
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
+from freepage.analysis.significance import correct_by_holm
+from freepage.analysis.stats import CONFIDENCE
 from freepage.records import Arm
 
 if TYPE_CHECKING:
@@ -49,13 +50,13 @@ class RunComparison:
     """Everything that BASE and NEW have in common, compared.
 
     unlike: the conditions in which they differ, which were allowed. notes: what to keep in mind. margin: relative, and of
-    shares. changes: by experiment; those that changed most first.
+    shares; None: each number's own. changes: by experiment; those that changed most first.
     """
 
     runs: tuple[ComparedRun, ...]
     unlike: tuple[Unlike, ...]
     notes: tuple[str, ...]
-    margin: float
+    margin: float | None
     changes: dict[str, tuple[Change, ...]]
 
     @property
@@ -82,15 +83,18 @@ def compare_runs(
     new: Sequence[Run],
     *,
     across: Collection[str] = (),
-    margin: float = DEFAULT_MARGIN,
+    margin: float | None = None,
     every_number: bool = False,
 ) -> RunComparison:
-    """Compare the runs of two sides; UnlikeRunsError where conditions differ that are not named in `across`."""
+    """Compare the runs of two sides; UnlikeRunsError where conditions differ that are not named in `across`.
+
+    margin: the change from which on any number matters; by default each number's own.
+    """
     sides = build_sides(base, new)
     unlike = find_unlike(base, new)
     check_alike(unlike, across)
     changes = [
-        measure_change(*sides, experiment, path, margin)
+        measure_change(*sides, experiment, path, margin_of(path) if margin is None else margin)
         for experiment in find_shared_experiments([*base, *new])
         for path in list_paths(sides, experiment, every_number=every_number)
     ]
@@ -131,7 +135,8 @@ def list_paths(sides: Sequence[Side], experiment: str, *, every_number: bool) ->
 def decide_all(changes: Sequence[Change]) -> list[Change]:
     """Return changes with their outcomes: Holm's procedure keeps one false alarm among all of them at 5 %."""
     p_values = [None if c.reason or c.effect is None else c.effect.p for c in changes]
-    return [decide(c, rejects=rejects) for c, rejects in zip(changes, holm(p_values), strict=True)]
+    stands = correct_by_holm(p_values, [1 - CONFIDENCE] * len(p_values))
+    return [decide(c, rejects=s and p is not None) for c, p, s in zip(changes, p_values, stands, strict=True)]
 
 
 def _sort(changes: Iterator[Change]) -> tuple[Change, ...]:

@@ -132,17 +132,6 @@ def compare_ranges(base: Sample, new: Sample) -> Effect:
     return Effect(value, around, around, p if around.excludes(0) else 1.0)
 
 
-def holm(p_values: Sequence[float | None], alpha: float = 1 - CONFIDENCE) -> list[bool]:
-    """Return which of several tests reject together, by Holm's step-down procedure (Holm 1979); None never does."""
-    order = sorted((p, n) for n, p in enumerate(p_values) if p is not None)
-    rejected = [False] * len(p_values)
-    for step, (p, n) in enumerate(order):
-        if p > alpha / (len(order) - step):
-            break
-        rejected[n] = True
-    return rejected
-
-
 def _has_spread(values: Sequence[float]) -> bool:
     """Return whether values differ by more than their own rounding."""
     return max(values) - min(values) > 1e-9 * max(1.0, *map(abs, values))

@@ -76,15 +76,20 @@ def sum_up(comparison: RunComparison) -> str:
     counts = {outcome: comparison.count(outcome) for outcome in Outcome}
     changed = [f"{n} {OUTCOME_WORDS[o]}" for o, n in counts.items() if n and o.is_change]
     same, unknown = counts[Outcome.SAME], counts[Outcome.CANNOT_TELL]
-    percent = f"{comparison.margin * 100:g}\u00a0%"
     head = f"NEW differs from BASE: {', '.join(changed)}" if changed else "No number is shown to differ"
-    return f"{head}; {same} the same (within {percent}), {unknown} cannot be told."
+    return f"{head}; {same} the same (within {_describe_margin(comparison, 'their margins')}), {unknown} cannot be told."
 
 
 def describe_rule(comparison: RunComparison) -> str:
     """Return how the answers come about."""
+    margin = _describe_margin(comparison, "its margin")
     return (
         f"A number differs where its interval excludes no change, by Holm's procedure over the {len(comparison.all_changes)} numbers shown "
-        f"(at most one false alarm in 5 % of comparisons), and where it changed by at least {comparison.margin * 100:g} %; it is the same where an "
-        f"interval at 90 % lies within {comparison.margin * 100:g} %; else it cannot be told. Fewer than {LEAST_BLOCKS} trials a side decide nothing."
+        f"(at most one false alarm in 5 % of comparisons), and where it changed by at least {margin}; it is the same where an "
+        f"interval at 90 % lies within that; else it cannot be told. Fewer than {LEAST_BLOCKS} trials a side decide nothing."
     )
+
+
+def _describe_margin(comparison: RunComparison, own: str) -> str:
+    """Return the margin that was asked for; `own` where each number has its own."""
+    return own if comparison.margin is None else f"{comparison.margin * 100:g}\u00a0%"

@@ -29,6 +29,8 @@ OUTCOME_STYLES = {
     Outcome.CANNOT_TELL: ("#8a8f98", "cross"),
 }
 ROW_HEIGHT = 24
+# How far the axis goes on beyond what is drawn.
+ROOM = 1.05
 AXIS_HEIGHT = 50
 # A ratio beyond these is drawn at the edge: an interval of few trials can span worlds.
 FURTHEST = 8.0
@@ -110,22 +112,21 @@ def _unlike_table(comparison: RunComparison) -> Table:
 def draw_changes(comparison: RunComparison) -> list[Figure]:
     """Draw the ratios of each experiment that has some."""
     drawn = [
-        _draw(f"ratios-{n}", name, changes, comparison.margin)
-        for n, (name, changes) in enumerate(comparison.changes.items(), 1)
+        _draw(f"ratios-{n}", name, changes) for n, (name, changes) in enumerate(comparison.changes.items(), 1)
     ]
     return [figure for figure in drawn if figure is not None]
 
 
-def _draw(id_: str, experiment: str, changes: Sequence[Change], margin: float) -> Figure | None:
+def _draw(id_: str, experiment: str, changes: Sequence[Change]) -> Figure | None:
     rows = [_row(change) for change in changes if change.nature.has_ratio and change.change is not None]
     if not rows:
         return None
     title = f"{experiment}: {describe_changes(changes)}"
     caption = (
         "NEW / BASE on a logarithmic axis, with intervals at 95 %; left of 1 NEW is lower. A triangle is a change, a circle is the same "
-        f"within the band of {margin * 100:g} %, a cross cannot be told. Numbers that may be 0 are in the table."
+        "within its margin (grey), a cross cannot be told. Numbers that may be 0 are in the table."
     )
-    return Figure(id_, title, caption, f"{title}. {caption}", _build(rows, margin), _REFERENCE)
+    return Figure(id_, title, caption, f"{title}. {caption}", _build(rows), _REFERENCE)
 
 
 def describe_changes(changes: Sequence[Change]) -> str:
@@ -144,10 +145,13 @@ def _row(change: Change) -> Row:
     assert ratio is not None  # noqa: S101 - only such changes are drawn
     name = f"{name_arms(change.path)}: {name_number(change.path)}"
     bounds = {"low": ratio.low, "high": ratio.high}
+    margin = 1 + (change.margin or 0.0)
     return {
         "name": name,
         "outcome": OUTCOME_WORDS[change.outcome],
         "ratio": _clipped(ratio.value),
+        "from": rounded(1 / margin),
+        "to": rounded(margin),
         **{key: None if value is None else _clipped(value) for key, value in bounds.items()},
         "shown": " ".join(filter(None, (show_value(ratio), show_interval(ratio) or MISSING))),
     }
@@ -157,12 +161,12 @@ def _clipped(ratio: float) -> float:
     return rounded(min(max(ratio, 1 / FURTHEST), FURTHEST))
 
 
-def _build(rows: list[Row], margin: float) -> Spec:
-    """Return a row of a dot and an interval for each number, 1 marked, and the margin as a band."""
+def _build(rows: list[Row]) -> Spec:
+    """Return a row of a dot and an interval for each number, 1 marked, and its margin as a band."""
     used = [o for o in Outcome if any(row["outcome"] == OUTCOME_WORDS[o] for row in rows)]
     words = [OUTCOME_WORDS[o] for o in used]
     colours, shapes = zip(*(OUTCOME_STYLES[o] for o in used), strict=True)
-    domain = _find_domain(rows, margin)
+    domain = _find_domain(rows)
     ticks = [tick for tick in _TICKS if domain[0] <= tick <= domain[1]]
     x = alt.X(
         "ratio:Q",
@@ -174,11 +178,10 @@ def _build(rows: list[Row], margin: float) -> Spec:
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=y)
     colour = alt.Color("outcome:N", scale=alt.Scale(domain=words, range=list(colours)))
     shape = alt.Shape("outcome:N", scale=alt.Scale(domain=words, range=list(shapes)))
-    band = alt.Chart(alt.InlineData(values=[{"from": 1 / (1 + margin), "to": 1 + margin}]))
     one = alt.Chart(alt.InlineData(values=[{"ratio": 1}]))
     tooltip = [alt.Tooltip(f"{name}:N") for name in ("name", "outcome", "shown")]
     layers = (
-        band.mark_rect(opacity=0.14, color="#8a8f98").encode(x=alt.X("from:Q"), x2="to:Q"),
+        base.mark_bar(opacity=0.14, color="#8a8f98", height=ROW_HEIGHT).encode(x=alt.X("from:Q"), x2="to:Q"),
         one.mark_rule(color="#8a8f98", strokeWidth=1).encode(x=x),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour),
         base.mark_point(size=90, filled=True, opacity=1).encode(
@@ -188,10 +191,12 @@ def _build(rows: list[Row], margin: float) -> Spec:
     return build_spec(*layers, height=AXIS_HEIGHT + ROW_HEIGHT * len(rows))
 
 
-def _find_domain(rows: list[Row], margin: float) -> tuple[float, float]:
-    """Return the axis' ends: all that is drawn, the margin, and a little beyond."""
+def _find_domain(rows: list[Row]) -> tuple[float, float]:
+    """Return the axis' ends: all that is drawn, and a little beyond."""
     values = [
-        float(v) for row in rows for v in (row["ratio"], row["low"], row["high"]) if isinstance(v, float)
+        float(v)
+        for row in rows
+        for v in (row["ratio"], row["low"], row["high"], row["from"], row["to"])
+        if isinstance(v, float)
     ]
-    room = 1 + margin
-    return rounded(min(*values, 1 / room) / room), rounded(max(*values, room) * room)
+    return rounded(min(values) / ROOM), rounded(max(values) * ROOM)
