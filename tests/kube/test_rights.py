@@ -124,6 +124,15 @@ CALLS = {
 }
 
 
+async def test_a_login_that_was_accepted_is_not_lost_to_a_server_that_has_just_started(starting):
+    server, api = starting
+    furnish(server)
+    await api.get(PODS, "p", "ns")
+    server.refusals, server.code, server.words = 3, 401, "Unauthorized"
+    await api.list(PODS, "ns")
+    assert server.refusals == 0
+
+
 @pytest.mark.parametrize("kind", CALLS)
 async def test_a_right_that_worked_is_not_lost_to_a_server_that_has_just_started(starting, kind):
     server, api = starting
@@ -226,8 +235,8 @@ async def test_a_token_that_was_withdrawn_ends_every_call_after_one_wait_for_all
     monkeypatch.setattr(rights, "EARLY_S", 0.2)
     server, api = starting
     furnish(server)
+    await api.get(PODS, "p", "ns")
     server.tokens = set()
-    api._connection.rights.note_away()
     for _ in range(2):
         with pytest.raises(LoginError):
             await api.get(PODS, "p", "ns")

@@ -39,12 +39,15 @@ class Rights:
         # The first and the last time (s, monotonic) of refusals with no answer in between.
         self._refused: dict[Right, tuple[float, float]] = {}
         self._away_s = float("-inf")
+        # Whether the login was: by an answer of more than what everybody may ask, as the version.
+        self._accepted = False
 
     def note_answer(self, call: Call, status: int) -> None:
         """Note what a status of HTTP shows: that the call was permitted, or that the server is away."""
         if status in _AWAY:
             self.note_away()
         elif status < 500 and status not in _NOT_PERMITTED:
+            self._accepted |= bool(call.resource)
             self._permitted.add(call.right)
             self._denied.discard(call.right)
             for right in (call.right, LOGIN):
@@ -57,9 +60,9 @@ class Rights:
     def is_early(self, call: Call, refusal: ClusterError) -> bool:
         """Note a refusal, and return whether it may be that of a server that does not know its rights yet."""
         if refusal.status == 401:
-            # Both are noted; a token that is withdrawn is not told from one that is not known yet but by this.
             young = [self._note_refusal(right) for right in (call.right, LOGIN)]
-            return all(young) and self._was_away
+            self._accepted &= all(young)
+            return all(young) and (self._accepted or self._was_away)
         if not isinstance(refusal, ForbiddenError):
             return False
         if NOT_READY in refusal.message:
