@@ -66,6 +66,7 @@ def test_an_image_holds_what_vms_boot_and_what_both_run(tmp_path, guest, tools):
     assert read_image(tmp_path / "layout") == image
     assert len(image.layers_bytes) == 3
     assert {name: content for name, (_, content) in entries.items() if content is not None} == {
+        "boot/architecture": config["architecture"].encode(),
         "boot/initramfs": b"initramfs",
         "boot/vmlinuz": b"kernel",
         "worker": build_worker().read_bytes(),
@@ -85,6 +86,7 @@ def test_everybody_may_read_an_image_and_nothing_in_it_has_a_time(tmp_path, gues
     _, entries = unpack(tmp_path / "layout")
     assert {name: oct(e.mode) for name, (e, _) in entries.items() if not e.issym()} == {
         "boot": "0o755",
+        "boot/architecture": "0o644",
         "boot/initramfs": "0o644",
         "boot/vmlinuz": "0o644",
         "worker": "0o755",

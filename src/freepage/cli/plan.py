@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import naming_manifest
-from freepage.cli.manifests import print_manifests
+from freepage.cli.manifests import print_comments, print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
+from freepage.cli.terminal import print_line
+from freepage.records import Arm
 from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
 
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from freepage.study.request import RunPlan
     from freepage.study.study import Study
     from freepage.targets.base import Preview
+
+
+# What a server does not judge when it is only asked whether it would take a VM.
+SERVER_DRY_RUN = (
+    "a server's dry run (kubectl apply --dry-run=server) judges these objects alone: the pods that KubeVirt makes of the VMs",
+    "meet pod security, quotas and SCCs only when they are created",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,48 +49,68 @@ def show_dry_run(target: AbstractAsyncContextManager[Preview]) -> int:
 async def _show(target: AbstractAsyncContextManager[Preview], *, with_objects: bool) -> None:
     with naming_manifest("run"):
         async with target as preview:
+            summary = _describe_plan(preview)
             objects = list(preview.list_objects()) if with_objects else []
             if objects:
+                print_comments([*summary, *(SERVER_DRY_RUN if _has_vms(preview.plan) else ())])
                 print_manifests(objects)
             else:
-                _print_plan(preview.plan, preview.execution)
+                for line in summary:
+                    print_line(line)
+                _print_trials(preview.plan.trials)
+                _print_schedules(preview.plan.trials)
 
 
-def _print_plan(run_plan: RunPlan, execution: str) -> None:
-    _print_summary(run_plan, execution)
-    print_left_out(run_plan)
-    _print_repeats(run_plan.study)
-    _print_trials(run_plan.trials)
-    _print_schedules(run_plan.trials)
+def _has_vms(run_plan: RunPlan) -> bool:
+    return any(instance.carrier is not Arm.POD for trial in run_plan.trials for instance in trial.instances)
 
 
-def _print_summary(run_plan: RunPlan, execution: str) -> None:
-    study = run_plan.study
+def _describe_plan(preview: Preview) -> list[str]:
+    """Describe a plan but for its trials, a line each: its size, what its repeats can decide, what a reader should know."""
+    run_plan, study = preview.plan, preview.plan.study
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
-    print(f"{study.name}: {study.title}")
-    print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {execution}")
-    print(
-        f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
-        f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
-    )
+    memory = f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
+    return [
+        f"{study.name}: {study.title}",
+        f"scale {study.scale:g}, seed {study.seed}, guests executed by {preview.execution}",
+        f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; {memory}",
+        *describe_notes(preview),
+        *_describe_repeats(study),
+        *_describe_skipped(preview),
+    ]
 
 
-def print_left_out(run_plan: RunPlan) -> None:
-    if run_plan.left_out:
-        print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
+def describe_notes(preview: Preview) -> list[str]:
+    """Describe what a reader should know before a run: of the target, and what a smoke run leaves out."""
+    left_out = preview.plan.left_out
+    smoke = [f"a smoke run at this scale; left out: {', '.join(left_out)}"] if left_out else []
+    return [*preview.notes, *smoke]
 
 
-def _print_repeats(study: Study) -> None:
-    """Print what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
-    for experiment in () if study.smoke else study.experiments:
-        print(f"{experiment.name}: {describe_repeats(experiment.repeats)}")
+def _describe_repeats(study: Study) -> list[str]:
+    """Describe what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
+    experiments = () if study.smoke else study.experiments
+    return [f"{experiment.name}: {describe_repeats(experiment.repeats)}" for experiment in experiments]
+
+
+def _describe_skipped(preview: Preview) -> list[str]:
+    """Describe the trials that a run would skip, by what stands in their way."""
+    skipped: dict[tuple[str, str | None], list[str]] = {}
+    for trial in preview.plan.trials:
+        obstacle = preview.find_obstacle(trial)
+        if obstacle is not None:
+            skipped.setdefault((obstacle.message, obstacle.hint), []).append(trial.id)
+    return [
+        f"skipped: {', '.join(trials)}: {message}{f' (hint: {hint})' if hint else ''}"
+        for (message, hint), trials in skipped.items()
+    ]
 
 
 def _print_trials(trials: list[Trial]) -> None:
     print("\ntrials, in order")
     for trial in trials:
         which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
-        print(
+        print_line(
             f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} {which}  "
             f"{_describe_instances(trial)}, needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
         )
@@ -109,7 +138,7 @@ def _print_schedules(trials: list[Trial]) -> None:
     for trial in {t.experiment.name: t for t in first_block}.values():
         for instance in trial.instances:
             for process in instance.schedules:
-                print(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+                print_line(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
 
 
 def _count_instances(trial: Trial) -> int:

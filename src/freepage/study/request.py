@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError
+from freepage.fpr.mechanics import expect_block_bytes
 from freepage.study.capacity import check_capacity, find_budget, fit_scale
 from freepage.study.plan import planned_duration_s
 from freepage.study.read import read_study
@@ -66,7 +67,8 @@ def plan_run(
     file, text = _read_file(request)
     total, available_bytes = _find_memory(request, host)
     is_given = nodes_are_given or request.node_memory_bytes is not None
-    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given)
+    block_bytes = expect_block_bytes(str(host.get("architecture")))
+    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given, block_bytes)
     budget = None if request.scale else find_budget(file, conditions, available_bytes)
     scale = request.scale or fit_scale(file, conditions, available_bytes)
     left_out: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.fpr.mechanics import LARGEST_BLOCK_BYTES
 from freepage.records import Arm
 
 if TYPE_CHECKING:
@@ -160,9 +161,11 @@ class Conditions:
     """The host or the nodes as far as a scale depends on them: memory, cores, and how guests are executed.
 
     node_is_given: experiments get no node of their own (--node-memory was given, or the nodes are a cluster's).
+    block_bytes: the largest free block of the guests that are expected, by which they report (fpr.mechanics).
     """
 
     node_memory_bytes: int
     cores: int
     accelerator: str
     node_is_given: bool = False
+    block_bytes: int = LARGEST_BLOCK_BYTES

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from freepage.analysis.compare.change import Outcome
-from freepage.analysis.compare.conditions import NAMES, UnlikeRunsError, parse_across
+from freepage.analysis.compare.conditions import NAMES, UnlikeRunsError, find_unlike, parse_across
 from freepage.analysis.compare.runs import compare_runs
 from freepage.errors import StudyError
 from freepage.records import Arm
@@ -115,6 +115,20 @@ def test_what_cannot_be_told_says_what_could_have_been_seen_and_how_many_repeats
     assert penalty.outcome is Outcome.CANNOT_TELL
     assert penalty.could_see > 0.1
     assert penalty.needed > 3
+
+
+@pytest.mark.parametrize(("delay_s", "unlike"), [(2.0, []), (0.25, ["pass-delay"])])
+def test_a_guest_that_does_not_show_its_delay_waits_the_usual_one(runs, delay_s, unlike):
+    trials = [
+        replace(
+            t,
+            record=replace(
+                t.record, evidence=tuple(replace(e, reporting_delay_s=delay_s) for e in t.record.evidence)
+            ),
+        )
+        for t in runs["base"].trials
+    ]
+    assert [u.name for u in find_unlike([runs["base"]], [replace(runs["base"], trials=trials)])] == unlike
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
-from freepage.fpr.mechanics import release_time_bound_s
+from freepage.fpr.mechanics import USUAL_PASSES, Passes, release_time_bound_s
 from freepage.study.group_file import CyclicGroupFile
 from freepage.study.study import MemoryGroup, Range
 from freepage.units import MIB
@@ -36,7 +36,8 @@ def scale_memory(file: CyclicGroupFile | DrawnGroupFile, experiment: str, scale:
     instances, processes = scale.count(file.instances), scale.count(file.processes)
     size = _scale_sizes(file, instances * processes, scale)
     mean_idle_s = (file.idle.min + file.idle.max) / 2
-    factor = scale_time(scale.factor, size.maximum, mean_idle_s) if file.workload.paced else 1.0
+    passes = _passes_at(scale)
+    factor = scale_time(scale.factor, size.maximum, mean_idle_s, passes) if file.workload.paced else 1.0
     group = MemoryGroup(
         name=file.name,
         workload=file.workload,
@@ -59,13 +60,17 @@ def scale_memory(file: CyclicGroupFile | DrawnGroupFile, experiment: str, scale:
     return _finish_drawn(group, file, factor, scale)
 
 
-def scale_time(scale: float, block_bytes: float, idle_s: float) -> float:
+def _passes_at(scale: Scale) -> Passes:
+    return Passes(block_bytes=scale.conditions.block_bytes)
+
+
+def scale_time(scale: float, block_bytes: float, idle_s: float, passes: Passes = USUAL_PASSES) -> float:
     """Return the factor for hold and idle: the scale, but never so small that a block cannot come back while idle.
 
     The bound is the kernel's own pace (mechanics.release_time_bound_s); hold shrinks by the same factor, so that
     the duty cycle stays what it was. Times never grow.
     """
-    least = release_time_bound_s(round(block_bytes)) / idle_s if idle_s > 0 else 1.0
+    least = release_time_bound_s(round(block_bytes), passes) / idle_s if idle_s > 0 else 1.0
     return min(1.0, max(scale, least))
 
 
@@ -91,7 +96,7 @@ def _finish_drawn(group: MemoryGroup, file: DrawnGroupFile, factor: float, scale
     if not group.workload.paced and scale.shrinks:
         duration_s = max(min(file.duration, SHORTEST_DURATION_S), duration_s)
     duration_s = min(duration_s, scale.limits.duration_s)
-    tail_s = min(release_time_bound_s(round(group.size.maximum)), duration_s / 3)
+    tail_s = min(release_time_bound_s(round(group.size.maximum), _passes_at(scale)), duration_s / 3)
     return replace(group, start=file.start, duration_s=duration_s, tail_s=tail_s)
 
 
