@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import shutil
@@ -53,6 +54,12 @@ def pytest_cmdline_main(config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     return min(len(os.sched_getaffinity(0)) + 2, MOST_WORKERS)
+
+
+def pytest_collection_finish():
+    """Leave what thousands of collected tests consist of out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ import itertools
 import json
 from dataclasses import replace
 
+import altair as alt
 import pytest
 
 from freepage.analysis.compared import Comparison
@@ -65,6 +66,11 @@ def value_at(figure, arm, t_s):
 def test_figures_come_in_the_order_of_the_page(drawn):
     order = ["node-memory-cycle", "release-cycle", "node-memory-random", "release-random", "controls"]
     assert list(drawn[2]) == order
+
+
+def test_every_figure_is_what_the_schema_of_vega_lite_asks_for(drawn):
+    for figure in drawn[2].values():
+        alt.LayerChart.from_dict(figure.spec, validate=True)
 
 
 def test_the_nodes_memory_is_drawn_above_its_baseline_in_gib(drawn):
