@@ -66,7 +66,7 @@ def pytest_collection_finish():
 def pytest_collection_modifyitems(items):
     """Mark and run the fast tests first, linters before all, so that a plain mistake shows at once."""
     for item in items:
-        if not kinds_of(item):
+        if not kinds_of(item) and item.get_closest_marker("long") is None:
             item.add_marker("fast")
     items.sort(key=lambda item: (len(kinds_of(item)), item.path.name != "test_quality.py"))
 

@@ -112,6 +112,7 @@ def test_everything_stands_where_pods_and_vms_look_for_it(tmp_path, guest, tools
     assert {p.strip("/") for p in (KERNEL_PATH, INITRAMFS_PATH, TOOLS_DISK_PATH)} <= set(entries)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes its root")
 def test_the_programs_of_an_image_run_as_nobody(tmp_path, guest, monkeypatch):
     write_image(tmp_path / "layout", guest, make_tools(tmp_path / "cache", tmp_path / "mine", monkeypatch))
@@ -129,6 +130,7 @@ def test_the_programs_of_an_image_run_as_nobody(tmp_path, guest, monkeypatch):
     assert {b"boot", b"tools", b"worker"} <= set(said.stdout.split())
 
 
+@pytest.mark.long
 def test_the_same_inputs_give_the_same_image(tmp_path, guest, monkeypatch):
     first = make_tools(tmp_path / "one", tmp_path / "mine", monkeypatch)
     image = write_image(tmp_path / "a", guest, first)

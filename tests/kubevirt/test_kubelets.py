@@ -67,6 +67,7 @@ def test_a_dead_kubelet_does_not_slow_the_audit_of_the_others(broken):
     assert sum(s == "not read: node dead-0 does not answer" for s in unread) == 98
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broken", ["refusing", "silent"])
 def test_many_dead_kubelets_take_no_longer_than_one(broken):
     _, audit, took_s = audit_beside(broken, dead_nodes=25)

@@ -202,6 +202,7 @@ def test_a_release_time_that_was_not_reached_says_how_often_it_was(slow):
     assert number.basis == "reached in 0 of 9 releases"
 
 
+@pytest.mark.long
 def test_one_figure_becomes_one_file(drawn, tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1))
     paths = export_run(tmp_path / "run", "svg", tmp_path / "figures")
