@@ -56,7 +56,7 @@ def test_whatever_a_shell_has_written_is_audited(audit, tmp_path, monkeypatch, t
     status, out, err = audit(path)
     assert (status, err) == (0, "")
     assert out.startswith("Free Page Reporting in the cluster: enabled (KubeVirt kubevirt/kubevirt)\n")
-    assert "1 VMs: 1 on, 0 off, 0 not known; 0 on without effect\n" in out
+    assert "1 VM: 1 on, 0 off, 0 not known; 0 on without effect\n" in out
     stdin = io.TextIOWrapper(io.BytesIO(text.encode(encoding)))
     monkeypatch.setattr("sys.stdin", stdin)
     assert audit("-") == (status, out, err)
@@ -153,7 +153,7 @@ def test_words_of_objects_are_shown_as_they_are(audit, tmp_path):
     status, out, _ = audit(path)
     assert status == 0
     assert_harmless(out)
-    assert "1 VMs: 1 on" in out
+    assert "1 VM: 1 on" in out
     assert "not read: 2" in out
 
 

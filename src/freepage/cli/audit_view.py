@@ -47,12 +47,12 @@ def print_live_audit(audit: Audit, namespace: str | None) -> None:
     console = open_console(wrap=True)
     where = f" in namespace {namespace}" if namespace else ""
     console.print(
-        f"{len(audit.vms)} VMs{where}: {audit.count('on')} on, {audit.count('off')} off, "
+        f"{_count_vms(len(audit.vms))}{where}: {audit.count('on')} on, {audit.count('off')} off, "
         f"{audit.count('no effect')} on without effect, {audit.count('unknown')} unknown"
     )
     _print_setting(console, audit)
     for node, vms in sorted(audit.unread.items()):
-        console.print(f"not read: {vms} VMs on node {node}, which does not answer", style="yellow")
+        console.print(f"not read: {_count_vms(vms)} on node {node}, which does not answer", style="yellow")
     if audit.vms:
         console.print(_build_live_table(audit))
     if audit.stranded is not None:
@@ -72,7 +72,9 @@ def print_file_audit(audit: Audit) -> None:
     if audit.vms:
         console.print(_build_file_table(audit))
         counts = ", ".join(f"{audit.count_expected(value)} {words}" for value, (words, _) in EXPECTED.items())
-        console.print(f"{len(audit.vms)} VMs: {counts}; {audit.silent} on without effect", soft_wrap=True)
+        console.print(
+            f"{_count_vms(len(audit.vms))}: {counts}; {audit.silent} on without effect", soft_wrap=True
+        )
     _print_unseen(console, audit)
     if audit.vms:
         console.print(
@@ -123,6 +125,10 @@ def _build_file_table(audit: Audit) -> Table:
     for vm in audit.vms:
         table.add_row(_name(vm), words(EXPECTED[vm.eligibility.expected]), lines(_explain(vm)))
     return table
+
+
+def _count_vms(count: int) -> str:
+    return f"{count} VM{'' if count == 1 else 's'}"
 
 
 def _name(vm: AuditedVm) -> str:
