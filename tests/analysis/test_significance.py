@@ -76,7 +76,10 @@ def test_repeats_that_would_do_are_never_fewer_than_a_decision_asks_for():
 
 
 def test_the_error_between_two_bounds_is_that_of_the_nearer_one_on_the_intervals_own_scale():
-    same, rule = estimate_positive([0.98, 1.02, 0.99, 1.01, 0.995], "ratio"), Bounds(at_least=0.9, at_most=1.1)
+    same, rule = (
+        estimate_positive([0.98, 1.02, 0.99, 1.01, 0.995], "ratio"),
+        Bounds(at_least=0.9, at_most=1.1),
+    )
     assert abs(same.value - 0.9) < abs(same.value - 1.1)
     assert rule.find_error(same) == find_error(same, 1.1) > find_error(same, 0.9)
     assert rule.find_error(estimate_share(FIVE, "fraction")) is None

@@ -164,7 +164,10 @@ def test_cpu_is_too_much_when_it_is_out_of_proportion_and_noticeable(per_gib, pe
 def test_where_vms_without_fpr_give_memory_back_too_that_nothing_is_saved_says_nothing_of_fpr():
     """Reporting that was on in both arms once said: leave it off."""
     both = cycle(given_back_without=between(0.9, 0.95), saved_mean=between(-0.01, 0.02))
-    for outcome in (both, replace(both, given_back=between(0.28, 0.32), given_back_without=between(0.2, 0.3))):
+    for outcome in (
+        both,
+        replace(both, given_back=between(0.28, 0.32), given_back_without=between(0.2, 0.3)),
+    ):
         verdict = decided(outcome)
         assert verdict.decision == "inconclusive"
         assert "which FPR cannot explain" in verdict.sentence

@@ -151,7 +151,9 @@ def _conclude_by_costs(found: VerdictInput, checks: Checks) -> Conclusion:
     if paying and not left:
         text = as_sentence("; ".join(e.words for e in paying))
         return Conclusion(Decision.NO_BENEFIT, Reason("costs", text))
-    unknown = _find_unknown_price(found, [r for r in checks.costs if r.outcome.experiment not in excepted], left)
+    unknown = _find_unknown_price(
+        found, [r for r in checks.costs if r.outcome.experiment not in excepted], left
+    )
     if unknown is not None:
         return Conclusion(Decision.MEMORY_ONLY, unknown, (*keeping, *paying), found.headline)
     decision = Decision.ENABLE_EXCEPT if keeping or paying else Decision.ENABLE
