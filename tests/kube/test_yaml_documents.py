@@ -33,7 +33,7 @@ Dumper.add_representer(str, _quote_numbers)
 
 
 @given(st.lists(VALUES, max_size=3))
-@example(["0E0", "1.5e3", "08", "+.5", {"1e3": "1e3"}])
+@example(["0E0", "1.5e3", "08", "+.5", {"1e3": "1e3", "<<": [], "x": {"<<": {"a": 1}}}])
 def test_what_was_written_as_yaml_is_read_as_it_was(documents):
     written = yaml.dump_all(documents, Dumper=Dumper)
     assert list(read_documents(written)) == documents
