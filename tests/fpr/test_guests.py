@@ -116,6 +116,11 @@ def test_an_odd_version_decides_as_far_as_it_can_be_read(release, verdict):
     assert judge(id="mylinux", kernelRelease=release) == verdict
 
 
+def test_a_release_beyond_linux_own_of_nobody_in_particular_is_not_taken_for_linux():
+    assert judge(kernelRelease="10.0.20348") == UNKNOWN
+    assert judge(id="fedora", kernelRelease="10.0.1") == YES
+
+
 @pytest.mark.parametrize(
     ("guest", "verdict"),
     [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.fpr.effect import Effect
 from freepage.fpr.objects import has_condition, look_up, section
-from freepage.fpr.systems import FIRST_LINUX, OLD_KERNELS, SYSTEMS
+from freepage.fpr.systems import FIRST_LINUX, LATEST_LINUX_MAJOR, OLD_KERNELS, SYSTEMS
 
 if TYPE_CHECKING:
     from freepage.fpr.objects import Object
@@ -59,6 +59,8 @@ def _judge_linux(release: str, distribution: str) -> Effect:
     major, minor = (int(found[1]), found[2]) if found else (0, None)
     if major == FIRST_LINUX[0] and minor is None:
         return Effect(unknown=(f"whether Linux {release} reports free pages: 5.7 is the first that does",))
+    if major > LATEST_LINUX_MAJOR and not distribution:
+        return Effect(unknown=(f"which system the guest runs: its release is {release}",))
     if (major, int(minor or 0)) >= FIRST_LINUX:
         return Effect()
     line = _find_line(release, distribution)

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 
 FIRST_LINUX = (5, 7)
+# A release beyond these is not Linux' own numbering: Windows, which is 10.0, has no other mark where its agent says no more.
+LATEST_LINUX_MAJOR = 8
 
 
 @dataclass(frozen=True)
