@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "bench"
 USER = "runner"
-SMALL = ("--scale", "0.01")
+SMALL = ("--smoke",)
 OURS = "app.kubernetes.io/managed-by=freepage"
 KINDS = {
     "pods": f"/api/v1/namespaces/{NAMESPACE}/pods",

@@ -72,7 +72,7 @@ async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_neve
 ):
     study = tmp_path / "tiny.toml"
     study.write_text(TINY)
-    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), scale=0.01, repeats=6), "tcg", CONDITIONS)
+    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), smoke=True, repeats=6), "tcg", CONDITIONS)
     asked = []
 
     def measure(folder):

@@ -81,7 +81,7 @@ def test_a_study_runs_on_a_new_target_and_is_reported(moon, tmp_path, capsys, ar
         'name = "tiny"\ninterval = "100ms"\n[[experiment]]\nkind = "cycle"\nsize = "8MiB"\nslot = "50ms"\n'
         'hold = "50ms"\nidle = "100ms"\niterations = 1\nrepeats = 1\n'
     )
-    command = ["run", str(study), "--target", "moon", "--arms", "pod", "--scale", "0.01"]
+    command = ["run", str(study), "--target", "moon", "--arms", "pod", "--smoke"]
     assert main([*command, "--out", str(tmp_path / "run"), *arguments]) == 0
     assert "report:" in capsys.readouterr().out
     assert len(moon) == 1

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.manifests import print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
+from freepage.fpr.pace import find_schedule_pace
+from freepage.study.more import list_more
 from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
 
     from freepage.records import ProcessSchedule
     from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
-    from freepage.study.study import Study
     from freepage.targets.base import Preview
 
 
@@ -50,31 +53,63 @@ async def _show(target: AbstractAsyncContextManager[Preview], *, with_objects: b
 def _print_plan(run_plan: RunPlan, execution: str) -> None:
     _print_summary(run_plan, execution)
     print_left_out(run_plan)
-    _print_repeats(run_plan.study)
+    _print_experiments(run_plan)
+    _print_more(run_plan)
     _print_trials(run_plan.trials)
     _print_schedules(run_plan.trials)
 
 
 def _print_summary(run_plan: RunPlan, execution: str) -> None:
-    study = run_plan.study
+    study, budget = run_plan.study, run_plan.budget
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
     print(f"{study.name}: {study.title}")
-    print(f"scale {study.scale:g}, seed {study.seed}, guests executed by {execution}")
+    print(f"seed {study.seed}, guests executed by {execution}")
     print(
         f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
     )
+    if budget is not None:
+        print(
+            f"fitted into {format_duration(budget.duration_s)} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"
+        )
 
 
 def print_left_out(run_plan: RunPlan) -> None:
     if run_plan.left_out:
-        print(f"a smoke run at this scale; left out: {', '.join(run_plan.left_out)}")
+        print(f"a smoke run; left out: {', '.join(run_plan.left_out)}")
 
 
-def _print_repeats(study: Study) -> None:
-    """Print what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
-    for experiment in () if study.smoke else study.experiments:
-        print(f"{experiment.name}: {describe_repeats(experiment.repeats)}")
+def _print_experiments(run_plan: RunPlan) -> None:
+    """Print what each experiment runs instead of what, and what it can decide; a smoke run decides nothing anyway."""
+    first_trials = {t.experiment.name: t for t in _first_block(run_plan.trials)}
+    for experiment in run_plan.study.experiments:
+        scale = experiment.sizing.factor
+        sizes = run_plan.sizes.get(experiment.name, "at its own size")
+        print(f"{experiment.name}: {sizes} (scale {scale:.2g})")
+        if run_plan.study.smoke:
+            continue
+        print(f"  {describe_repeats(experiment.repeats)}")
+        for claim, reason in _foresee(first_trials[experiment.name], scale):
+            print(f"  {claim} {reason}")
+
+
+def _foresee(trial: Trial, scale: float) -> Iterator[tuple[str, str]]:
+    """Return the claims that the experiment of a trial cannot decide, with the reasons."""
+    # This loads the article's claims, which a run does without before its end.
+    from freepage.analysis.foresight import foresee_undecidable
+
+    schedules = {i.name: i.schedules for i in trial.instances}
+    pace = find_schedule_pace(schedules, trial.duration_s)
+    return foresee_undecidable(trial.experiment.kind, pace, scale)
+
+
+def _print_more(run_plan: RunPlan) -> None:
+    """Print what a longer run would add."""
+    if run_plan.way is None or run_plan.budget is None:
+        return
+    for seconds, words in list_more(run_plan.way, run_plan.budget.duration_s):
+        minutes = math.ceil(seconds / 60)
+        print(f"with --time {minutes}min ({format_duration(minutes * 60)}): {words}")
 
 
 def _print_trials(trials: list[Trial]) -> None:
@@ -105,11 +140,15 @@ def _print_schedules(trials: list[Trial]) -> None:
         "\nschedules of repeat 1, the same on every arm; each repeat draws its own"
         " (a: allocate, f: free, r: run, at seconds after the start)"
     )
-    first_block = sorted((t for t in trials if t.repeat == 0 and not t.warmup), key=_count_instances)
-    for trial in {t.experiment.name: t for t in first_block}.values():
+    for trial in {t.experiment.name: t for t in _first_block(trials)}.values():
         for instance in trial.instances:
             for process in instance.schedules:
                 print(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+
+
+def _first_block(trials: list[Trial]) -> list[Trial]:
+    """Return the trials of the first block, the arm with all instances last."""
+    return sorted((t for t in trials if t.repeat == 0 and not t.warmup), key=_count_instances)
 
 
 def _count_instances(trial: Trial) -> int:

@@ -17,7 +17,7 @@ from freepage.targets.local.choices import LocalChoices
 from freepage.units import GIB
 from helpers.fakes import CONDITIONS, FACTS
 
-REQUEST = RunRequest("cycle", arms=(Arm.VM, Arm.VM_FPR))
+REQUEST = RunRequest("cycle", arms=(Arm.VM, Arm.VM_FPR), time_s=48 * 3600.0)
 
 
 @pytest.fixture
