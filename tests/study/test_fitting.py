@@ -12,7 +12,7 @@ from freepage.errors import CapacityError
 from freepage.study.demand import find_demand_bytes, find_duration_s
 from freepage.study.fitting import find_way, fit_study
 from freepage.study.plan import plan_trials, planned_duration_s
-from freepage.study.read import builtin_studies
+from freepage.study.read import builtin_studies, parse_study
 from freepage.study.request import RunRequest, plan_run
 from freepage.study.scaling.scale import LEAST_FACTOR
 from freepage.study.scaling.study import scale_study
@@ -160,7 +160,7 @@ def test_a_memory_too_small_for_the_least_study_is_refused_with_one_that_works()
         CapacityError, match=r"random needs .* at its smallest, and may take 300 MiB"
     ) as caught:
         fit("random", 300 * MIB, 1e6)
-    enough = float(str(caught.value.hint).split()[-1].removesuffix("MiB"))
+    enough = float(str(caught.value.hint).split()[1].removesuffix("MiB"))
     assert fit("random", enough * MIB, 1e6)[0].instances == 0.2
 
 
@@ -184,3 +184,36 @@ def test_guests_get_no_smaller_than_one_that_boots():
         read("burst"), {"burst": fit("burst", 12 * GIB, 1e6)[0]}, Conditions(24 * GIB, 2, "tcg")
     ).experiments
     assert burst.groups[0].vm_memory_bytes >= 192 * MIB + burst.groups[0].size.maximum
+
+
+def test_where_the_studys_own_time_does_not_suffice_the_least_is_run_all_the_same():
+    """On nodes that cannot be made smaller the file of host-io fills what is left of them."""
+    nodes = {"memory_total_bytes": 400 * GIB, "memory_available_bytes": 380 * GIB, "cpus_logical": 96}
+    run_plan = plan_run(RunRequest("article"), "kvm", nodes, nodes_are_given=True)
+    assert {e.repeats for e in run_plan.study.experiments} == {1}
+    assert run_plan.planned_duration_s > run_plan.budget.duration_s
+    with pytest.raises(CapacityError, match="at least"):
+        plan_run(RunRequest("article", time_s=2400.0), "kvm", nodes, nodes_are_given=True)
+
+
+def test_no_more_memory_is_advised_than_there_is():
+    little = {"memory_total_bytes": 2 * GIB, "memory_available_bytes": 300 * MIB, "cpus_logical": 1}
+    with pytest.raises(CapacityError, match="at its smallest") as caught:
+        plan_run(RunRequest("quick"), "tcg", little)
+    assert caught.value.hint == "free some memory"
+
+
+def test_programs_of_a_user_keep_their_size_and_give_way_in_number():
+    file = parse_study(COMMAND, "own.toml")
+    way = find_way(file, SMALL, 8 * GIB, fixed=False)
+    (experiment,) = scale_study(file, fit_study(way, 1e6), SMALL).experiments
+    assert (experiment.groups[0].instances, experiment.groups[0].vm_memory_bytes) == (3, 2 * GIB)
+
+
+COMMAND = """name = "own"
+[[experiment]]
+kind = "command"
+instances = 20
+vm_memory = "2GiB"
+command = ["/bin/true"]
+"""

@@ -44,7 +44,7 @@ def test_a_burst_starts_together(tmp_path):
         assert 0 < arms[arm]["start_skew_p99_s"]["value"] <= arms[arm]["start_skew_max_s"]["value"]
         assert arms[arm]["start_skew_p99_s"]["value"] < 0.1
         assert arms[arm]["cpu_alloc_peak_cores"]["value"] > 0
-    assert all(len(t.schedules) == 3 for t in stored.trials)
+    assert all(len(t.schedules) == 2 for t in stored.trials)
 
 
 BARRIERS = """name = "barriers"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
 from freepage.fpr.mechanics import predicted_release
@@ -53,7 +53,7 @@ def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> f
     """
     idle = saved = 0.0
     for process in processes:
-        for step, following in zip(process.steps, (*process.steps[1:], None), strict=True):
+        for step, following in zip_longest(process.steps, process.steps[1:]):
             if step.action is Action.FREE:
                 span_s = max(0.0, (end_s if following is None else following.at_s) - step.at_s)
                 idle += step.bytes * span_s

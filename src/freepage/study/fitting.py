@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from freepage.study.file import ExperimentFile, StudyFile
     from freepage.study.study import Conditions, Experiment
 
-STEPS = 12
+STEPS = 16
 # Sizes grow into memory that is there as long as a repeat takes no longer. Where a node is shared it may take so much longer,
 # since the VMs' levels only differ by something once they use more than they need when idle.
 SHARED_NODE_MAY_TAKE = 1.1
@@ -78,11 +78,11 @@ class Sketches:
         if key not in self._grown:
             more = SHARED_NODE_MAY_TAKE if experiment.kind.shares_node else 1.0
             limit_s = self.duration_s(experiment, sizing) * more
-            factor = find_largest(
-                lambda f: self.duration_s(experiment, replace(sizing, factor=f)) <= limit_s,
-                sizing.factor,
-                most,
+            # From the least on, whatever the factor: equal limits then give equal sizes.
+            larger = find_largest(
+                lambda f: self.duration_s(experiment, replace(sizing, factor=f)) <= limit_s, high=most
             )
+            factor = max(sizing.factor, larger)
             self._grown[key] = replace(key[1], factor=factor)
         return replace(self._grown[key], repeats=sizing.repeats)
 
@@ -160,20 +160,22 @@ def find_way_at(file: StudyFile, conditions: Conditions, factor: float, *, fixed
     return Way(sketches, (Sizing(factor),) * len(sketches.experiments), fixed, factor)
 
 
-def fit_study(way: Way, budget_s: float) -> dict[str, Sizing]:
+def fit_study(way: Way, budget_s: float, *, at_least: bool = False) -> dict[str, Sizing]:
     """Return the largest sizing of each experiment that lets the run end in `budget_s` seconds.
 
-    Raises CapacityError that names the least time where even the least study takes longer.
+    Where even the least study takes longer it is returned with `at_least`, and without it CapacityError names the least time.
     """
     point = _find_furthest(way, budget_s)
+    if point is None and at_least:
+        point = way.points[0]
     if point is None:
         least_s = way.duration_s(way.points[0])
         raise CapacityError(
             f"the study takes {format_duration(math.ceil(least_s))} at least, and may take {format_duration(budget_s)}",
             hint=f"--time {math.ceil(least_s / 60)}min works; so do fewer arms or experiments, and --smoke only tries it",
         )
-    experiments = way.sketches.experiments
-    return {e.name: sizing for e, sizing in zip(experiments, way.sizings(point), strict=True)}
+    sizings = zip(way.sketches.experiments, way.sizings(point), strict=True)
+    return {e.name: replace(s, factor=_round_down(s.factor)) for e, s in sizings}
 
 
 def _find_furthest(way: Way, budget_s: float) -> Point | None:
@@ -220,9 +222,11 @@ def _fit_memory(experiment: ExperimentFile, sketches: Sketches, memory_bytes: fl
     if least is not None:
         return replace(least, factor=find_largest(lambda f: fits(replace(least, factor=f))))
     needed = sketches.demand_bytes(experiment, sizings[-1])
+    available = sketches.conditions.available_bytes
+    is_there = available is None or needed <= available
     raise CapacityError(
         f"{experiment.name} needs {format_bytes(needed)} at its smallest, and may take {format_bytes(memory_bytes)}",
-        hint=f"free some memory, or allow more with --memory {math.ceil(needed / MIB)}MiB",
+        hint=f"--memory {math.ceil(needed / MIB)}MiB allows it" if is_there else "free some memory",
     )
 
 
@@ -233,6 +237,14 @@ def _list_least(experiment: ExperimentFile) -> Iterator[Sizing]:
     most = max(g.instances for g in experiment.groups)
     for instances in range(most - 1, LEAST_INSTANCES - 1, -1):
         yield Sizing(LEAST_FACTOR, instances=instances / most, compact=True)
+
+
+def _round_down(factor: float) -> float:
+    """Return a factor with three digits that is not larger; those from 1 on are as they are."""
+    if factor >= 1:
+        return factor
+    steps = 10.0 ** (2 - math.floor(math.log10(factor)))
+    return math.floor(factor * steps) / steps
 
 
 def find_largest(fits: Callable[[float], bool], low: float = LEAST_FACTOR, high: float = 1.0) -> float:

@@ -103,7 +103,7 @@ def _scale_group(file: AnyGroupFile, experiment: str, scale: Scale) -> AnyGroup:
 
 
 def _scale_command(file: CommandGroupFile, scale: Scale) -> CommandGroup:
-    """Return a user's program as it is: no scale knows what it needs."""
+    """Return a user's program as it is, since no scale knows what it needs; only instances give way."""
     period_s = file.period if file.period is not None else file.timeout
     job = CommandJob(
         argv=file.command,
@@ -119,7 +119,7 @@ def _scale_command(file: CommandGroupFile, scale: Scale) -> CommandGroup:
         name=file.name,
         workload=file.workload,
         carrier=file.fixed_carrier,
-        instances=file.instances,
+        instances=scale.count_instances(file.instances),
         cpus=file.cpus,
         vm_memory_bytes=GIB if file.vm_memory is None else scale.in_bytes(file.vm_memory),
         duration_s=file.iterations * period_s,
