@@ -68,7 +68,9 @@ def _print_summary(run_plan: RunPlan, execution: str) -> None:
         f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
         f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
     )
-    if budget is not None:
+    if budget is not None and run_plan.planned_duration_s > budget.duration_s:
+        print(f"this is the least of it: the study's own {format_duration(budget.duration_s)} do not suffice")
+    elif budget is not None:
         print(
             f"fitted into {format_duration(budget.duration_s)} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"
         )

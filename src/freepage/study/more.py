@@ -20,15 +20,23 @@ def list_more(way: Way, budget_s: float) -> list[tuple[float, str]]:
     counted = _first(points, lambda p: _all_have(p, points[-1], LEAST_REPEATS) and p.iterations == 1.0)
     decided = _first(points, lambda p: _all_have(p, points[-1], ENOUGH_REPEATS))
     found = [
-        (way.duration_s(shown), f"{LEAST_REPEATS} repeats of every experiment, which show differences"),
+        (way.duration_s(shown), _name_repeats(points[-1], LEAST_REPEATS, "show differences")),
         (way.duration_s(counted), "all allocations of the study in each trial"),
-        (
-            way.duration_s(decided),
-            f"{ENOUGH_REPEATS} repeats of every experiment, which confirm and contradict",
-        ),
+        (way.duration_s(decided), _name_repeats(points[-1], ENOUGH_REPEATS, "confirm and contradict")),
         *_list_larger(way, points[-1]),
     ]
-    return [(seconds, words) for seconds, words in found if seconds > budget_s]
+    by_seconds: dict[float, str] = {}
+    for seconds, words in found:
+        if seconds > budget_s:
+            by_seconds.setdefault(seconds, words)
+    return list(by_seconds.items())
+
+
+def _name_repeats(whole: Point, repeats: int, what_for: str) -> str:
+    """Return what so many repeats of every experiment are, where the study wants so many."""
+    if min(whole.repeats) < repeats:
+        return "all repeats of the study"
+    return f"{repeats} repeats of every experiment, which {what_for}"
 
 
 def _list_larger(way: Way, whole: Point) -> list[tuple[float, str]]:
