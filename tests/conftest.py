@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import shutil
@@ -55,11 +56,17 @@ def pytest_xdist_auto_num_workers():
     return min(len(os.sched_getaffinity(0)) + 2, MOST_WORKERS)
 
 
+def pytest_collection_finish():
+    """Leave what thousands of collected tests consist of out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark and run the fast tests first, linters before all, so that a plain mistake shows at once."""
     for item in items:
-        if not kinds_of(item):
+        if not kinds_of(item) and item.get_closest_marker("long") is None:
             item.add_marker("fast")
     items.sort(key=lambda item: (len(kinds_of(item)), item.path.name != "test_quality.py"))
 

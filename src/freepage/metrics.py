@@ -13,7 +13,9 @@ MetricValues = dict[str, float | None]
 
 GAUGE = "gauge"
 COUNTER = "counter"
-BUDDY_ORDERS = range(11)
+# The orders a kernel can have lists of free blocks for: a block lies in one section of memory, 128 MiB with pages of 4 KiB
+# (order 15), 512 MiB with pages of 64 KiB (order 13). x86-64 has 0 to 10.
+BUDDY_ORDERS = range(16)
 
 
 @dataclass(frozen=True)

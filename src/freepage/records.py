@@ -112,6 +112,9 @@ class Evidence:
     report_count: of reports that QEMU handled since it started; report_count_at_zero: when the schedules were started,
     for a guest reports all its memory at boot.
 
+    reporting_delay_s: the wait before each pass, where the guest's kernel shows it. page_bytes, free_lists: the guest's pages,
+    and how many lists of free blocks it has (fpr.kernels). host_page_bytes, host_huge_page_bytes: what a fault of QEMU brings.
+
     Levels: configured (QEMU says so), negotiated (virtio feature bit 5 in the guest), active (reports arrive:
     the reporting queue's used index moved after the zero), effective (host memory fell; decided by the analysis).
     """
@@ -128,6 +131,11 @@ class Evidence:
     host_thp: str | None = None
     memory_backend: str | None = None
     accelerator: str | None = None
+    reporting_delay_s: float | None = None
+    page_bytes: int | None = None
+    free_lists: int | None = None
+    host_page_bytes: int | None = None
+    host_huge_page_bytes: int | None = None
 
     @property
     def is_of_vm(self) -> bool:

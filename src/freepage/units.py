@@ -1,50 +1,102 @@
-"""Sizes and durations as people write them, read into bytes and seconds, and shown."""
+"""Sizes, durations and shares as people write them, read into bytes, seconds and fractions, and shown: docs/units.md."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 TIB = 1024 * GIB
 
-_SIZE_UNITS = {
-    "": 1,
-    "B": 1,
-    "KiB": KIB,
-    "MiB": MIB,
-    "GiB": GIB,
-    "TiB": TIB,
-    "kB": 10**3,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-    "K": KIB,
-    "M": MIB,
-    "G": GIB,
-    "T": TIB,
+# K, M, G and T are binary here, as in QEMU and fio; Kubernetes' own quantities (kube/quantities.py) take them as decimal.
+_SIZE_UNITS: dict[str, float] = {"": 1, "B": 1, "kB": 10**3} | {
+    name: factor
+    for power, prefix in enumerate("KMGTPE", 1)
+    for names, factor in (
+        ((f"{prefix}iB", f"{prefix}i", prefix), 1024**power),
+        ((f"{prefix}B",), 1000**power),
+    )
+    for name in names
 }
-_DURATION_UNITS = {"": 1.0, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+_DURATION_UNITS: dict[str, float] = {
+    name: factor
+    for names, factor in (
+        ("ms msec millisecond milliseconds", 1e-3),
+        ("s sec secs second seconds", 1.0),
+        ("m min mins minute minutes", 60.0),
+        ("h hr hrs hour hours", 3600.0),
+        ("d day days", 86400.0),
+    )
+    for name in names.split()
+}
+# Beyond these a number is a slip of the finger: no address space is as large, and no run as long.
+MOST_BYTES = 2**63
+MOST_SECONDS = 366 * 86400.0
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_SIZE = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)")
+_DURATION = re.compile(rf"({_NUMBER})\s*([A-Za-z]+)\s*")
+_SHARE = re.compile(rf"({_NUMBER})\s*%?")
+_COMMA = re.compile(r"[0-9],[0-9]")
+_SIZE_WORDS = "a size such as 512MiB or 1.5GiB"
+_DURATION_WORDS = "a duration such as 90s, 1m30s or 250ms"
+_SHARE_WORDS = "a percentage such as 25%"
 
 
 def parse_size(text: str) -> int:
-    """Return "512MiB" or "1.5GiB" in bytes; ValueError for text that is no size, with an example."""
-    return round(_parse_quantity(text, _SIZE_UNITS, "a size such as 512MiB or 1.5GiB"))
+    """Return "512MiB", "6Gi" or "1.5 GB" in bytes, a number alone as bytes; ValueError for text that is no size, with an example."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None or found[2] not in _SIZE_UNITS:
+        raise _refuse(text, _SIZE_WORDS, found and found[2], _SIZE_UNITS)
+    size = float(found[1]) * _SIZE_UNITS[found[2]]
+    if size >= MOST_BYTES:
+        raise ValueError(f"{text!r} is larger than any memory; it must be {_SIZE_WORDS}")
+    return round(size)
 
 
 def parse_duration(text: str) -> float:
-    """Return "90s", "1.5min" or "250ms" in seconds; ValueError for text that is no duration, with an example."""
-    return _parse_quantity(text, _DURATION_UNITS, "a duration such as 90s, 1.5min or 250ms")
+    """Return "90s", "1m30s", "2 minutes" or "250ms" in seconds, a number alone as seconds.
+
+    Parts go from the largest unit to the smallest, each once. ValueError for text that is no duration, with an example.
+    """
+    word = text.strip()
+    word = f"{word}s" if re.fullmatch(_NUMBER, word) else word
+    parts = _DURATION.findall(word)
+    if not parts or _DURATION.sub("", word):
+        raise _refuse(text, _DURATION_WORDS)
+    unknown = next((unit for _, unit in parts if unit not in _DURATION_UNITS), None)
+    if unknown is not None:
+        raise _refuse(text, _DURATION_WORDS, unknown, _DURATION_UNITS)
+    factors = [_DURATION_UNITS[unit] for _, unit in parts]
+    if factors != sorted(set(factors), reverse=True):
+        raise ValueError(f"{text!r} is not {_DURATION_WORDS}: larger units come first, and each once")
+    seconds = sum(float(number) * factor for (number, _), factor in zip(parts, factors, strict=True))
+    if seconds > MOST_SECONDS:
+        raise ValueError(f"{text!r} is longer than a year; it must be {_DURATION_WORDS}")
+    return seconds
 
 
-def _parse_quantity(text: str, units: dict[str, int] | dict[str, float], wanted: str) -> float:
-    match = _QUANTITY.fullmatch(text)
-    if match is None or match[2] not in units:
-        raise ValueError(f"{text!r} is not {wanted}")
-    return float(match[1]) * units[match[2]]
+def parse_share(text: str) -> float:
+    """Return "25%", "0.5 %" or "25" as a fraction; ValueError for text that is no percentage, with an example."""
+    found = _SHARE.fullmatch(text.strip())
+    if found is None:
+        raise _refuse(text, _SHARE_WORDS)
+    return float(found[1]) / 100
+
+
+def _refuse(text: str, wanted: str, unit: str | None = None, units: Iterable[str] = ()) -> ValueError:
+    """Return the error for text that is not what is wanted, with what was probably meant."""
+    why = ""
+    if _COMMA.search(text):
+        why = "; decimals have a point: 0.5, not 0,5"
+    elif unit:
+        close = next((name for name in units if name.lower() == unit.lower()), None)
+        why = f"; it has no unit {unit!r}" + (f", did you mean {close!r}?" if close else "")
+    return ValueError(f"{text!r} is not {wanted}{why}")
 
 
 def format_bytes(count: float) -> str:

@@ -20,7 +20,7 @@ from freepage.records import (
     TrialStatus,
 )
 from freepage.store import TrialWriter, load_trial
-from freepage.units import GIB, MIB
+from freepage.units import GIB, KIB, MIB
 from helpers.hand_made import make_trial
 
 RECORD = TrialRecord("001-burst-vm-1", "burst", Arm.VM, 0, 0, TrialStatus.OK, 40.0, kind="burst", ready_s=1.0)
@@ -121,6 +121,21 @@ def test_what_came_back_is_what_was_faulted_in_less_what_stayed_however_samples_
     values = measure_trial(counted(Arm.VM_FPR, faults=192, huge=130, resident=resident))
     assert values["given_back_gib"] == pytest.approx((260 * MIB + 62 * 4096 - 4 * MIB) / GIB)
     assert values["main_loop_cpu_s_per_gib"] == pytest.approx(3.0 / values["given_back_gib"])
+
+
+@pytest.mark.parametrize(
+    ("page", "huge_page", "brought"),
+    [
+        (64 * KIB, 512 * MIB, 62 * 64 * KIB + 2 * 512 * MIB),
+        (16 * KIB, 32 * MIB, 62 * 16 * KIB + 2 * 32 * MIB),
+    ],
+)
+def test_a_fault_brings_as_much_as_the_hosts_own_pages_hold(page, huge_page, brought):
+    trial = counted(Arm.VM_FPR, faults=64, huge=2, resident=[200 * MIB] * 4)
+    (seen,) = trial.record.evidence
+    seen = replace(seen, host_page_bytes=page, host_huge_page_bytes=huge_page)
+    trial = replace(trial, record=replace(trial.record, evidence=(seen,)))
+    assert measure_trial(trial)["given_back_gib"] == pytest.approx(brought / GIB)
 
 
 def test_faults_that_do_not_explain_a_fall_say_nothing():

@@ -21,6 +21,53 @@ def test_what_fio_says_is_read_past_its_warnings_and_added_up_over_jobs():
     assert parse_fio('{"jobs": [{"read": {}}]}', "read") is None
 
 
+RESULT = fio_json("read", 5e6, 7_000_000).partition("\n")[2]
+SNAPSHOT = RESULT.replace("7000000", "1000000")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"fio: pid=41, err=5/file:ioengines.c:351, func=td_io_queue, error=Input/output error\n{RESULT}",
+        f"CPU mask cannot bind CPUs\n\n{RESULT}\nfio: terminating on signal {{15}}\n",
+        f"\ufeffnote: both iodepth >= 1 and synchronous I/O engine are selected {RESULT}",
+        f'fio: bad job {{"name": x\n{RESULT}{{"done": true}}',
+        f"{SNAPSHOT}\n{RESULT}\n",
+        RESULT.replace(
+            '"jobname"', '"filename": "x", "filename": "y", "bw_dev": -nan, "lat": inf, "jobname"'
+        ),
+    ],
+)
+def test_words_around_fios_json_and_what_is_no_number_in_it_are_read_over(text):
+    found = parse_fio(text, "read")
+    assert (found.bytes_per_s, found.io_bytes) == (5e6, 7e6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        RESULT[:-9],
+        f"{SNAPSHOT}\n{RESULT[:60]}",
+        f"{SNAPSHOT}\n{RESULT[:20]}",
+        RESULT[:80] + "\nfio: a word in the middle\n" + RESULT[80:],
+        RESULT.replace("5000000.0", "NaN"),
+        RESULT.replace("5000000.0", "-inf"),
+        RESULT.replace("5000000.0", "-5"),
+        RESULT.replace("5000000.0", '"fast"'),
+        RESULT.replace("5000000.0", "1e999"),
+        RESULT.replace("bw_bytes", "bw"),
+        '{"jobs": null}',
+        '{"jobs": [null]}',
+        '{"jobs": {"read": 1}}',
+        "{" * 100_000,
+        '{"a":' * 100_000,
+    ],
+)
+def test_an_fio_that_was_cut_off_or_says_no_number_has_no_result(text):
+    assert parse_fio(text, "read") is None
+
+
 @pytest.mark.parametrize(
     ("operation", "speed", "device", "share", "cached"),
     [

@@ -30,6 +30,8 @@ from freepage.store import load_run
 from freepage.units import GIB, MIB
 from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
+pytestmark = pytest.mark.long
+
 RUNS = 2000
 ARMS = 3
 

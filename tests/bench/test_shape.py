@@ -196,6 +196,7 @@ def test_a_goal_not_reached_yet_holds_where_it_stands():
     assert not Measure("rooms", 1000).is_missed
 
 
+@pytest.mark.long
 def test_the_script_prints_a_table_and_fails_only_where_a_goal_is_missed():
     outcome = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True, check=False)
     assert "  functions over 45 lines  (at most 0: " in outcome.stdout

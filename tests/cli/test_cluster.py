@@ -9,6 +9,7 @@ import yaml
 
 from freepage.cli.main import main
 from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
+from freepage.kube.errors import SilentError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.permissions import find_manifest
 from freepage.kubevirt.setting import SAVED
@@ -279,6 +280,47 @@ def test_the_live_audit_begins_with_its_summary(use):
     assert cluster.login.namespace == "shop"
 
 
+def test_vms_of_a_node_that_does_not_answer_are_counted(use):
+    cluster = FakeCluster()
+    for name in ("db", "web", "mail"):
+        cluster.add_vm("shop", name)
+    for pod in cluster.objects["", "pods"].values():
+        cluster.logs["shop", pod["metadata"]["name"]] = SilentError("it does not answer")
+    status, out, _ = use(cluster, "audit")
+    assert status == 0
+    assert out.splitlines()[0] == "3 VMs: 0 on, 0 off, 0 on without effect, 3 unknown"
+    assert "not read: 3 VMs on node node-a, which does not answer" in out
+    content = json.loads(use(cluster, "audit", "--format", "json")[1])
+    assert content["unread"] == {"node-a": 3}
+    assert {vm["silent_node"] for vm in content["vms"]} == {"node-a"}
+
+
+def test_a_dry_run_tells_what_the_change_itself_would_be_refused_for(use):
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db")
+    status, out, _ = use(cluster, "disable", "--dry-run")
+    assert status == 0
+    assert "dry run: the server accepts it; nothing was written" in out
+    assert "without --dry-run this is refused: others have VMs running: 1 VM (shop/db)" in out
+    assert "--despite-running-vms" in out
+    assert "refused" not in use(cluster, "disable", "--dry-run", "--despite-running-vms")[1]
+
+
+def test_a_vm_that_cannot_be_restarted_holds_up_no_other(use):
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "job", strategy="Once")
+    cluster.add_vm("shop", "db")
+    status, out, err = use(cluster, "disable", "--restart", "--vm", "shop/job", "--vm", "shop/db")
+    assert status == 7
+    assert "shop/job is not changed, for it could not be restarted" in out
+    assert "proved by the domain XML of shop/db" in out
+    assert "1 of 2 VMs are not as asked for" in err
+    status, out, err = use(cluster, "disable", "--restart", "--vm", "shop/job")
+    assert (status, out) == (7, "")
+    assert "run strategy is Once" in err
+    assert template_annotations(cluster, name="job") == {}
+
+
 def test_an_empty_cluster_has_nothing_to_audit(use):
     status, out, _ = use(FakeCluster(), "audit")
     assert (status, out.splitlines()[0]) == (0, "0 VMs: 0 on, 0 off, 0 on without effect, 0 unknown")
@@ -290,7 +332,7 @@ def test_metrics_are_asked_once_for_all_vms(use, monkeypatch):
     cluster.add_vm("shop", "out", annotations={ANNOTATION: "true"})
     gib = 2**30
 
-    async def read_vm_memory(settings):
+    async def read_vm_memory(settings, notes):
         assert settings.url == "http://prometheus.example:9090"
         return {("shop", "out"): {"resident": 8 * gib, "available": 8 * gib, "unused": 6 * gib}}
 
@@ -370,6 +412,24 @@ def test_cleaning_leaves_runs_that_are_alive(use):
     assert all("alive" in name for name in names_left(cluster))
     assert "removed, and gone: 4 objects of run alive" in use(cluster, "clean", "--run", "alive")[1]
     assert "holds nothing of freepage's; nothing was removed" in use(cluster, "clean")[1]
+
+
+@pytest.mark.parametrize("command", ["clean", "clean --run r1", "audit"])
+def test_a_namespace_that_does_not_exist_is_said(use, command):
+    cluster = FakeCluster()
+    cluster.absent_namespaces.add("nosuch")
+    status, out, err = use(cluster, *command.split(), "-n", "nosuch")
+    assert (status, out) == (7, "")
+    assert "there is no namespace nosuch in the cluster https://cluster.example:6443" in err
+    assert "hint: kubectl get namespaces" in err
+
+
+@pytest.mark.parametrize("command", ["clean", "audit"])
+def test_a_namespace_that_may_not_be_looked_at_is_taken_as_it_is(use, command):
+    cluster = FakeCluster()
+    cluster.absent_namespaces.add("nosuch")
+    cluster.forbidden.add(("get", "namespaces"))
+    assert use(cluster, command, "-n", "nosuch")[0] == 0
 
 
 def test_all_runs_can_be_removed(use):

@@ -16,6 +16,8 @@ from freepage.analysis.compare.rules import EXAMPLE
 from freepage.records import Arm
 from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
+pytestmark = pytest.mark.long
+
 TOP = Path(__file__).parents[2]
 EXAMPLES = TOP / "docs/examples"
 TRUTH = Truth(repeats=5, given_back=0.98)

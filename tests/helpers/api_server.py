@@ -49,6 +49,7 @@ class ApiServer:
     """Answers each path from its script, the last answer from then on; an answer is JSON, bytes or a handler."""
 
     tokens: set = field(default_factory=lambda: {TOKEN})
+    basic: str | None = None
     asked: list = field(default_factory=list)
     scripts: dict = field(default_factory=lambda: defaultdict(list))
     url: str = ""
@@ -68,7 +69,8 @@ class ApiServer:
         self.asked.append(
             Asked(request.method, request.path, dict(request.query), dict(request.headers), body)
         )
-        if request.headers.get("Authorization") not in {f"Bearer {t}" for t in self.tokens}:
+        known = {f"Bearer {t}" for t in self.tokens} | {f"Basic {self.basic}"}
+        if request.headers.get("Authorization") not in known:
             return status(401, "Unauthorized", "Unauthorized")
         answers = self.scripts[request.method, request.path]
         if not answers:

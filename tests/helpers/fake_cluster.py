@@ -23,6 +23,7 @@ from freepage.kube.resources import (
     HYPERCONVERGED_V1,
     HYPERCONVERGED_V1BETA1,
     KUBEVIRTS,
+    NAMESPACES,
     PODS,
     VMIS,
     VMS,
@@ -72,6 +73,8 @@ def key_of(resource):
 class FakeCluster:
     """`calls` is every call made, as (verb, plural); `forbidden` those of them that are refused.
 
+    Every namespace is there but for those in `absent_namespaces`.
+
     `before_patch` is called with each object about to be patched, as somebody else who is faster.
     """
 
@@ -83,6 +86,7 @@ class FakeCluster:
         self.domains = {}
         self.calls = []
         self.forbidden = set()
+        self.absent_namespaces = set()
         self.before_patch = lambda obj: None
         self.follows = True
         self._numbers = count(1)
@@ -130,14 +134,16 @@ class FakeCluster:
         kubevirt = next(iter(self.objects[key_of(KUBEVIRTS)].values()))
         return dig(kubevirt, "spec", "configuration", "virtualMachineOptions", OPTION) is not None
 
-    def add_vm(self, namespace, name, *, annotations=None, domain=None, running=True, **instance):
+    def add_vm(
+        self, namespace, name, *, annotations=None, domain=None, running=True, strategy="Always", **instance
+    ):
         """Make a VirtualMachine, and start it."""
         template = {
             "metadata": {"annotations": annotations or {}},
             "spec": {"domain": {"devices": {}, **(domain or {})}},
         }
         metadata = {"name": name, "namespace": namespace}
-        self.add(VMS, {"metadata": metadata, "spec": {"template": template}})
+        self.add(VMS, {"metadata": metadata, "spec": {"runStrategy": strategy, "template": template}})
         if running:
             self.start(namespace, name, **instance)
 
@@ -208,7 +214,10 @@ class FakeCluster:
         return self.objects.setdefault(key_of(resource), {})
 
     async def get(self, resource, name, namespace=None):
-        found = self._allow("get", resource).get((namespace or self.namespace, name))
+        held_in = (namespace or self.namespace) if resource.namespaced else ""
+        found = self._allow("get", resource).get((held_in, name))
+        if resource == NAMESPACES and found is None and name not in self.absent_namespaces:
+            found = {"metadata": {"name": name}}
         if found is None:
             raise NotFoundError(f"{resource.plural} {name} not found", status=404)
         return _as_served(resource, found)
@@ -284,10 +293,14 @@ class FakeCluster:
 
     async def put_subresource(self, resource, name, subresource, *, namespace, body=None):
         self._allow("update", resource, subresource)
+        strategy = self.peek(VMS, namespace, name)["spec"].get("runStrategy")
+        if strategy in {"Halted", "Once"}:
+            why = f"RunStategy {strategy} does not support manual restart requests"
+            raise ConflictError(f"update virtualmachines/restart {name}: {why}", status=409)
         self._remove(VMIS, namespace, name)
         self.start(namespace, name)
 
-    async def read_log(self, pod, *, namespace, container, tail_lines=None, limit_bytes=None):
+    async def read_log(self, pod, *, namespace, container, tail_lines=None, limit_bytes=None, limit_s=None):
         self._allow("get", PODS, "log")
         log = self.logs.get((namespace, pod), "")
         if isinstance(log, Exception):
@@ -350,4 +363,5 @@ def serve(monkeypatch, cluster):
             cluster.namespace = login.namespace
         yield cluster
 
-    monkeypatch.setattr("freepage.cli.cluster_options.open_cluster", open_cluster)
+    for module in ("cli.cluster_options", "targets.cluster.survey"):
+        monkeypatch.setattr(f"freepage.{module}.open_cluster", open_cluster)

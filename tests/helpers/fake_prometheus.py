@@ -24,7 +24,8 @@ class Held:
 class FakePrometheus:
     """What is asked is matched by the names and label matchers in it; an expression gives its first series' values.
 
-    answer: replaces every reply by (status, content type, text). ahead_s: how far its clock is ahead.
+    answer: replaces every reply by (status, content type, text). ahead_s: how far its clock is ahead. redirect: where it
+    sends everybody. packed: with gzip.
     """
 
     series: list[Held] = field(default_factory=list)
@@ -32,15 +33,16 @@ class FakePrometheus:
     ahead_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     refused: str | None = None
+    redirect: str | None = None
+    packed: bool = False
     asked: list[dict[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def handle(self, request):
         self.headers.append(dict(request.headers))
         self.asked.append({"path": request.path, **request.query})
-        if self.answer is not None:
-            status, kind, text = self.answer
-            return web.Response(status=status, content_type=kind, text=text)
+        if self.redirect is not None or self.answer is not None:
+            return self._answer_all()
         query = request.query.get("query", "")
         if self.refused is not None and self.refused in query:
             return _refuse(f"no {self.refused} today")
@@ -52,6 +54,15 @@ class FakePrometheus:
         if request.path.endswith("/query_range"):
             return self._range(query, *(float(request.query[key]) for key in ("start", "end", "step")))
         return self._instant(query, float(request.query.get("time", time.time())))
+
+    def _answer_all(self):
+        if self.redirect is not None:
+            return web.Response(status=302, headers={"location": self.redirect})
+        status, kind, text = self.answer
+        answer = web.Response(status=status, content_type=kind, text=text)
+        if self.packed:
+            answer.enable_compression(web.ContentCoding.gzip)
+        return answer
 
     def _range(self, query, start, end, step):
         if (end - start) / step > MOST_STEPS:

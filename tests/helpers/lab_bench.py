@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMESPACE = "bench"
-USER = "runner"
+ACCOUNT = "runner"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 SMALL = ("--smoke",)
 OURS = "app.kubernetes.io/managed-by=freepage"
 KINDS = {
@@ -28,7 +29,7 @@ KINDS = {
 
 @dataclass
 class Bench:
-    """A cluster with nodes, freepage's image in its registry, and a user who may run studies and nothing else."""
+    """A cluster with nodes, freepage's image in its registry, and a service account that may run studies and nothing else."""
 
     cluster: object
     image: str
@@ -84,7 +85,8 @@ class Bench:
 
 
 def print_permissions():
-    command = [sys.executable, "-m", "freepage.cli.main", "rbac", "run", "-n", NAMESPACE, "--user", USER]
+    options = ["rbac", "run", "-n", NAMESPACE, "--service-account", ACCOUNT]
+    command = [sys.executable, "-m", "freepage.cli.main", *options]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -66,6 +66,7 @@ def test_an_image_holds_what_vms_boot_and_what_both_run(tmp_path, guest, tools):
     assert read_image(tmp_path / "layout") == image
     assert len(image.layers_bytes) == 3
     assert {name: content for name, (_, content) in entries.items() if content is not None} == {
+        "boot/architecture": config["architecture"].encode(),
         "boot/initramfs": b"initramfs",
         "boot/vmlinuz": b"kernel",
         "worker": build_worker().read_bytes(),
@@ -85,6 +86,7 @@ def test_everybody_may_read_an_image_and_nothing_in_it_has_a_time(tmp_path, gues
     _, entries = unpack(tmp_path / "layout")
     assert {name: oct(e.mode) for name, (e, _) in entries.items() if not e.issym()} == {
         "boot": "0o755",
+        "boot/architecture": "0o644",
         "boot/initramfs": "0o644",
         "boot/vmlinuz": "0o644",
         "worker": "0o755",
@@ -110,6 +112,7 @@ def test_everything_stands_where_pods_and_vms_look_for_it(tmp_path, guest, tools
     assert {p.strip("/") for p in (KERNEL_PATH, INITRAMFS_PATH, TOOLS_DISK_PATH)} <= set(entries)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes its root")
 def test_the_programs_of_an_image_run_as_nobody(tmp_path, guest, monkeypatch):
     write_image(tmp_path / "layout", guest, make_tools(tmp_path / "cache", tmp_path / "mine", monkeypatch))
@@ -127,6 +130,7 @@ def test_the_programs_of_an_image_run_as_nobody(tmp_path, guest, monkeypatch):
     assert {b"boot", b"tools", b"worker"} <= set(said.stdout.split())
 
 
+@pytest.mark.long
 def test_the_same_inputs_give_the_same_image(tmp_path, guest, monkeypatch):
     first = make_tools(tmp_path / "one", tmp_path / "mine", monkeypatch)
     image = write_image(tmp_path / "a", guest, first)

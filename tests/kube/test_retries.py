@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 from aiohttp import web
 
+from freepage.kube import api as api_module
 from freepage.kube import retries
 from freepage.kube.call import Call
 from freepage.kube.errors import (
@@ -16,6 +17,7 @@ from freepage.kube.errors import (
     UnreachableError,
 )
 from freepage.kube.resources import PODS, name_of
+from freepage.kube.retries import ATTEMPTS
 from helpers.api_server import (
     POD,
     PODS_PATH,
@@ -72,6 +74,24 @@ async def test_what_is_to_be_deleted_is_deleted_however_often_that_has_to_be_ask
     assert len(server.calls(POD)) == 3
 
 
+async def test_what_is_cleaned_up_is_deleted_by_a_server_that_is_away_for_longer(server, api, monkeypatch):
+    failures = [server.answer_with(500, "InternalError")] * (ATTEMPTS + 1)
+    server.script(POD, *failures, pod("p"), method="DELETE")
+    await api.delete(PODS, "p", namespace="ns")
+    assert len(server.calls(POD)) == ATTEMPTS + 2
+    monkeypatch.setattr(api_module, "DELETE_DEADLINE_S", 0.0)
+    server.script(POD, failures[0], method="DELETE")
+    with pytest.raises(ClusterError):
+        await api.delete(PODS, "p", namespace="ns")
+
+
+async def test_a_server_that_names_a_time_to_come_back_has_not_written(server, api):
+    """A server that has just started and does not know all its paths yet says so."""
+    unready = server.answer_with(503, "ServiceUnavailable", headers={"Retry-After": "0"})
+    server.script(PODS_PATH, unready, pod("p"), method="POST")
+    assert name_of(await api.create(PODS, pod("p"), namespace="ns")) == "p"
+
+
 async def test_an_answer_that_does_not_come_is_not_waited_for_without_end(server, api):
     server.script("/slow", streaming(b"{", hold=True))
     async with asyncio.timeout(10):
@@ -93,6 +113,36 @@ async def test_a_server_that_is_away_for_a_moment_is_met_again(tmp_path, monkeyp
         assert not creating.done()
         await stack.enter_async_context(second.serve(port=int(first.url.rsplit(":", 1)[1])))
         assert name_of(await creating) == "p"
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_login_to_a_busy_server_is_tried_as_often_as_any_call(tmp_path, code):
+    server = ApiServer()
+    busy = server.answer_with(code, "Busy", headers={"Retry-After": "0"})
+    server.script("/version", *[busy] * 4, {"gitVersion": "v1"})
+    async with server.serve(), server.log_in(tmp_path):
+        assert len(server.calls("/version")) == 5
+
+
+async def test_a_login_to_a_server_that_stays_busy_is_given_up_with_its_words(tmp_path):
+    server = ApiServer()
+    server.script(
+        "/version",
+        server.answer_with(429, "TooManyRequests", "try again later", headers={"Retry-After": "0"}),
+    )
+    with pytest.raises(ClusterError, match="try again later"):
+        async with server.serve(), server.log_in(tmp_path):
+            pass
+    assert len(server.calls("/version")) == 5
+
+
+async def test_a_login_to_an_address_that_does_not_answer_is_tried_twice(tmp_path):
+    server = ApiServer()
+    server.script("/version", streaming(b"", drop=True))
+    with pytest.raises(UnreachableError):
+        async with server.serve(), server.log_in(tmp_path):
+            pass
+    assert len(server.calls("/version")) == 2
 
 
 async def test_a_server_that_stays_away_is_named(tmp_path):

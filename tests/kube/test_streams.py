@@ -312,6 +312,7 @@ async def test_leaving_and_cancelling_leave_no_task_and_no_connection(server, ap
     assert not mine
 
 
+@pytest.mark.long
 async def test_250_streams_run_at_once_beside_requests(server, api):
     server.script(f"{POD}/attach", websocket(echo))
     server.script(POD, {"metadata": {"name": "p"}})

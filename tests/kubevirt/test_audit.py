@@ -18,8 +18,8 @@ from freepage.kube.errors import (
     NotFoundError,
     UnreachableError,
 )
-from freepage.kube.resources import KUBEVIRTS, PODS, VMS, name_of
-from freepage.kubevirt import audit as audit_module
+from freepage.kube.resources import KUBEVIRTS, PODS, VMIS, VMS, name_of
+from freepage.kubevirt import kubelets
 from freepage.kubevirt.audit import add_stranded, audit_cluster
 from freepage.units import GIB
 from helpers.fake_cluster import FakeCluster, domain_xml, launcher_log
@@ -60,6 +60,39 @@ async def test_each_vm_has_one_of_four_states():
     }
     assert [audit.count(s) for s in ("on", "off", "no effect", "unknown")] == [1, 2, 1, 1]
     assert not any(f.disagreement or f.restart for f in audit.vms)
+
+
+async def test_a_vm_whose_launcher_no_node_takes_says_why():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db", status={"phase": "Scheduling", "nodeName": None})
+    (pod,) = cluster.objects["", "pods"].values()
+    del pod["spec"]["nodeName"]
+    condition = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    pod["status"] = {"phase": "Pending", "conditions": [condition]}
+    found = await audit_one(cluster)
+    assert (found.state, found.phase) == ("unknown", "Scheduling")
+    assert found.source == "its launcher is not scheduled: 0/3 nodes are available"
+    pod["status"] = {"phase": "Pending"}
+    assert (await audit_one(cluster)).source == "its launcher is not scheduled: no reason is known yet"
+
+
+async def test_a_vm_without_a_launcher_says_why():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db", status={"phase": "Pending"})
+    cluster.objects["", "pods"].clear()
+    assert (await audit_one(cluster)).source == "it has no launcher (phase Pending)"
+    refused = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": "over quota"}
+    cluster.peek(VMIS, "shop", "db")["status"]["conditions"] = [refused]
+    assert (await audit_one(cluster)).source == "it has no launcher (over quota)"
+
+
+async def test_an_object_of_another_shape_is_left_out_and_said():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db")
+    cluster.add_vm("shop", "odd", domain={"devices": {"gpus": "all"}})
+    audit = await audit_cluster(cluster)
+    assert [vm.name for vm in audit.vms] == ["shop/db"]
+    assert [s.what for s in audit.skipped] == ["VirtualMachineInstance shop/odd", "VirtualMachine shop/odd"]
 
 
 async def test_a_change_of_the_cluster_shows_as_a_disagreement_until_the_restart():
@@ -159,7 +192,7 @@ async def test_a_vm_that_runs_as_root_is_asked_for_the_system_way():
     [
         NotFoundError("pod not found"),
         InvalidError("ContainerCreating"),
-        ClusterError("kubelet: refused", status=500),
+        ClusterError("too many requests", status=429),
     ],
 )
 async def test_a_log_that_cannot_be_read_leaves_one_vm_unknown_and_says_why(error):
@@ -227,7 +260,7 @@ async def test_many_vms_cost_one_list_of_each_kind_and_bounded_logs(monkeypatch)
     monkeypatch.setattr(cluster, "read_log", count)
     audit = await audit_cluster(cluster)
     assert audit.count("on") == 200
-    assert most == audit_module.SLOTS
+    assert most == kubelets.SLOTS
     lists = [call for call in cluster.calls if call[0] == "list"]
     assert len(lists) == len(set(lists)) == 4
 

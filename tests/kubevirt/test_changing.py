@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from freepage.fpr.eligibility import ANNOTATION
-from freepage.kube.errors import ClusterError
+from freepage.kube.errors import ClusterError, ConflictError, ForbiddenError
+from freepage.kube.resources import VMS
 from freepage.kubevirt.changing import ClusterChange, VmChange, change_cluster, change_vms
+from freepage.kubevirt.restart import find_obstacle
 from freepage.kubevirt.restoring import Restoration, restore
 from freepage.kubevirt.steps import (
     Effective,
     Outdated,
     Planned,
     Proved,
+    Refused,
     Restarting,
     Restoring,
     Unneeded,
@@ -85,9 +90,12 @@ async def test_a_dry_run_ends_with_what_the_server_would_accept():
     cluster = FakeCluster()
     cluster.add_vm(*DB)
     steps = await run(change_cluster(cluster, ClusterChange(enabled=False, dry_run=True)))
-    assert kinds(steps) == [Planned, Written]
+    assert kinds(steps) == [Planned, Written, Refused]
     assert steps[1].dry_run
+    assert steps[2].reason == "others have VMs running: 1 VM (shop/db)"
     assert not cluster.disabled
+    allowed = ClusterChange(enabled=False, dry_run=True, despite_running_vms=True)
+    assert kinds(await run(change_cluster(cluster, allowed))) == [Planned, Written]
 
 
 async def test_vms_of_others_are_refused_after_the_plan_and_before_the_write():
@@ -109,6 +117,105 @@ async def test_a_vm_is_changed_and_waits_for_its_restart_or_is_restarted_and_pro
     steps = await run(change_vms(cluster, VmChange(True, (DB,), restart=True)))
     assert kinds(steps) == [Planned, Written, VmChanged, Restarting, Proved]
     assert not steps[2].waits
+
+
+async def take(steps):
+    """Take steps up to an error; return both."""
+    taken = []
+    try:
+        async for step in steps:
+            taken.append(step)  # noqa: PERF401 - those before an error count
+    except ClusterError as error:
+        return taken, error
+    return taken, None
+
+
+def annotations_of(cluster, name):
+    return cluster.peek(VMS, "shop", name)["spec"]["template"]["metadata"].get("annotations") or {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "restarts"),
+    [
+        ({"runStrategy": "Always"}, True),
+        ({"runStrategy": "Manual"}, True),
+        ({"runStrategy": "RerunOnFailure"}, True),
+        ({"runStrategy": "Once"}, False),
+        ({"runStrategy": "Halted"}, False),
+        ({"running": True}, True),
+        ({"running": False}, False),
+        ({}, True),
+    ],
+)
+def test_what_kubevirt_would_not_restart_is_known_by_its_run_strategy(spec, restarts):
+    assert (find_obstacle({"spec": spec}) is None) == restarts
+
+
+@pytest.mark.parametrize("strategy", ["Once", "Halted"])
+async def test_a_vm_that_cannot_be_restarted_is_left_alone_and_holds_up_no_other(strategy):
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "job", strategy=strategy)
+    cluster.add_vm(*DB)
+    both = VmChange(False, (("shop", "job"), DB), restart=True)
+    steps, error = await take(change_vms(cluster, both))
+    assert kinds(steps) == [Refused, Planned, Written, VmChanged, Restarting, Proved]
+    assert f"whose run strategy is {strategy}" in steps[0].reason
+    assert error.message == "1 of 2 VMs are not as asked for"
+    assert (annotations_of(cluster, "job"), annotations_of(cluster, "db")) == ({}, {ANNOTATION: "true"})
+
+
+async def test_a_single_vm_that_cannot_be_restarted_is_told_before_anything_is_written():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "job", strategy="Once")
+    one = VmChange(False, (("shop", "job"),), restart=True)
+    steps, error = await take(change_vms(cluster, one))
+    assert steps == []
+    assert error.message.startswith("shop/job is not changed, for it could not be restarted")
+    assert ("patch", "virtualmachines") not in cluster.calls
+    (told,) = await run(change_vms(cluster, replace(one, dry_run=True)))
+    assert (told.reason, told.dry_run) == (error.message, True)
+    steps = await run(change_vms(cluster, replace(one, restart=False)))
+    assert kinds(steps) == [Planned, Written, VmChanged]
+
+
+async def test_a_vm_that_cannot_be_restarted_is_no_witness():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "job", strategy="Once")
+    wanted = ClusterChange(enabled=False, despite_running_vms=True, prove=("shop", "job"))
+    with pytest.raises(ClusterError, match="cannot be restarted"):
+        await run(change_cluster(cluster, wanted))
+    assert not cluster.disabled
+
+
+async def test_a_restart_that_proves_nothing_holds_up_no_other(monkeypatch):
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "a")
+    cluster.add_vm("shop", "b")
+    restart = cluster.put_subresource
+
+    async def refuse_first(resource, name, subresource, **options):
+        if name == "a":
+            raise ConflictError("VM is not running", status=409)
+        await restart(resource, name, subresource, **options)
+
+    monkeypatch.setattr(cluster, "put_subresource", refuse_first)
+    steps, error = await take(
+        change_vms(cluster, VmChange(False, (("shop", "a"), ("shop", "b")), restart=True))
+    )
+    assert kinds(steps)[-4:] == [Restarting, Refused, Restarting, Proved]
+    assert error.message == "1 of 2 VMs are not as asked for"
+
+
+async def test_a_right_that_is_missing_ends_it_for_all_vms():
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "a")
+    cluster.add_vm("shop", "b")
+    cluster.forbidden.add(("update", "virtualmachines/restart"))
+    steps, error = await take(
+        change_vms(cluster, VmChange(False, (("shop", "a"), ("shop", "b")), restart=True))
+    )
+    assert isinstance(error, ForbiddenError)
+    assert kinds(steps)[-1] is Restarting
 
 
 async def test_a_vm_that_is_as_wanted_and_one_that_is_stopped_wait_for_nothing():

@@ -100,6 +100,63 @@ async def test_nothing_is_kept_as_nothing():
     assert read_saved(obj).value is None
 
 
+@pytest.mark.parametrize(
+    "spec", [{"configuration": {}}, {"configuration": {"cpuModel": "x"}}, {"other": 1}, {}]
+)
+async def test_restoring_leaves_nothing_where_nothing_was(spec):
+    cluster = FakeCluster()
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    kubevirt["spec"] = spec
+    await change(cluster, enabled=False)
+    await change(cluster, enabled=True)
+    await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
+    assert cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")["spec"] == spec
+
+
+@pytest.mark.parametrize("options", [{}, {"disableSerialConsoleLog": {}}])
+async def test_restoring_leaves_what_was_there_beside_the_setting(options):
+    cluster = FakeCluster()
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    kubevirt["spec"]["configuration"]["virtualMachineOptions"] = options
+    await change(cluster, enabled=False)
+    await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    assert kubevirt["spec"]["configuration"] == {"virtualMachineOptions": options}
+
+
+async def test_restoring_leaves_what_somebody_has_put_beside_the_setting_since():
+    cluster = FakeCluster()
+    await change(cluster, enabled=False)
+    options = {"virtualMachineOptions": {"disableSerialConsoleLog": {}}}
+    await cluster.patch(KUBEVIRTS, "kubevirt", {"spec": {"configuration": options}}, namespace="kubevirt")
+    await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    assert kubevirt["spec"]["configuration"] == options
+
+
+async def test_a_change_of_an_earlier_version_is_restored_as_that_did():
+    cluster = FakeCluster()
+    await change(cluster, enabled=False)
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    kept = json.loads(kubevirt["metadata"]["annotations"][SAVED])
+    assert kept.pop("made") == "/spec/configuration/virtualMachineOptions"
+    kubevirt["metadata"]["annotations"][SAVED] = json.dumps(kept)
+    await apply_change(cluster, plan_restoration(await read(cluster)), dry_run=False)
+    kubevirt = cluster.peek(KUBEVIRTS, "kubevirt", "kubevirt")
+    assert kubevirt["spec"]["configuration"] == {"virtualMachineOptions": {}}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"annotations": {}}, {"labels": {"a": "b"}}])
+async def test_a_vms_template_is_restored_as_it_was(metadata):
+    cluster = FakeCluster()
+    cluster.add_vm("shop", "db", running=False)
+    cluster.peek(VMS, "shop", "db")["spec"]["template"]["metadata"] = metadata
+    planned = plan_change(Setting(VM_PATH, await cluster.get(VMS, "db", "shop")), enabled=False, by="alice")
+    written = await apply_change(cluster, planned, dry_run=False)
+    restored = (await apply_change(cluster, plan_restoration(written), dry_run=False)).object
+    assert restored["spec"]["template"]["metadata"] == metadata
+
+
 async def test_a_second_change_keeps_what_was_there_before_the_first():
     cluster = FakeCluster(hyperconverged=("v1",), disabled=True)
     await change(cluster, enabled=True)

@@ -57,6 +57,17 @@ class Access:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._tokens: dict[str, tuple[User, float]] = {}
+        # Until when roles, and service accounts, are not known again (monotonic).
+        self._early_until_s = self._unknown_until_s = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return time.monotonic() >= max(self._early_until_s, self._unknown_until_s)
+
+    def start_over(self, early_s: float, unknown_s: float) -> None:
+        """Know no role for some seconds, and no service account, as an API server that has just started and answers already."""
+        self._early_until_s = time.monotonic() + early_s
+        self._unknown_until_s = time.monotonic() + unknown_s
 
     def issue(self, user: User, lasts_s: float = 365 * 86400) -> str:
         """Return a new token of the form Kubernetes gives (a JWT)."""
@@ -108,6 +119,8 @@ class Access:
     def _is_there(self, user: User) -> bool:
         if not user.name.startswith("system:serviceaccount:"):
             return True
+        if time.monotonic() < self._unknown_until_s:
+            return False
         namespace, name = user.name.split(":")[2:]
         accounts = self._store.peek_all(SERVICE_ACCOUNTS, namespace)
         return any(a["metadata"]["name"] == name and user.uid in ("", a["metadata"]["uid"]) for a in accounts)
@@ -135,6 +148,8 @@ class Access:
 
     def _rules(self, user: User, namespace: str) -> Iterator[Object]:
         """Yield every rule bound to a user, cluster-wide and in one namespace."""
+        if time.monotonic() < self._early_until_s:
+            return
         bindings = self._store.peek_all((RBAC, "clusterrolebindings"))
         if namespace:
             bindings += self._store.peek_all((RBAC, "rolebindings"), namespace)

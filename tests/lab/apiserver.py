@@ -13,10 +13,10 @@ from lab.call import VERBS, Call
 from lab.conversion import Conversion
 from lab.faults import OpenStreams, cut
 from lab.kinds import parse_path
-from lab.messages import read_body, refuse
+from lab.messages import read_body, refuse, refuse_busy
 from lab.reading import Reader
 from lab.reviews import Reviewer
-from lab.statuses import StatusError, unknown_path
+from lab.statuses import StatusError, forbidden, unknown_path
 from lab.tunnels import Tunnels
 from lab.writing import Writer
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
+HEALTH = {"/healthz", "/livez", "/readyz"}
 MOST_BODY_BYTES = 3 * 1024 * 1024
 KUBERNETES = {
     "major": "1",
@@ -89,6 +90,8 @@ class ApiServer:
     ) -> web.StreamResponse:
         if fault is not None:
             await asyncio.sleep(fault.slow_s)
+            if fault.busy:
+                return refuse_busy(fault.retry_after_s)
             if refusal := fault.refusal():
                 raise refusal
         response = await self._dispatch(request, asked)
@@ -123,15 +126,23 @@ class ApiServer:
 
     def _answer_path(self, request: web.Request, user: User) -> web.Response:
         """Answer what is no resource: versions, health and discovery."""
+        if request.path in HEALTH:
+            return self._answer_health(request.path)
         self._access.require_path(user, VERBS.get(request.method, "get"), request.path)
         if request.path == "/version":
             return web.json_response(KUBERNETES)
-        if request.path in {"/healthz", "/livez", "/readyz"}:
-            return web.Response(text="ok")
         document = self._catalog.discover(request.path)
         if document is None:
             raise unknown_path()
         return web.json_response(document)
+
+    def _answer_health(self, path: str) -> web.Response:
+        """Answer what everybody may ask, also a server that does not know its rights yet."""
+        if path == "/readyz" and not self._access.ready:
+            return web.Response(
+                status=500, text="[-]informer-sync failed: reason withheld\nreadyz check failed\n"
+            )
+        return web.Response(text="ok")
 
     def _find_handler(self, call: Call) -> Handler:
         """Find what answers a call: by its subresource, else by its verb."""
@@ -181,10 +192,11 @@ class ApiServer:
         return await self._tunnels.attach(call)
 
     def _require_create(self, call: Call) -> None:
-        """Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well."""
+        """Since Kubernetes 1.35 a websocket, which is a GET, needs `create` as well, and is refused without a reason."""
         asked = call.attempt
         attempt = Attempt("create", asked.group, asked.resource, asked.namespace, asked.name)
-        self._access.require(call.user, attempt)
+        if not self._access.allows(call.user, attempt):
+            raise forbidden(call.kind.group, call.kind.plural, call.name, "")
 
     async def _change_state(self, call: Call) -> web.Response:
         options = await read_body(call.request)

@@ -4,6 +4,9 @@ Asked by POST /-/faults with the admin's token and one JSON object:
 
     {"answer": 503, "times": 3, "method": "GET", "path": "regular expression", "retry_after_s": 1}
     {"answer": 403, "upgrade": true}                  refuses websockets only
+    {"busy": true, "times": 3, "retry_after_s": 1}    429 by priority and fairness: not for watches, logs, exec and attach
+    {"restart": {"away_s": 2, "early_s": 4}}          starts the API server anew: connections are cut and refused, then who is
+                                                      no admin gets 403 while it is not ready; "unknown_s": 401 for accounts
     {"slow_s": 0.5, "path": "/log"}                   answers later
     {"cut": true, "times": 1, "method": "POST"}       does what is asked, and drops the connection without an answer
     {"drop": "watch"}                                 drops open streams now: watch, log, websocket or all
@@ -53,6 +56,10 @@ WORDS = {
 }
 
 
+# What waits in no queue.
+LONG_RUNNING = re.compile(r"/(log|exec|attach)(\?|$)|[?&]watch=(true|1)")
+
+
 @dataclass
 class Fault:
     """One fault that waits for the requests it is meant for."""
@@ -67,6 +74,7 @@ class Fault:
     retry_after_s: int | None = None
     slow_s: float = 0.0
     cut: bool = False
+    busy: bool = False
 
     def fits(self, request: web.Request) -> bool:
         upgrades = "upgrade" in request.headers.get("Connection", "").lower()
@@ -75,6 +83,7 @@ class Fault:
             and re.fullmatch(self.method, request.method) is not None
             and re.search(self.path, request.path_qs) is not None
             and (upgrades or not self.upgrade)
+            and not (self.busy and LONG_RUNNING.search(request.path_qs))
         )
 
     def refusal(self) -> StatusError | None:

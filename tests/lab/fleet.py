@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NODES = ("", "nodes")
 NAMESPACE_COUNT = 10
 NODE_COUNT = 10
+# How often a launcher defines its domain at its start, each time with a dump in its log.
+DEFINITIONS = 2
 ANNOTATION = "kubevirt.io/free-page-reporting-disabled"
 VARIANT_LABEL = "fleet/variant"
 LINUX = {"id": "fedora", "name": "Fedora Linux", "kernelRelease": "6.11.4-301.fc41.x86_64", "versionId": "41"}
@@ -502,7 +504,9 @@ def build_log(launched: Launched) -> str:
     ]
     after = [f"Synced vmi ({n})" for n in range(60)]
     dump = (
-        [] if launched.variant.rotated else [f"Domain XML generated. Base64 dump {domain}", "Domain defined."]
+        []
+        if launched.variant.rotated
+        else DEFINITIONS * [f"Domain XML generated. Base64 dump {domain}", "Domain defined."]
     )
     metadata = launched.instance["metadata"]
     return "".join(_log_line(text, metadata) for text in (*before, *dump, *after))

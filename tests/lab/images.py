@@ -7,15 +7,19 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from freepage.worker.build import compile_static
 
 # An image with nothing in it, which every node has.
 SMALL_IMAGE = "localhost/small:1"
 # virt-launcher's, which every node has as well. Its file system is this host's own, where libvirt and QEMU are.
 LAUNCHER_IMAGE = "quay.io/kubevirt/virt-launcher:v1.9.0"
+# Its program that is started in other images; in KubeVirt an init container copies it out of virt-launcher's.
+CONTAINER_DISK_IMAGE = "quay.io/kubevirt/container-disk:v1.9.0"
+
+CONTAINER_DISK = Path(__file__).with_name("launcher") / "container-disk.c"
 
 
 class PullError(Exception):
@@ -42,10 +46,16 @@ class Images:
     def __init__(self, folder: Path, registry: str, launcher: Image) -> None:
         self._folder = folder
         self._registry = registry
-        self._known = {SMALL_IMAGE: Image("sha256:" + "0" * 64, folder / "small"), LAUNCHER_IMAGE: launcher}
+        self._known = {
+            SMALL_IMAGE: Image("sha256:" + "0" * 64, folder / "small"),
+            CONTAINER_DISK_IMAGE: Image("sha256:" + "2" * 64, folder / "container-disk"),
+            LAUNCHER_IMAGE: launcher,
+        }
         self._present = frozenset(self._known)
         self._turn = asyncio.Lock()
-        (folder / "small").mkdir(parents=True)
+        for name in ("small", "container-disk"):
+            (folder / name).mkdir(parents=True)
+        shutil.copy(compile_static(CONTAINER_DISK), folder / "container-disk")
 
     async def pull(self, reference: str, policy: str | None) -> Image:
         """Return an image as imagePullPolicy asks for it; PullError when it cannot be had."""

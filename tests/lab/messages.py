@@ -70,6 +70,17 @@ def refuse(refusal: StatusError) -> web.Response:
     return response
 
 
+def refuse_busy(retry_after_s: int | None) -> web.Response:
+    """Refuse as API priority and fairness does: no Status, and headers that name the level it was put in."""
+    headers = {
+        "Retry-After": str(1 if retry_after_s is None else retry_after_s),
+        "X-Kubernetes-PF-FlowSchema-UID": "6d3e1c5a-0000-4000-8000-000000000001",
+        "X-Kubernetes-PF-PriorityLevel-UID": "6d3e1c5a-0000-4000-8000-000000000002",
+    }
+    words = "Too many requests, please try again later.\n"
+    return web.Response(status=429, text=words, headers=headers)
+
+
 async def send_event(response: web.StreamResponse, kind: str, obj: Object) -> None:
     await response.write(json.dumps({"type": kind, "object": obj}, separators=(",", ":")).encode() + b"\n")
 

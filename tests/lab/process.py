@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from aiohttp import web
 
 from lab.access import MASTERS, Access, User
 from lab.apiserver import ApiServer
 from lab.bootstrap import OPERATORS, Make, furnish
-from lab.certificates import make_authority, make_client, make_server, server_context
+from lab.certificates import make_authority, make_client
 from lab.controllers import run_controllers
 from lab.faults import Faults
 from lab.fleet import open_fleet
 from lab.hyperconverged import run_operator
 from lab.kinds import Catalog
+from lab.listening import listening
 from lab.schemas import BESIDE_THE_CHECKOUT, Schemas
 from lab.store import MemoryStore
 from lab.work import run_alongside
@@ -76,7 +76,9 @@ async def serve(arguments: argparse.Namespace) -> None:
         elif not arguments.no_nodes:
             await stack.enter_async_context(_open_nodes(store, faults, arguments))
         authority = make_authority()
-        address = await stack.enter_async_context(_listening(server.build_app(), authority, folder))
+        address = await stack.enter_async_context(
+            listening(server.build_app(), authority, folder, access, faults)
+        )
         write_logins(folder, address, authority, access.issue(ADMIN))
         sys.stdout.write(f"ready {folder / 'kubeconfig'}\n")
         sys.stdout.flush()
@@ -97,20 +99,6 @@ async def _open_nodes(
         if nodes.prometheus is not None:
             (folder / "prometheus").write_text(nodes.prometheus)
         yield
-
-
-@asynccontextmanager
-async def _listening(app: web.Application, authority: Pair, folder: Path) -> AsyncIterator[str]:
-    """Serve HTTPS on a free port of loopback; return the address."""
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        context = server_context(authority, make_server(authority), folder)
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context, backlog=1024)
-        await site.start()
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 def write_logins(folder: Path, address: str, authority: Pair, token: str) -> None:

@@ -90,8 +90,9 @@ def find_obstacle(pod: Object, node: Object, running: list[Object]) -> str | Non
 
 
 def memory_request(spec: Object) -> float:
-    """Return the bytes a pod asks for; a limit without a request is one."""
-    resources = [container.get("resources") or {} for container in spec["containers"]]
+    """Return the bytes a pod asks for, its init containers that go on counted; a limit without a request is one."""
+    going_on = [c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
+    resources = [container.get("resources") or {} for container in (*spec["containers"], *going_on)]
     asked = [
         (r.get("requests") or {}).get("memory") or (r.get("limits") or {}).get("memory") for r in resources
     ]

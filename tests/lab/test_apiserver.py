@@ -540,6 +540,69 @@ def test_the_next_requests_are_refused_as_asked(plain):
     plain.ask("GET", MAPS)
 
 
+def test_a_busy_server_refuses_by_priority_and_fairness_but_no_logs_and_watches(plain):
+    plain.fail(busy=True, times=1)
+    with watch(plain, MAPS) as response:
+        assert response.status_code == 200
+    assert plain.client.get("/api/v1/namespaces/default/pods/p/log").status_code == 404
+    response = plain.client.get(MAPS)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "1")
+    assert "X-Kubernetes-PF-PriorityLevel-UID" in response.headers
+    assert response.text == "Too many requests, please try again later.\n"
+    plain.ask("GET", MAPS)
+
+
+def test_a_server_started_anew_refuses_what_it_permits_until_it_is_ready(plain, reader):
+    path = "/api/v1/namespaces/theirs/pods"
+    plain.ask("GET", path, headers=reader)
+    with watch(plain, MAPS) as response:
+        lines = response.iter_lines()
+        plain.fail(restart={"away_s": 0.3, "early_s": 0.6})
+        with pytest.raises(httpx.TransportError):
+            list(lines)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(plain.server, verify=False)
+    wait_for(lambda: is_answered(plain, "/livez"))
+    assert plain.client.get("/readyz").status_code == 500
+    assert "cannot list resource" in plain.refused("GET", path, headers=reader)["message"]
+    plain.ask("GET", path)
+    wait_for(lambda: plain.client.get("/readyz").is_success)
+    plain.ask("GET", path, headers=reader)
+
+
+def is_answered(cluster, path):
+    try:
+        return cluster.client.get(path).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_server_started_anew_does_not_know_accounts_at_once(plain, reader):
+    path = "/api/v1/namespaces/theirs/pods"
+    plain.fail(restart={"away_s": 0, "early_s": 0, "unknown_s": 0.5})
+    wait_for(lambda: is_answered(plain, "/livez") and not is_answered(plain, "/readyz"))
+    assert plain.refused("GET", path, headers=reader)["code"] == 401
+    wait_for(lambda: plain.client.get("/readyz").is_success)
+    plain.ask("GET", path, headers=reader)
+
+
+async def test_freepages_client_outlives_a_server_that_is_started_anew(plain, reader, tmp_path):
+    (tmp_path / "token").write_text(reader["Authorization"].split()[1])
+    login = Login(
+        server=plain.server,
+        token_file=str(tmp_path / "token"),
+        ca_file=str(plain.ca_file),
+        namespace="theirs",
+    )
+    async with open_cluster(login) as api:
+        await api.list(PODS, "theirs")
+        plain.fail(restart={"away_s": 0.5, "early_s": 1.5, "unknown_s": 0.7})
+        async with asyncio.timeout(30):
+            for _ in range(20):
+                await api.list(PODS, "theirs")
+                await asyncio.sleep(0.1)
+
+
 def test_a_quota_is_refused_in_its_own_words(plain):
     words = 'pods "p" is forbidden: exceeded quota: small, requested: pods=1, used: pods=10, limited: pods=10'
     plain.fail(answer=403, message=words, path="pods", method="POST")

@@ -150,7 +150,9 @@ class Virt:
         for condition in pod["status"].get("conditions") or []:
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
                 set_condition(status, "PodScheduled", False, condition["reason"], condition["message"])
-        waiting = [c["state"].get("waiting") or {} for c in pod["status"].get("containerStatuses") or []]
+        kinds = ("initContainerStatuses", "containerStatuses")
+        statuses = [c for kind in kinds for c in pod["status"].get(kind) or []]
+        waiting = [c["state"].get("waiting") or {} for c in statuses]
         failed = next((w for w in waiting if w.get("reason") in {"ErrImagePull", "ImagePullBackOff"}), None)
         if failed is not None:
             set_condition(status, "Synchronized", False, failed["reason"], failed["message"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.kube.quantities import parse_quantity
 from lab.bundle import KVM
-from lab.images import LAUNCHER_IMAGE
+from lab.images import CONTAINER_DISK_IMAGE, LAUNCHER_IMAGE
 from lab.store import random_suffix
 
 if TYPE_CHECKING:
@@ -23,8 +23,14 @@ _FOLDERS = {
     "ephemeral-disks": "/var/run/kubevirt-ephemeral-disks",
     "libvirt-runtime": "/var/run/libvirt",
 }
-# What virt-launcher and its helpers need beside the guest, as KubeVirt reckons: monitor, launcher, logger, libvirt, QEMU.
-_FIXED_OVERHEAD = (25 + 100 + 25 + 40 + 30) * MIB
+# What virt-launcher and its helpers need beside the guest, as KubeVirt reckons: monitor, launcher, logger, libvirt, QEMU, and
+# QEMU's I/O thread.
+_FIXED_OVERHEAD = (25 + 100 + 25 + 40 + 50 + 8) * MIB
+_ARM64_OVERHEAD = 128 * MIB
+_BOOT_VOLUME = "kernel-boot-volume"
+# A program that ends at once, mounted into every image, since an image need not have one.
+_PROGRAMS = {"name": "virt-bin-share-dir", "image": {"reference": CONTAINER_DISK_IMAGE}}
+_PROGRAMS_PATH = "/init/usr/bin"
 # The guest's console as the log of a container of its own; it ends when it is asked to, as a sidecar.
 _TAIL = 'trap "exit 0" TERM; while [ ! -e "$1" ]; do sleep 0.1; done; tail -n +1 -f "$1" & wait'
 
@@ -55,7 +61,8 @@ def build_instance(vm: Object) -> Object:
 def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Object:
     """Return the virt-launcher pod of a VMI.
 
-    Images come as image volumes, which KubeVirt knows as a feature gate; its default are containers that hold them.
+    Images come as image volumes, as KubeVirt has them by default where Kubernetes knows them; an init container started from
+    each shows whether it can be pulled.
     """
     metadata, spec = instance["metadata"], instance["spec"]
     name, uid = metadata["name"], metadata["uid"]
@@ -63,6 +70,8 @@ def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Obje
     annotations = {"kubevirt.io/domain": name, "kubectl.kubernetes.io/default-container": "compute"}
     grace_s = spec.get("terminationGracePeriodSeconds", 30)
     volumes = _volumes(spec)
+    pulled = [_pulled_image(volume) for volume in volumes if "image" in volume]
+    selector = {"kubernetes.io/arch": spec["architecture"]} if "architecture" in spec else {}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -76,12 +85,16 @@ def build_launcher(instance: Object, kubevirt: Object, accelerator: str) -> Obje
         "spec": {
             "hostname": spec.get("hostname") or name,
             "restartPolicy": "Never",
-            "nodeSelector": {"kubevirt.io/schedulable": "true", **(spec.get("nodeSelector") or {})},
+            "nodeSelector": {
+                "kubevirt.io/schedulable": "true",
+                **selector,
+                **(spec.get("nodeSelector") or {}),
+            },
             # Longer than the guest's, so that the launcher can end it.
             "terminationGracePeriodSeconds": grace_s + 15,
             "securityContext": {"runAsUser": USER, "runAsGroup": USER, "runAsNonRoot": True, "fsGroup": USER},
-            "volumes": volumes,
-            "initContainers": [_console_log(uid)] if logs_console(instance, kubevirt) else [],
+            "volumes": [*volumes, *([_PROGRAMS] if pulled else [])],
+            "initContainers": [*pulled, *([_console_log(uid)] if logs_console(instance, kubevirt) else [])],
             "containers": [_compute(instance, kubevirt, accelerator, volumes, grace_s)],
         },
         "status": {"phase": "Pending"},
@@ -127,7 +140,7 @@ def _compute(
         "image": LAUNCHER_IMAGE,
         "command": ["/usr/bin/env", "python3", "-IS", "/run/virt-launcher/launcher.py"],
         "args": [*arguments, "--grace-period-seconds", str(grace_s)],
-        "resources": _resources(instance["spec"]["domain"], _configuration(kubevirt), accelerator),
+        "resources": _resources(instance["spec"], _configuration(kubevirt), accelerator),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
@@ -148,12 +161,28 @@ def _console_log(uid: str) -> Object:
     }
 
 
+def _pulled_image(volume: Object) -> Object:
+    """Return the init container that is started from the image of a volume."""
+    source = volume["image"]
+    policy = {"imagePullPolicy": source["pullPolicy"]} if "pullPolicy" in source else {}
+    return {
+        "name": f"volume{volume['name']}",
+        "image": source["reference"],
+        **policy,
+        "command": [f"{_PROGRAMS_PATH}/container-disk"],
+        "args": ["--no-op"],
+        "resources": {"requests": {"memory": "1M", "cpu": "10m"}, "limits": {"memory": "40M", "cpu": "100m"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": _PROGRAMS["name"], "mountPath": _PROGRAMS_PATH, "readOnly": True}],
+    }
+
+
 def _volumes(spec: Object) -> list[Object]:
     """Return the pod's volumes: the launcher's own folders, images to boot from, secrets with user data."""
     found: list[Object] = [{"name": name, "emptyDir": {}} for name in _FOLDERS]
     boot = ((spec["domain"].get("firmware") or {}).get("kernelBoot") or {}).get("container")
     if boot:
-        found.append(_image_volume("kernel-boot", boot))
+        found.append(_image_volume(_BOOT_VOLUME, boot))
     for volume in spec.get("volumes") or []:
         if "containerDisk" in volume:
             found.append(_image_volume(volume["name"], volume["containerDisk"]))
@@ -173,17 +202,20 @@ def _mount_path(volume: Object) -> str:
     if "secret" in volume:
         return f"{_PRIVATE}/secret/{name}"
     if "image" in volume:
-        return "/var/run/kubevirt/" + (name if name == "kernel-boot" else f"container-disks/{name}")
+        return "/var/run/kubevirt/" + ("kernel-boot" if name == _BOOT_VOLUME else f"container-disks/{name}")
     return _FOLDERS[name]
 
 
-def _resources(domain: Object, configuration: Object, accelerator: str) -> Object:
+def _resources(spec: Object, configuration: Object, accelerator: str) -> Object:
     """Return what the pod asks for: the guest's memory, less where the cluster overcommits, and what comes on top."""
+    domain = spec["domain"]
     asked = domain.get("resources") or {}
     developer = configuration.get("developerConfiguration") or {}
     vcpus = _count_vcpus(domain)
     guest = parse_quantity((domain.get("memory") or {}).get("guest") or asked["requests"]["memory"]) or 0
-    overhead = guest / 512 + 8 * MIB * vcpus + _FIXED_OVERHEAD
+    firmware = _ARM64_OVERHEAD if spec.get("architecture") == "arm64" else 0
+    ratio = float(configuration.get("additionalGuestMemoryOverheadRatio") or 1)
+    overhead = (guest / 512 + 8 * MIB * vcpus + _FIXED_OVERHEAD + firmware) * ratio
     given = (asked.get("requests") or {}).get("memory")
     memory = parse_quantity(given) if given else guest * 100 / developer.get("memoryOvercommit", 100)
     extra = 0 if asked.get("overcommitGuestOverhead") else overhead

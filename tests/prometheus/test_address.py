@@ -8,7 +8,10 @@ from freepage.prometheus.address import clean_url
 from freepage.prometheus.errors import PrometheusError
 
 
-@pytest.mark.parametrize("ending", ["", "/", "/api", "/api/", "/api/v1", "/prom", "/prom/api"])
+@pytest.mark.parametrize(
+    "ending",
+    ["", "/", "/api", "/api/", "/api/v1", "/api/v1/query", "/graph", "/prom", "/prom/api", "/prom/vmui/"],
+)
 def test_an_address_may_end_with_the_api(ending):
     assert clean_url(f"https://thanos.example{ending}")[0] == "https://thanos.example" + (
         "/prom" if "prom" in ending else ""

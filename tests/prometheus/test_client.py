@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from freepage.prometheus.series import Span
 from helpers.fake_prometheus import MOST_STEPS, FakePrometheus, Held, serve
 
 RECORDED = json.loads((Path(__file__).parents[1] / "recorded/prometheus-2.42.json").read_text())
+COMPOSED = json.loads((Path(__file__).parents[1] / "recorded/composed/prometheus-kin.json").read_text())
 SECRET = "sha256~not-for-anybody"
 
 
@@ -76,6 +78,107 @@ async def test_a_refused_query_gives_the_servers_words_and_the_query():
     assert "node_memory_MemFree_bytes" in caught.value.message
 
 
+def like(name, status=200):
+    """A server that speaks Prometheus' API and answers everything after its own public format."""
+    return FakePrometheus(answer=(status, "application/json", json.dumps(COMPOSED[name])))
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("victoriametrics partial", [[(1795545163.0, 1.0)]]),
+        ("thanos warnings", []),
+        (
+            "mimir numbers",
+            [[(1795545163.0, 1.0), (1795545178.5, None), (1795545193.0, None), (1795545208.0, 2.5)], []],
+        ),
+        ("null result", []),
+        ("null data", []),
+        ("string", [[(1795545163.1, None)]]),
+        ("scalar", [[(1795545163.1, 4.5)]]),
+        ("no labels", [[(1795545163.25, 7.0)], [(1795545163.0, None)], []][:2]),
+    ],
+)
+async def test_servers_of_the_same_api_answer_in_other_shapes(name, points):
+    found = await ask(like(name), lambda client: client.query("up"))
+    assert [series.points for series in found] == points
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("victoriametrics partial", "the answer is partial"),
+        ("thanos warnings", "10.0.0.5:10901"),
+        ("scalar", "one text"),
+    ],
+)
+async def test_what_a_server_says_beside_its_answer_is_kept(name, words):
+    async def work(client):
+        await client.query("up")
+        return client.warnings
+
+    (warning,) = await ask(like(name), work)
+    assert words in warning
+
+
+async def test_a_clock_is_the_time_of_evaluation_where_the_value_is_of_the_past():
+    clock = await ask(like("victoriametrics time"), lambda client: client.measure_clock())
+    assert clock.offset_s == pytest.approx(1795545163 - time.time(), abs=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("victoriametrics error", 422, "too many time series"),
+        ("mimir busy", 429, "exceeded the request rate limit"),
+        ("openshift tenancy", 400, "namespace"),
+    ],
+)
+async def test_a_query_that_a_kin_refuses_gives_its_words(name, status, words):
+    with pytest.raises(QueryError, match=words) as caught:
+        await ask(like(name, status), lambda client: client.query("up"))
+    assert (caught.value.hint is not None) is (name == "openshift tenancy")
+
+
+async def test_a_server_that_does_not_tell_the_time_is_none():
+    with pytest.raises(PrometheusError, match="does not say what time it is"):
+        await ask(like("null result"), lambda client: client.measure_clock())
+
+
+@pytest.mark.parametrize(
+    ("location", "words", "hint"),
+    [
+        (
+            "https://thanos.example/prom/api/v1/query?query=x",
+            "has moved to https://thanos.example/prom",
+            "https://thanos",
+        ),
+        ("https://me:hush@thanos.example:8443/api/v1/query", "moved to https://thanos.example:8443", "8443"),
+        (
+            "https://login.example/oauth/authorize?state=hush",
+            "does not know who is asking",
+            "--prometheus-token-file",
+        ),
+        ("/login", "does not know who is asking", "--prometheus-token-file"),
+    ],
+)
+async def test_a_server_that_moved_is_told_apart_from_a_login(location, words, hint):
+    with pytest.raises(PrometheusError) as caught:
+        await ask(FakePrometheus(redirect=location), lambda client: client.query("x"))
+    assert words in caught.value.message
+    assert hint in caught.value.hint
+    assert "hush" not in str(caught.value)
+
+
+async def test_an_answer_may_be_packed_and_stand_under_a_prefix():
+    fake = like("mimir numbers")
+    fake.packed = True
+    async with serve(fake) as url, open_prometheus(Settings(f"{url}/tenant/prometheus/api/v1/")) as client:
+        found = await client.query("up")
+    assert found[0].points[0] == (1795545163.0, 1.0)
+    assert fake.asked[0]["path"] == "/tenant/prometheus/api/v1/query"
+
+
 KUBERNETES_REFUSAL = '{"kind": "Status", "status": "Failure", "message": "no", "code": 403}'
 
 
@@ -88,6 +191,29 @@ KUBERNETES_REFUSAL = '{"kind": "Status", "status": "Failure", "message": "no", "
         ((403, "application/json", KUBERNETES_REFUSAL), "does not let this user", "cluster-monitoring-view"),
         ((404, "text/html", "<html>"), "HTTP 404 with text/html", "http://HOST:9090"),
         ((200, "application/json", "[]"), "does not answer as a Prometheus", "http://HOST:9090"),
+        ((200, "application/json", "[" * 100_000), "does not answer as a Prometheus", "http://HOST:9090"),
+        ((200, "text/html", "<form>"), "answers with a web page", "--prometheus-token-file"),
+        (
+            (401, "text/plain", "no org id\n\x1b[2J"),
+            "does not know who is asking (HTTP 401: no org id)",
+            "token",
+        ),
+        ((503, "text/html", "<h1>no healthy upstream"), "cannot answer now (HTTP 503)", "ask again later"),
+        (
+            (502, "text/plain", "bad\x1bgateway"),
+            "cannot answer now (HTTP 502: bad gateway)",
+            "ask again later",
+        ),
+        (
+            (429, "application/json", '{"message": "slow down"}'),
+            "now (HTTP 429: slow down)",
+            "ask again later",
+        ),
+        (
+            (400, "text/plain", "Client sent an HTTP request to an HTTPS server."),
+            "HTTP 400",
+            "as https://127.0.0.1",
+        ),
     ],
 )
 async def test_who_is_no_prometheus_or_lets_nobody_in_is_told_apart(answer, words, hint):

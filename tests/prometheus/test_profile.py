@@ -90,3 +90,9 @@ def test_what_a_series_is_of_is_named_by_its_labels():
     )
     labels = {"pod": "p", "container": "worker", "namespace": "fp"}
     assert name_entity(PROFILE["container_memory_rss"], labels, scope) == "p/worker"
+
+
+def test_what_is_added_up_on_the_server_counts_each_cpu_once_whoever_scraped_it():
+    sums = [m.query for m in parse_profile(read_profile()) if "sum" in m.query]
+    assert len(sums) == 3
+    assert all(query.startswith("sum by (instance) (max by (instance, cpu, mode) (irate(") for query in sums)

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.prometheus.series import Span, TimeSeries, join_chunks, split_range, split_span
+from freepage.prometheus.series import Span, TimeSeries, join_chunks, read_series, split_range, split_span
 from helpers.fake_prometheus import MOST_STEPS
 
 
@@ -40,3 +40,21 @@ def test_a_sample_at_a_seam_comes_once_and_all_are_in_order(times, seams):
     windows = itertools.pairwise(edges)
     chunks = [[TimeSeries({"a": "b"}, [p for p in whole if low <= p[0] <= high])] for low, high in windows]
     assert join_chunks(chunks) == [TimeSeries({"a": "b"}, whole)]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["metric", "value", "values", "result", "a"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(kind=ANYTHING | st.sampled_from(["vector", "matrix", "scalar", "string"]), result=ANYTHING)
+def test_whatever_a_server_puts_into_an_answer_there_are_only_series_with_numbers_in_order(kind, result):
+    for series in read_series({"resultType": kind, "result": result}):
+        times = [t for t, _ in series.points]
+        assert times == sorted(set(times))
+        assert all(isinstance(text, str) for text in series.labels.values())

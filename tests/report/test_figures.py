@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 
+import altair as alt
 import pytest
 
 from freepage.analysis.compared import Comparison
@@ -20,7 +22,7 @@ from freepage.report.parts.memory import DEMAND, describe_node_memory
 from freepage.report.parts.release import PREDICTED
 from freepage.store import load_run
 from freepage.units import GIB, MIB
-from helpers.modelled_run import Truth, find_trial_ids, write_run
+from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 
 def draw(folder, truth=None, **options):
@@ -66,6 +68,11 @@ def test_figures_come_in_the_order_of_the_page(drawn):
     assert list(drawn[2]) == order
 
 
+def test_every_figure_is_what_the_schema_of_vega_lite_asks_for(drawn):
+    for figure in drawn[2].values():
+        alt.LayerChart.from_dict(figure.spec, validate=True)
+
+
 def test_the_nodes_memory_is_drawn_above_its_baseline_in_gib(drawn):
     truth, _, figures = drawn
     figure = figures["node-memory-cycle"]
@@ -92,6 +99,26 @@ def test_the_staircase_predicted_from_the_kernels_pace_is_the_one_the_model_clim
     assert figure.reference == PREDICTED
     assert [(p["t"], p["y"]) for p in points(figure, PREDICTED)][:3] == [(0, 0), (2, 50), (4, 100)]
     assert value_at(figure, Arm.VM_FPR, 3) == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "steps", "words"),
+    [
+        ({"reporting_delay_s": 0.5}, [(0, 0), (0.5, 50), (1, 100)], "passes 0.5 s apart"),
+        ({"page_bytes": 65536, "free_lists": 14}, [(0, 0), (2, 100)], "passes 2 s apart"),
+    ],
+)
+def test_the_staircase_is_predicted_by_the_guests_own_delay_and_blocks(tmp_path, seen, steps, words):
+    write_run(tmp_path, Truth(repeats=1), study=CYCLE_ONLY)
+    for path in tmp_path.glob("trials/*/trial.json"):
+        record = json.loads(path.read_text())
+        for evidence in record["evidence"]:
+            evidence.update(seen)
+        path.write_text(json.dumps(record))
+    run = load_run(tmp_path)
+    figure = next(f for f in draw_figures(run, build_results(run)) if f.id == "release-cycle")
+    assert [(p["t"], p["y"]) for p in points(figure, PREDICTED)][: len(steps)] == steps
+    assert words in figure.caption
 
 
 def test_where_processes_overlap_nothing_is_predicted(drawn):
@@ -175,6 +202,7 @@ def test_a_release_time_that_was_not_reached_says_how_often_it_was(slow):
     assert number.basis == "reached in 0 of 9 releases"
 
 
+@pytest.mark.long
 def test_one_figure_becomes_one_file(drawn, tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1))
     paths = export_run(tmp_path / "run", "svg", tmp_path / "figures")

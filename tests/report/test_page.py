@@ -124,6 +124,7 @@ def test_a_run_of_one_arm_has_a_page(tmp_path):
     assert "one trial, no interval" in render_report(folder).read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["html", "md", "json", "csv", "svg", "png"])
 def test_a_stored_run_is_exported_by_the_command(run_folder, tmp_path, capsys, kind):
     out = tmp_path / "out"

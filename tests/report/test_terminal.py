@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
+
 import pytest
-from rich.console import Console
 
 from freepage.analysis.compared import Comparison
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import ExperimentResults
+from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
 from freepage.kinds import KINDS
 from freepage.records import Arm
-from freepage.report.terminal import print_experiment
+from freepage.report.terminal import print_experiment, print_results
+from freepage.store import load_run
+from freepage.terminal.console import Terminal
+from helpers.hostile import HOSTILE, assert_harmless
 from helpers.synthetic import Truth, write_run
 
 
@@ -30,6 +37,17 @@ def test_show_prints_the_verdict_first_within_80_columns(run_folder, capsys, mon
     assert any("it broke <b>badly</b>" in line for line in lines)
 
 
+def test_a_trial_in_which_a_run_broke_off_has_a_reason_in_words(run_folder, tmp_path, capsys):
+    """As earlier versions, and a machine that loses its power, leave one."""
+    folder = tmp_path / "run"
+    shutil.copytree(run_folder, folder)
+    path = next(p for p in (folder / "trials").glob("*/trial.json") if '"failed"' in p.read_text())
+    broken = json.loads(path.read_text()) | {"status": "planned", "error": None, "hint": None}
+    path.write_text(json.dumps(broken))
+    assert main(["show", str(folder)]) == 0
+    assert f"{broken['id']} planned: the run broke off in it" in capsys.readouterr().out
+
+
 def large(number):
     """Return an estimate of a number that is as wide as any will be."""
     values = {"bytes": 99 * 2.0**30, "fraction": 1.0}
@@ -41,10 +59,24 @@ def test_every_experiments_table_fits_80_columns_whole(capsys, monkeypatch, kind
     monkeypatch.setenv("COLUMNS", "80")
     estimates = {number: large(number) for number in Quantity}
     arms = {Arm.POD: estimates, Arm.VM_FPR: estimates}
-    print_experiment(
-        Console(highlight=False), "x", ExperimentResults(kind, arms, dict.fromkeys(Comparison), ())
-    )
+    print_experiment(Terminal(), "x", ExperimentResults(kind, arms, dict.fromkeys(Comparison), ()))
     out = capsys.readouterr().out
     assert "…" not in out
     assert "vm-fpr" in out
     assert all(Quantity.with_id(column).short_heading in out for column in KINDS[kind].columns)
+
+
+def test_no_word_of_a_stored_run_is_more_than_a_word(run_folder, capsys):
+    results = build_results(load_run(run_folder))
+    failed = tuple(replace(t, error=HOSTILE, hint=HOSTILE) for t in results.trials)
+    doubts = tuple(replace(d, text=HOSTILE, remedy=HOSTILE) for d in results.doubts)
+    print_results(
+        replace(
+            results,
+            verdict=replace(results.verdict, sentence=HOSTILE),
+            doubts=doubts,
+            trials=failed,
+        )
+    )
+    print_experiment(Terminal(), HOSTILE, results.experiments["cycle"])
+    assert_harmless(capsys.readouterr().out)

@@ -124,6 +124,14 @@ async def test_an_instance_that_never_starts_fails_the_trial_and_keeps_the_basel
     assert load_trial(tmp_path).samples["t_s"].max() == 0
 
 
+async def test_an_error_that_ends_the_run_is_that_of_its_trial_too(tmp_path):
+    error = HostError("the login is not accepted any more", hint="log in anew")
+    with pytest.raises(HostError):
+        await run(FakeTarget(refusal=error), tmp_path)
+    stored = load_trial(tmp_path).record
+    assert (stored.status, stored.error, stored.hint) == (TrialStatus.FAILED, error.message, error.hint)
+
+
 async def test_evidence_that_contradicts_the_arm_fails_the_trial_before_it_starts(tmp_path):
     on, off = (Evidence(f"cycle-{n}", configured=True, negotiated=n == 0) for n in range(2))
     target = FakeTarget(evidence={"cycle-0": on, "cycle-1": off})

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freepage.fpr.kernels import Kernel
 from freepage.metrics import (
+    BUDDY_ORDERS,
     GUEST_METRICS,
     INSTANCE_METRICS,
     METRICS,
@@ -17,13 +19,13 @@ from freepage.metrics import (
     in_use_bytes,
     node_in_use_bytes,
 )
-from freepage.sampling.balloon import parse_buddyinfo, parse_guest_stats
+from freepage.sampling.balloon import count_free_lists, parse_buddyinfo, parse_guest_stats
 from freepage.sampling.cgroupfs import (
     parse_amount,
     parse_memory_stat,
     read_node_cgroup,
 )
-from freepage.sampling.instances import parse_pod, parse_vm, read_cgroup
+from freepage.sampling.instances import parse_family, parse_pod, parse_qemu_cpu, parse_vm, read_cgroup
 from freepage.sampling.procfs import (
     parse_family_cpu_s,
     parse_guest_cpu,
@@ -51,6 +53,11 @@ def recorded(name):
     return (RECORDED / name).read_text()
 
 
+def composed(name):
+    """A text after the public format of a machine that was not at hand."""
+    return recorded(f"composed/{name}")
+
+
 def test_meminfo_is_read_in_bytes():
     values = parse_meminfo(recorded("meminfo-old.txt"))
     assert values["mem_total_bytes"] == 2046392 * KIB
@@ -64,6 +71,41 @@ def test_what_an_old_kernel_lacks_is_none_and_still_named():
     assert values["mem_shmem_bytes"] is None
     assert set(values) == set(parse_meminfo(recorded("meminfo-6.18.txt")))
     assert None not in parse_meminfo(recorded("meminfo-6.18.txt")).values()
+
+
+def test_a_page_of_64_kib_and_missing_lines_change_nothing_in_meminfos_units():
+    values = parse_meminfo(composed("meminfo-arm64-64k-5.15.txt"))
+    assert values["mem_total_bytes"] == 8331968 * KIB
+    assert (values["hugepages_total"], values["hugepages_free"]) == (2, 1)
+    assert in_use_bytes(values) == (8331968 - 6020480 - 1081344 - 6400 - 96256) * KIB
+    values = parse_meminfo(composed("meminfo-s390x-6.8.txt"))
+    assert in_use_bytes(values) == (4044760 - 1500400 - 1800000 - 2048 - 120000) * KIB
+    assert (values["hugepages_total"], values["hugepages_free"]) == (4, 3)
+
+
+def test_lines_that_come_twice_and_nul_bytes_at_the_end_are_read_over():
+    values = parse_meminfo(composed("meminfo-lxcfs-nul.txt"))
+    assert in_use_bytes(values) == (1048576 - 400000 - 300000 - 20000) * KIB
+    assert values["swap_total_bytes"] == 0
+    assert in_use_bytes(parse_meminfo("")) is None
+    assert set(parse_meminfo("MemTotal:\nMemFree: 5 kB torn\nCached: -5 kB\n\0\0").values()) == {None}
+
+
+@pytest.mark.parametrize("page_bytes", [4096, 65536])
+def test_per_cpu_lists_are_counted_over_nodes_and_unpopulated_zones_are_not_in_the_way(page_bytes):
+    found = parse_zoneinfo(composed("zoneinfo-rhel-8.txt"), page_bytes)
+    assert found == {"mem_per_cpu_free_bytes": 400 * page_bytes}
+
+
+def test_a_process_that_ends_while_it_is_read_is_missing():
+    line = "42 (qemu) S 1 42 42 0 -1 4194304 1234 99 5 0 300 200 100 50 20 0"
+    assert parse_task_stat(line) is not None
+    for torn in ("", "42 (qe", line[:40], line.replace("300", "3x0")):
+        assert parse_task_stat(torn) is None
+        assert parse_family_cpu_s(torn) is None
+    assert set(parse_qemu_cpu(line[:40], "").values()) == {None}
+    assert parse_qemu_cpu(line, f"{line}\n{line[:30]}\n")["cpu_main_loop_s"] is None
+    assert parse_family(5, "7 x 9 \u00b2") == [5, 7, 9]
 
 
 def test_allocation_stalls_of_all_zones_are_added():
@@ -122,10 +164,36 @@ def test_cgroups_of_both_versions_give_the_same_names():
 
 
 @pytest.mark.parametrize(
-    ("text", "amount"), [("4096\n", 4096), ("max\n", None), ("9223372036854771712\n", None), ("", None)]
+    ("text", "amount"),
+    [
+        ("4096\n", 4096),
+        ("17179869184\n", 16 * GIB),
+        ("1099511627776\n", 1024 * GIB),
+        ("0\n", 0),
+        ("max\n", None),
+        (f"{(2**63 - 1) // 4096 * 4096}\n", None),
+        (f"{(2**63 - 1) // 16384 * 16384}\n", None),
+        (f"{(2**63 - 1) // 65536 * 65536}\n", None),
+        (f"{2**63 - 1}\n", None),
+        (f"{2**64 - 1}\n", None),
+        ("-1\n", None),
+        ("\u00b2\n", None),
+        ("9" * 5000, None),
+        ("", None),
+    ],
 )
-def test_no_limit_is_none(text, amount):
+def test_no_limit_is_none_whatever_the_page_size_and_the_kernels_age(text, amount):
     assert parse_amount(text) == amount
+
+
+def test_a_line_of_memory_stat_that_is_no_number_is_missing():
+    values = parse_memory_stat("anon 4096\nfile what\nshmem -5\ninactive_file\n", 2)
+    assert (values["anon"], values["file"], values["shmem"], values["inactive_file"]) == (
+        4096,
+        None,
+        None,
+        None,
+    )
 
 
 def write_cgroup(folder, version):
@@ -154,6 +222,32 @@ def test_a_cgroup_of_either_version_is_read_into_metrics(tmp_path, version):
 
 def test_a_cgroup_that_is_gone_has_nothing_to_read(tmp_path):
     assert set(parse_vm(None, read_cgroup(tmp_path / "gone", 2)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "lists", "sums"),
+    [
+        ("arm64-4k-6.6", 11, {0: 946, 10: 1599}),
+        ("arm64-16k-6.6", 12, {10: 3, 11: 199}),
+        ("arm64-64k-5.15", 14, {5: 8, 13: 26}),
+        ("s390x-6.8", 9, {0: 74, 8: 1152}),
+        ("rhel-8", 11, {9: 6, 10: 3315}),
+        ("numa-movable", 11, {0: 439, 10: 9582}),
+    ],
+)
+def test_free_blocks_of_every_order_a_kernel_has_are_added_over_zones_and_nodes(name, lists, sums):
+    text = composed(f"buddyinfo-{name}.txt")
+    values = parse_buddyinfo(text)
+    assert count_free_lists(text) == lists
+    assert {order: values[f"guest_free_order_{order}_blocks"] for order in sums} == sums
+    known = [value is not None for value in values.values()]
+    assert known == [True] * lists + [False] * (len(BUDDY_ORDERS) - lists)
+
+
+def test_a_torn_buddyinfo_is_missing_as_a_whole():
+    text = composed("buddyinfo-rhel-8.txt")
+    assert set(parse_buddyinfo(text[:-20]).values()) == {None}
+    assert count_free_lists("") is None
 
 
 def test_buddyinfo_adds_the_zones_of_each_order():
@@ -220,8 +314,17 @@ def test_no_text_breaks_a_parser(text):
         parse_buddyinfo,
         parse_os_release,
         parse_cpuinfo,
+        parse_vmstat,
+        parse_task_stat,
+        parse_family_cpu_s,
+        parse_guest_cpu,
+        parse_amount,
     ):
         parse(text)
+    parse_zoneinfo(text, 4096)
+    parse_pressure(text, "io")
+    parse_qemu_cpu(text, text)
+    parse_memory_stat(text, 1)
 
 
 def test_every_metric_is_described():
@@ -247,6 +350,8 @@ def test_this_hosts_facts_name_what_a_reader_needs():
         ("01100101", "9", True),
         ("01100001", "9", False),
         ("01100101", "-1", False),
+        ("01100101", "11", False),
+        ("01100101", "what", None),
         ("", "9", None),
         (None, "", False),
     ],
@@ -260,7 +365,7 @@ def test_a_host_that_reports_its_own_free_pages_says_so_in_its_balloon(tmp_path,
     parameters = tmp_path / "module/page_reporting/parameters"
     parameters.mkdir(parents=True)
     (parameters / "page_reporting_order").write_text(order)
-    assert find_free_page_reporting(tmp_path) is answer
+    assert find_free_page_reporting(tmp_path, Kernel("6.1.0", "x86_64", 4096, 11)) is answer
 
 
 def test_cpuinfo_and_os_release_are_read():

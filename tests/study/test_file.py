@@ -49,6 +49,38 @@ def test_a_share_of_the_node_is_kept_as_a_share():
     assert isinstance(study.experiment[0].groups[0].size.min, Share)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"256MiB"', '"256Mi"'),
+        ('"2s"', '"2 seconds"'),
+        ('"6s"', '"0m 6s"'),
+        ('"64MiB,192MiB,32MiB"', '"64Mi,192M,32MiB"'),
+    ],
+)
+def test_a_study_takes_units_as_kubernetes_and_people_write_them(before, after):
+    assert parse_study(STUDY.replace(before, after, 1), "mine.toml") == parse_study(STUDY, "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "words"),
+    [
+        ('"256MiB"', '"abc%"', 6, "'abc%' is not a percentage such as 25%"),
+        ('"256MiB"', '"0,5GiB"', 6, "decimals have a point"),
+        ('"256MiB"', '"nan%"', 6, "such as 25%"),
+        ('"2s"', '"1:30"', 7, "such as 90s, 1m30s or 250ms"),
+        ('"2s"', '"1,5s"', 7, "decimals have a point"),
+        ('"6s"', '"999999h"', 8, "longer than a year"),
+        ('"256MiB"', '"99999999999EiB"', 6, "larger than any memory"),
+    ],
+)
+def test_a_wrong_unit_is_named_with_its_line_its_value_and_an_example(before, after, line, words):
+    said = complaint(STUDY.replace(before, after, 1))
+    assert f"mine.toml, line {line}" in said
+    assert after.strip('"') in said
+    assert words in said
+
+
 def test_an_unknown_key_is_named_with_its_line_and_what_was_meant():
     words = complaint(STUDY.replace("iterations = 3", "iterations = 3\niteratoins = 4"))
     assert "mine.toml, line 10" in words

@@ -56,6 +56,7 @@ def test_cells_keep_the_page_cache_and_the_device_is_measured_past_it():
     assert fio_runs(JOB, 1) != fio_runs(JOB, 2)
 
 
+@pytest.mark.long
 def test_the_real_fio_lays_out_incompressible_files_of_the_size_one_for_each_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(fio, "DATA", str(tmp_path))
     said, sizes, content = {}, {}, []

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from freepage.cli.main import main
+from freepage.errors import HostError
 from freepage.study.request import plan_run
 from freepage.targets.base import TargetEntry, TargetOption
 from freepage.targets.registry import TARGETS
@@ -17,10 +18,15 @@ class MoonPreview:
     """A target of a kind nobody has built yet."""
 
     execution = "kvm (it has hardware), on the moon"
+    notes = ("the moon has no air",)
+    obstacle = None
 
     def __init__(self, plan, objects):
         self.plan = plan
         self._objects = objects
+
+    def find_obstacle(self, trial):
+        return self.obstacle if trial.arm == "vm" else None
 
     def list_objects(self):
         return self._objects
@@ -62,10 +68,31 @@ def test_a_new_target_is_planned_for_and_shown_with_its_own_options(moon, capsys
     assert [crater for crater, _ in moon] == ["copernicus"]
 
 
-def test_a_dry_run_shows_what_a_new_target_would_create(moon, capsys):
-    assert main(["run", "quick", "--target", "moon", "--dry-run"]) == 0
-    assert "# holds the crater\nkind: Crater\n" in capsys.readouterr().out
+def test_a_dry_run_shows_what_a_new_target_would_create_and_all_that_its_plan_says(moon, capsys):
+    assert main(["plan", "quick", "--target", "moon", "--repeats", "2"]) == 0
+    plan = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert {"the moon has no air", "  2 repeats decide nothing; 5 do"} <= set(plan)
+    assert main(["run", "quick", "--target", "moon", "--dry-run", "--repeats", "2"]) == 0
+    comments, _, objects = capsys.readouterr().out.partition("---\n")
+    assert [line.removeprefix("# ") for line in comments.splitlines()][: len(plan)] == plan
+    assert objects.startswith("# holds the crater\nkind: Crater\n")
     assert moon
+
+
+def test_no_word_of_anybody_breaks_out_of_a_comment(moon, capsys, monkeypatch):
+    monkeypatch.setattr(MoonPreview, "notes", ("the moon\nkind: Secret", "has\r\nno\u2028air"))
+    assert main(["run", "quick", "--target", "moon", "--dry-run"]) == 0
+    comments = capsys.readouterr().out.partition("---\n")[0].splitlines()
+    assert "# kind: Secret" in comments
+    assert all(line.startswith("#") for line in comments)
+
+
+def test_a_plan_names_the_trials_that_a_run_would_skip_with_the_reason(moon, capsys, monkeypatch):
+    monkeypatch.setattr(MoonPreview, "obstacle", HostError("there is no air for vm", hint="bring some"))
+    assert main(["plan", "quick", "--target", "moon", "--repeats", "1"]) == 0
+    (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: "))
+    assert said.endswith(": there is no air for vm (hint: bring some)")
+    assert said.count("-vm") == 3
 
 
 def test_an_option_of_a_new_target_is_refused_with_others(moon, capsys):

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from freepage.cli.main import main
+from freepage.image.architecture import find_host_architecture
 from freepage.store import load_run
 from freepage.targets.cluster.manifests import RunScope
 from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import MIB
-from helpers.lab_bench import KINDS, NAMESPACE, SMALL, USER, Bench, evidence_of, print_permissions
+from helpers.lab_bench import KINDS, NAMESPACE, OURS, SMALL, USER, Bench, evidence_of, print_permissions
 from lab.rights import read_granted, read_used
 from lab.starting import start_cluster, wait_for
 
@@ -118,6 +119,32 @@ def test_connections_that_break_lose_no_event(bench, tmp_path):
     assert bench.left() == []
 
 
+def test_a_run_outlives_an_api_server_that_is_started_anew(bench, tmp_path):
+    """It refuses at first what it permits, and for a moment does not know who asks."""
+    out = tmp_path / "run"
+    with bench.running("random", out, *SMALL, "--arms", "pod,vm-fpr") as process:
+        bench.find_run()
+        bench.cluster.fail(restart={"away_s": 4, "early_s": 6, "unknown_s": 2})
+        assert process.wait(300) == 0, (tmp_path / "said").read_text()
+    for trial in load_run(out).trials:
+        assert trial.record.status == "ok", trial.record.error
+        planned = sum(len(p.steps) for processes in trial.schedules.values() for p in processes)
+        assert len(trial.events) == planned
+    assert bench.left() == []
+
+
+def test_a_sampler_that_is_deleted_is_started_anew(bench, tmp_path):
+    out = tmp_path / "run"
+    with bench.running("cycle", out, *SMALL, "--arms", "pod", "--repeats", "3") as process:
+        bench.find_run()
+        selector = {"labelSelector": f"{OURS},freepage/role=sampler"}
+        (sampler,) = bench.cluster.ask("GET", KINDS["pods"], params=selector)["items"]
+        bench.cluster.client.delete(f"{KINDS['pods']}/{sampler['metadata']['name']}")
+        assert process.wait(300) == 0, (tmp_path / "said").read_text()
+    assert {t.record.status for t in load_run(out).trials} == {"ok"}
+    assert bench.left() == []
+
+
 def test_ctrl_c_leaves_nothing_behind(bench, tmp_path):
     out = tmp_path / "run"
     with bench.running("cycle", out, *SMALL, "--arms", "vm-fpr") as process:
@@ -186,7 +213,7 @@ def test_a_run_asks_for_nothing_that_its_manifest_does_not_grant_and_for_most_of
 
 def build_vm(bench, name, *, reporting):
     """A VM of somebody's, with freepage's guest for its system."""
-    scope = RunScope(NAMESPACE, "none", "none", None, None, 600, 600)
+    scope = RunScope(NAMESPACE, "none", "none", None, None, 600, 600, find_host_architecture())
     shape = VmiShape(name, name, "node-0", reporting, 256 * MIB, 1, image=bench.image)
     instance = build_vmi(scope, shape)
     metadata = {"labels": {}, "annotations": instance["metadata"].get("annotations", {})}

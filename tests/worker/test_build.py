@@ -110,6 +110,7 @@ def test_the_worker_is_static():
     assert build_worker().read_bytes()[:4] == b"\x7fELF"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flag", ["-std=c11", "-funsigned-char", "-O3", "-Wconversion"])
 def test_the_worker_compiles_without_warnings_elsewhere_too(flag, tmp_path):
     """A strict standard, the plain char of arm64, another optimiser, every conversion."""

@@ -17,8 +17,10 @@ from helpers.played_worker import READY, STARTED, STEP, WAITING, ignore, started
 
 async def test_what_a_worker_says_of_itself_is_given():
     async with talk() as (client, channel):
+        assert client.page_bytes is None
         channel.say(READY)
         hello = await client.wait_ready(5)
+        assert client.page_bytes == 4096
     assert (hello.version, hello.pid, hello.page_bytes, hello.cpus, hello.memory_bytes) == (
         2,
         7,

@@ -124,6 +124,7 @@ FLAT = st.dictionaries(
 WITHOUT_NEWLINES = st.binary().map(lambda data: data.replace(b"\n", b" "))
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=50)
 @given(st.lists(FLAT, max_size=20), st.booleans(), st.sampled_from([(",", ":"), (" ,\t", "\r: ")]))
 def test_every_flat_object_is_read_as_python_reads_it(harness, objects, ascii_only, separators):

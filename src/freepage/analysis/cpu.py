@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from freepage.analysis.estimates import TrialValues
     from freepage.store import TrialData
 
-# The pages that a fault brings (x86-64, and arm64 with pages of 4 KiB): an ordinary one, or a huge one.
-PAGE_BYTES = 4096.0
-HUGE_PAGE_BYTES = 2.0 * MIB
+# The pages that a fault brings, an ordinary one or a huge one, where the host's are not known: of x86-64, and of arm64 with
+# pages of 4 KiB.
+PAGE_BYTES = 4096
+HUGE_PAGE_BYTES = 2 * MIB
 # Pages of QEMU's own and of its files make more faults, or less memory, than the guest's: this much either way is nothing.
 FAULT_ERROR_BYTES = 16.0 * MIB
 # CPU time per GiB given back says nothing where next to nothing came back.
@@ -132,7 +133,16 @@ def faulted_bytes(trial: TrialData) -> tuple[float, float] | None:
     if faults is None or huge is None:
         return None
     huge = min(huge, faults)
-    return (faults - huge) * PAGE_BYTES + huge * HUGE_PAGE_BYTES, faults
+    page_bytes, huge_page_bytes = _page_sizes(trial)
+    return (faults - huge) * page_bytes + huge * huge_page_bytes, faults
+
+
+def _page_sizes(trial: TrialData) -> tuple[int, int]:
+    """Return the bytes that an ordinary and a huge fault of QEMU bring."""
+    seen = next((e for e in trial.record.evidence if e.host_page_bytes is not None), None)
+    if seen is None:
+        return PAGE_BYTES, HUGE_PAGE_BYTES
+    return seen.host_page_bytes or PAGE_BYTES, seen.host_huge_page_bytes or 0
 
 
 def _grown_bytes(trial: TrialData, instance: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import polars as pl
 
 from freepage.analysis.arithmetic import add_all
 from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.fio_json import read_last_result
 from freepage.analysis.series import metric_series
 from freepage.kinds import find_kind
 from freepage.records import BLOCK_BYTES, CELL, DEVICE, Action, TrialStatus
@@ -89,15 +90,16 @@ def is_cached(
 
 
 def parse_fio(text: str, operation: str) -> FioResult | None:
-    """Read fio's JSON (it may write lines of text before it); None when there is none."""
-    start = text.find("{")
+    """Read fio's JSON, whatever it wrote around it; None when there is none, or no number of this operation in it."""
+    direction = "read" if operation in READS else "write"
     try:
-        jobs: list[dict[str, Any]] = json.loads(text[start:])["jobs"] if start >= 0 else []
-        parts = [job["read" if operation in READS else "write"] for job in jobs]
-        found = FioResult(sum(float(p["io_bytes"]) for p in parts), sum(float(p["bw_bytes"]) for p in parts))
-    except (ValueError, KeyError, TypeError):
+        jobs: Any = (read_last_result(text) or {})["jobs"]
+        parts = [job[direction] for job in jobs]
+        moved, speed = (math.fsum(float(part[key]) for part in parts) for key in ("io_bytes", "bw_bytes"))
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
-    return found if parts else None
+    known = parts and math.isfinite(moved + speed) and min(moved, speed) >= 0
+    return FioResult(moved, speed) if known else None
 
 
 def measure_cells(trial: TrialData) -> Cells:

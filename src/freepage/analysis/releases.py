@@ -12,6 +12,7 @@ import polars as pl
 
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.once import once_per_trial
 from freepage.analysis.series import clock_uncertainty_s, held_steps, instances_of, resident_series, vms_of
 from freepage.records import Action
 from freepage.units import GIB
@@ -140,8 +141,18 @@ def _find_held_bytes(trial: TrialData, free: Free, resident: Series) -> float | 
 
 def _find_allocations(trial: TrialData, instance: str) -> list[tuple[float, float, float]]:
     """Return an instance's allocations: start, end, bytes."""
-    mine = (pl.col("instance") == instance) & (pl.col("action") == Action.ALLOCATE)
-    return list(trial.events.filter(mine).select("t_s", "end_s", "bytes").iter_rows())
+    return _list_allocations(trial).get(instance, [])
+
+
+@once_per_trial
+def _list_allocations(trial: TrialData) -> dict[str, list[tuple[float, float, float]]]:
+    """Return the allocations of each instance, in the order of the events."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    rows = trial.events.filter(pl.col("action") == Action.ALLOCATE)
+    for instance, *allocation in rows.select("instance", "t_s", "end_s", "bytes").iter_rows():
+        start_s, end_s, size = allocation
+        found.setdefault(instance, []).append((start_s, end_s, size))
+    return found
 
 
 def measure_releases(trial: TrialData) -> TrialValues:

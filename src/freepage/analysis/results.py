@@ -33,6 +33,10 @@ RESULTS_SCHEMA = 1
 LEAST_EFFECTIVE_FRACTION = 0.5
 # Pods give back all they free: where that was not seen, no share was measured.
 VOIDING_DOUBT = "control-pod"
+# What of the evidence was first read after version 0.1: left out where nothing is known of it.
+LATER_FIELDS = frozenset(
+    {"reporting_delay_s", "page_bytes", "free_lists", "host_page_bytes", "host_huge_page_bytes"}
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,13 @@ class Results:
     def as_json(self) -> dict[str, object]:
         """Return the content of results.json: no NaN, null where nothing is known."""
         claims = [claim.as_json() for claim in self.claims]
-        return {"schema": RESULTS_SCHEMA} | asdict(self) | {"claims": claims}
+        content = asdict(self, dict_factory=_leave_out_unseen)
+        return {"schema": RESULTS_SCHEMA} | content | {"claims": claims}
+
+
+def _leave_out_unseen(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the fields of one record without those that runs before did not have, where nothing is known of them."""
+    return {name: value for name, value in fields if value is not None or name not in LATER_FIELDS}
 
 
 def build_results(run: Run) -> Results:

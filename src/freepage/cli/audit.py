@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from freepage.cli.audit_files import HINT, STYLES, WORDS, audit_files
+from freepage.cli.audit_files import HINT, audit_files
+from freepage.cli.audit_view import describe_json, print_file_audit, print_live_audit
 from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
 from freepage.cli.prometheus_options import (
     PrometheusOptions,
@@ -14,22 +15,21 @@ from freepage.cli.prometheus_options import (
     find_settings,
     read_prometheus_options,
 )
-from freepage.cli.terminal import build_table, open_console
 from freepage.errors import StudyError
-from freepage.kubevirt.audit import STATES, add_stranded, audit_cluster
+from freepage.kube.namespaces import check_namespace
+from freepage.kubevirt.audit import add_stranded, audit_cluster
 from freepage.prometheus.vm_memory import read_vm_memory
-from freepage.units import format_bytes
 
 if TYPE_CHECKING:
     import argparse
 
-    from rich.table import Table
-
     from freepage.kube.api import ClusterApi
     from freepage.kube.login import Login
-    from freepage.kubevirt.audit import Audit, AuditedVm
+    from freepage.kubevirt.audit import Audit
 
-STATE_STYLES = {"on": "green", "off": "red", "no effect": "yellow", "unknown": "yellow"}
+
+# Options without a meaning for files.
+_ASKING = ("exec", "prometheus", "kubeconfig", "context", "server", "token_file", "ca_file")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help=f"instead of a cluster: JSON of the API's objects, - for standard input ({HINT})",
+        help=f"instead of a cluster: its objects as JSON or YAML, a folder of such files, or - for standard input ({HINT})",
     )
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument(
@@ -60,9 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read_options(options: argparse.Namespace) -> AuditOptions:
     """Read the options; StudyError where files are to be audited and a cluster is to be asked."""
-    if options.files and (options.exec or options.prometheus):
+    asking = [f"--{key.replace('_', '-')}" for key in _ASKING if getattr(options, key)]
+    if options.files and asking:
         raise StudyError(
-            "--exec and --prometheus ask a cluster, and files were given", hint="leave out one or the other"
+            f"{asking[0]} is about asking a cluster, and files were given", hint="leave out one or the other"
         )
     return AuditOptions(
         files=tuple(options.files),
@@ -75,89 +76,28 @@ def read_options(options: argparse.Namespace) -> AuditOptions:
 
 def execute(options: argparse.Namespace) -> int:
     chosen = read_options(options)
-    if chosen.files:
-        audit_files(chosen.files, as_json=chosen.as_json)
-        return 0
-
-    async def work(api: ClusterApi) -> Audit:
-        return await _audit_cluster(api, chosen)
-
-    audit = run_in_cluster(chosen.login, work, manifest="audit --exec" if chosen.may_exec else "audit")
+    namespace = chosen.login.namespace
+    audit = audit_files(chosen.files, namespace) if chosen.files else _audit_cluster(chosen)
     if chosen.as_json:
-        print(json.dumps(_as_json(audit), indent=1))
+        print(json.dumps(describe_json(audit), indent=1, allow_nan=False))
+    elif chosen.files:
+        print_file_audit(audit)
     else:
-        _print_audit(audit, chosen.login.namespace)
+        print_live_audit(audit, namespace)
     return 0
 
 
-async def _audit_cluster(api: ClusterApi, chosen: AuditOptions) -> Audit:
-    audit = await audit_cluster(api, chosen.login.namespace, may_exec=chosen.may_exec)
-    if chosen.prometheus is None:
-        return audit
-    return add_stranded(audit, await read_vm_memory(await find_settings(chosen.prometheus)))
+def _audit_cluster(chosen: AuditOptions) -> Audit:
+    async def work(api: ClusterApi) -> Audit:
+        namespace = chosen.login.namespace
+        audit = await audit_cluster(api, namespace, may_exec=chosen.may_exec)
+        if namespace and not audit.vms:
+            await check_namespace(api, namespace)
+        if chosen.prometheus is None:
+            return audit
+        doubtful: list[str] = []
+        memory = await read_vm_memory(await find_settings(chosen.prometheus), doubtful)
+        notes = (*audit.notes, *(f"memory: {note}" for note in doubtful))
+        return replace(add_stranded(audit, memory), notes=notes)
 
-
-def _as_json(audit: Audit) -> dict[str, Any]:
-    vms = []
-    for vm in audit.vms:
-        found = asdict(vm)
-        vms.append({**found.pop("eligibility"), "state": vm.state, **found})
-    counts = {state: audit.count(state) for state in STATES}
-    return {"cluster": asdict(audit.setting), "counts": counts, "vms": vms}
-
-
-def _print_audit(audit: Audit, namespace: str | None) -> None:
-    console = open_console(wrap=True)
-    where = f" in namespace {namespace}" if namespace else ""
-    console.print(
-        f"{len(audit.vms)} VMs{where}: {audit.count('on')} on, {audit.count('off')} off, "
-        f"{audit.count('no effect')} on without effect, {audit.count('unknown')} unknown"
-    )
-    setting = "enabled" if audit.setting.enabled else "disabled"
-    console.print(
-        f"Free Page Reporting in the cluster: [bold]{setting}[/bold] ({audit.setting.source})",
-        soft_wrap=True,
-    )
-    if audit.vms:
-        console.print(_build_table(audit))
-    if audit.stranded is not None:
-        lower, upper = format_bytes(audit.stranded.lower_bytes), format_bytes(audit.stranded.upper_bytes)
-        console.print(
-            f"FPR would give back between {lower} and {upper} of the VMs that have it off: "
-            "what the host holds of them now and they do not use",
-            soft_wrap=True,
-        )
-
-
-def _build_table(audit: Audit) -> Table:
-    from rich.markup import escape
-
-    with_memory = any(vm.stranded is not None for vm in audit.vms)
-    table = build_table("VM", "node", "FPR", "expected", *(["held unused"] if with_memory else []), "why")
-    for vm in audit.vms:
-        expected = vm.eligibility.expected
-        table.add_row(
-            vm.name,
-            vm.eligibility.node or "",
-            f"[{STATE_STYLES[vm.state]}]{vm.state}[/]",
-            f"[{STYLES[expected]}]{WORDS[expected]}[/]",
-            *([_format_stranded(vm)] if with_memory else []),
-            escape(_explain(vm)),
-        )
-    return table
-
-
-def _format_stranded(vm: AuditedVm) -> str:
-    if vm.stranded is None:
-        return ""
-    return f"{format_bytes(vm.stranded.lower_bytes)} to {format_bytes(vm.stranded.upper_bytes)}"
-
-
-def _explain(vm: AuditedVm) -> str:
-    """Return one line for each reason, the most important first."""
-    lines = [vm.source] if vm.real is None else []
-    lines += [vm.disagreement] if vm.disagreement else list(vm.eligibility.because)
-    if vm.state != "off":
-        lines += [f"no effect: {reason}" for reason in vm.eligibility.ineffective]
-        lines += [f"not known: {reason}" for reason in vm.eligibility.unknown]
-    return "\n".join([*lines, *([vm.restart] if vm.restart else [])])
+    return run_in_cluster(chosen.login, work, manifest="audit --exec" if chosen.may_exec else "audit")

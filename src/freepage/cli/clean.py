@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
 from freepage.cli.terminal import open_console
+from freepage.kube.namespaces import check_namespace
 from freepage.targets.cluster.leftovers import find_leftovers, remove_leftovers
 
 if TYPE_CHECKING:
     import argparse
 
-    from rich.console import Console
-
     from freepage.kube.api import ClusterApi
     from freepage.targets.cluster.leftovers import Leftovers
+    from freepage.terminal.console import Terminal
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ async def _clean(api: ClusterApi, wanted: CleanOptions) -> None:
     console = open_console()
     found = await find_leftovers(api, api.namespace, wanted.run)
     if not found:
+        await check_namespace(api, api.namespace)
         console.print(f"namespace {api.namespace} holds nothing of freepage's; nothing was removed")
     for leftovers in found:
         if leftovers.alive and not wanted.alive:
@@ -67,7 +68,7 @@ async def _clean(api: ClusterApi, wanted: CleanOptions) -> None:
         console.print("dry run: nothing was removed")
 
 
-def _print_leftovers(console: Console, leftovers: Leftovers, namespace: str) -> None:
-    console.print(f"[bold]run {leftovers.run or 'without a name'}[/bold] in namespace {namespace}")
+def _print_leftovers(console: Terminal, leftovers: Leftovers, namespace: str) -> None:
+    console.say((f"run {leftovers.run or 'without a name'}", "bold"), f" in namespace {namespace}")
     for leftover in leftovers.objects:
         console.print(f"  {leftover.resource.kind} {leftover.name}")

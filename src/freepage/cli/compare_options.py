@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from typing import TYPE_CHECKING
 
 from freepage.errors import RunFolderError
+from freepage.units import parse_share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,10 @@ def add_across_argument(parser: argparse.ArgumentParser) -> None:
 def parse_percent(text: str) -> float:
     """Read "5%" or "5" as a share; argparse's own error for text that is none."""
     try:
-        value = float(text.strip().removesuffix("%")) / 100
+        value = parse_share(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage such as 5%") from error
-    if not (math.isfinite(value) and 0 < value < 1):
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and below 100%")
     return value
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import re
 import sys
 from dataclasses import dataclass
 
 from freepage import __version__
 from freepage.errors import FreepageError
+from freepage.terminal.printable import printable_lines
 
 MEASURE = "measure"
 LOOK_BACK = "look back at a run"
@@ -54,6 +56,7 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    _accept_any_character()
     given = sys.argv[1:] if arguments is None else arguments
     if not given:
         _build_parser().print_help()
@@ -66,15 +69,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run_command(given[0], given)
     except FreepageError as error:
-        print(f"freepage: {error.message}", file=sys.stderr)
+        print(printable_lines(f"freepage: {error.message}"), file=sys.stderr)
         if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
+            print(printable_lines(f"  hint: {error.hint}"), file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         sys.stderr.close()
         return 141
     except KeyboardInterrupt:
         return 130
+
+
+def _accept_any_character() -> None:
+    """Have what the output's encoding lacks written as its escape, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_command(name: str, given: list[str]) -> int:

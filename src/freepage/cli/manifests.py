@@ -1,4 +1,4 @@
-"""Prints objects of a cluster as YAML."""
+"""Prints objects of a cluster as YAML, with comments."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ def print_manifests(objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
 
     for words, obj in objects:
         shown, left_out = _leave_out_binaries(obj)
-        print(f"---\n# {words}{left_out}")
+        print("---")
+        print_comments([f"{words}{left_out}"])
         print(yaml.safe_dump(shown, sort_keys=False, width=120), end="")
+
+
+def print_comments(lines: Iterable[str]) -> None:
+    """Print lines as comments of YAML, whatever line breaks there are within them."""
+    for line in (part for text in lines for part in text.splitlines()):
+        print(f"# {line}".rstrip())
 
 
 def _leave_out_binaries(obj: dict[str, Any]) -> tuple[dict[str, Any], str]:

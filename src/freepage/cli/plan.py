@@ -7,9 +7,11 @@ import math
 from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import naming_manifest
-from freepage.cli.manifests import print_manifests
+from freepage.cli.manifests import print_comments, print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
+from freepage.cli.terminal import print_line
 from freepage.fpr.pace import find_schedule_pace
+from freepage.records import Arm
 from freepage.study.more import list_more
 from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
     from freepage.targets.base import Preview
+
+
+# What a server does not judge when it is only asked whether it would take a VM.
+SERVER_DRY_RUN = (
+    "a server's dry run (kubectl apply --dry-run=server) judges these objects alone: the pods that KubeVirt makes of the VMs",
+    "meet pod security, quotas and SCCs only when they are created",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,56 +52,70 @@ def show_dry_run(target: AbstractAsyncContextManager[Preview]) -> int:
 async def _show(target: AbstractAsyncContextManager[Preview], *, with_objects: bool) -> None:
     with naming_manifest("run"):
         async with target as preview:
+            summary = _describe_plan(preview)
             objects = list(preview.list_objects()) if with_objects else []
             if objects:
+                print_comments([*summary, *(SERVER_DRY_RUN if _has_vms(preview.plan) else ())])
                 print_manifests(objects)
             else:
-                _print_plan(preview.plan, preview.execution)
+                for line in summary:
+                    print_line(line)
+                _print_trials(preview.plan.trials)
+                _print_schedules(preview.plan.trials)
 
 
-def _print_plan(run_plan: RunPlan, execution: str) -> None:
-    _print_summary(run_plan, execution)
-    print_left_out(run_plan)
-    _print_experiments(run_plan)
-    _print_more(run_plan)
-    _print_trials(run_plan.trials)
-    _print_schedules(run_plan.trials)
+def _has_vms(run_plan: RunPlan) -> bool:
+    return any(instance.carrier is not Arm.POD for trial in run_plan.trials for instance in trial.instances)
 
 
-def _print_summary(run_plan: RunPlan, execution: str) -> None:
-    study, budget = run_plan.study, run_plan.budget
+def _describe_plan(preview: Preview) -> list[str]:
+    """Describe a plan but for its trials, a line each: its size, what it can decide, what a reader should know."""
+    run_plan, study = preview.plan, preview.plan.study
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
-    print(f"{study.name}: {study.title}")
-    print(f"seed {study.seed}, guests executed by {execution}")
-    print(
-        f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; "
-        f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
-    )
-    if budget is not None and run_plan.planned_duration_s > budget.duration_s:
-        print(f"this is the least of it: the study's own {format_duration(budget.duration_s)} do not suffice")
-    elif budget is not None:
-        print(
-            f"fitted into {format_duration(budget.duration_s)} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"
-        )
+    memory = f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
+    return [
+        f"{study.name}: {study.title}",
+        f"seed {study.seed}, guests executed by {preview.execution}",
+        f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; {memory}",
+        *_describe_budget(run_plan),
+        *describe_notes(preview),
+        *_describe_experiments(run_plan),
+        *_describe_more(run_plan),
+        *_describe_skipped(preview),
+    ]
 
 
-def print_left_out(run_plan: RunPlan) -> None:
-    if run_plan.left_out:
-        print(f"a smoke run; left out: {', '.join(run_plan.left_out)}")
+def describe_notes(preview: Preview) -> list[str]:
+    """Describe what a reader should know before a run: of the target, and what a smoke run leaves out."""
+    left_out = preview.plan.left_out
+    smoke = [f"a smoke run; left out: {', '.join(left_out)}"] if left_out else []
+    return [*preview.notes, *smoke]
 
 
-def _print_experiments(run_plan: RunPlan) -> None:
-    """Print what each experiment runs instead of what, and what it can decide; a smoke run decides nothing anyway."""
+def _describe_budget(run_plan: RunPlan) -> list[str]:
+    """Describe what a plan was fitted into; nothing where its scale is given."""
+    budget = run_plan.budget
+    if budget is None:
+        return []
+    time = format_duration(budget.duration_s)
+    if run_plan.planned_duration_s > budget.duration_s:
+        return [f"this is the least of it: the study's own {time} do not suffice"]
+    return [f"fitted into {time} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"]
+
+
+def _describe_experiments(run_plan: RunPlan) -> list[str]:
+    """Describe what each experiment runs instead of what, and what it can decide; a smoke run decides nothing anyway."""
     first_trials = {t.experiment.name: t for t in _first_block(run_plan.trials)}
+    lines = []
     for experiment in run_plan.study.experiments:
         scale = experiment.sizing.factor
         sizes = run_plan.sizes.get(experiment.name, "at its own size")
-        print(f"{experiment.name}: {sizes} (scale {scale:.2g})")
-        if run_plan.study.smoke:
-            continue
-        print(f"  {describe_repeats(experiment.repeats)}")
-        for claim, reason in _foresee(first_trials[experiment.name], scale):
-            print(f"  {claim} {reason}")
+        lines.append(f"{experiment.name}: {sizes} (scale {scale:.2g})")
+        if not run_plan.study.smoke:
+            undecidable = _foresee(first_trials[experiment.name], scale)
+            lines.append(f"  {describe_repeats(experiment.repeats)}")
+            lines += [f"  {claim} {reason}" for claim, reason in undecidable]
+    return lines
 
 
 def _foresee(trial: Trial, scale: float) -> Iterator[tuple[str, str]]:
@@ -105,20 +128,33 @@ def _foresee(trial: Trial, scale: float) -> Iterator[tuple[str, str]]:
     return foresee_undecidable(trial.experiment.kind, pace, scale)
 
 
-def _print_more(run_plan: RunPlan) -> None:
-    """Print what a longer run would add."""
+def _describe_more(run_plan: RunPlan) -> list[str]:
+    """Describe what a longer run would add."""
     if run_plan.way is None or run_plan.budget is None:
-        return
-    for seconds, words in list_more(run_plan.way, run_plan.budget.duration_s):
-        minutes = math.ceil(seconds / 60)
-        print(f"with --time {minutes}min ({format_duration(minutes * 60)}): {words}")
+        return []
+    more = list_more(run_plan.way, run_plan.budget.duration_s)
+    minutes = [(math.ceil(seconds / 60), words) for seconds, words in more]
+    return [f"with --time {n}min ({format_duration(n * 60)}): {words}" for n, words in minutes]
+
+
+def _describe_skipped(preview: Preview) -> list[str]:
+    """Describe the trials that a run would skip, by what stands in their way."""
+    skipped: dict[tuple[str, str | None], list[str]] = {}
+    for trial in preview.plan.trials:
+        obstacle = preview.find_obstacle(trial)
+        if obstacle is not None:
+            skipped.setdefault((obstacle.message, obstacle.hint), []).append(trial.id)
+    return [
+        f"skipped: {', '.join(trials)}: {message}{f' (hint: {hint})' if hint else ''}"
+        for (message, hint), trials in skipped.items()
+    ]
 
 
 def _print_trials(trials: list[Trial]) -> None:
     print("\ntrials, in order")
     for trial in trials:
         which = "warm-up, not counted" if trial.warmup else f"repeat {trial.repeat + 1}"
-        print(
+        print_line(
             f"  {trial.order + 1:3}  {trial.experiment.name:13} {trial.arm:8} {which}  "
             f"{_describe_instances(trial)}, needs {format_bytes(trial.demand_bytes)}, {format_duration(trial.duration_s)}"
         )
@@ -145,7 +181,7 @@ def _print_schedules(trials: list[Trial]) -> None:
     for trial in {t.experiment.name: t for t in _first_block(trials)}.values():
         for instance in trial.instances:
             for process in instance.schedules:
-                print(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+                print_line(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
 
 
 def _first_block(trials: list[Trial]) -> list[Trial]:

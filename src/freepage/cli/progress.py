@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Arm, SampleLine, TrialRecord, TrialStatus
+from freepage.terminal.console import Terminal, lines, paragraph, words
+from freepage.terminal.printable import printable_lines
 from freepage.units import GIB, format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from freepage.run.progress import Progress
     from freepage.study.plan import Trial
+    from freepage.terminal.console import Words
 
 PLAIN_INTERVAL_S = 10.0
 LIVE_HZ = 4
@@ -36,7 +37,7 @@ _ASCII_BARS = " .:-=+*%#"
 
 def make_progress(stream: TextIO) -> Progress:
     """Return the view that suits `stream`: live when it is a terminal that can, else plain lines."""
-    console = Console(file=stream)
+    console = Terminal(stream)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)
     return PlainProgress(stream)
@@ -100,13 +101,13 @@ class PlainProgress:
 
     def _say(self, text: str) -> None:
         self._spoke_s = time.monotonic()
-        print(text, file=self._stream, flush=True)
+        print(printable_lines(text), file=self._stream, flush=True)
 
 
 class LiveProgress:
     """The trial that runs, the time left, and a small chart of node memory for the last trial of each arm."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._live: Live | None = None
         self._trials: Sequence[Trial] = ()
@@ -148,37 +149,32 @@ class LiveProgress:
             self._live.stop()
             self._live = None
         for problem in self._problems:
-            self._console.print(problem, style="yellow", markup=False)
+            self._console.print(paragraph(problem, "yellow"))
 
     def _render(self) -> RenderableType:
-        lines = [self._headline()]
-        if self._trial is not None:
-            lines += self._chart_lines(self._trial)
-        lines += [
-            Text(problem, style="yellow", no_wrap=True, overflow="ellipsis")
-            for problem in self._problems[-3:]
-        ]
-        return Text("\n").join(lines)
+        chart = [] if self._trial is None else self._chart_lines(self._trial)
+        problems = [words((problem, "yellow")) for problem in self._problems[-3:]]
+        return lines([self._headline(), *chart, *problems])
 
-    def _headline(self) -> Text:
+    def _headline(self) -> Words:
         if self._trial is None:
-            return Text("starting")
+            return words("starting")
         where = describe_trial(self._trial, len(self._trials))
         left = f"   {format_duration(self._left.seconds())} left"
-        return Text(where, style="bold", no_wrap=True).append(left, style="not bold")
+        return words((where, "bold"), left)
 
-    def _chart_lines(self, trial: Trial) -> list[Text]:
+    def _chart_lines(self, trial: Trial) -> list[Words]:
         width = max(10, min(self._console.width - 30, 100))
         top = max((v for chart in self._charts.values() for _, v in chart), default=0.0)
-        lines = [Text("node memory in use, above the trial's start", style="dim")]
+        shown = [words(("node memory in use, above the trial's start", "dim"))]
         for arm in (a for a in Arm if a in self._charts):
             chart = self._charts[arm]
             bars = draw_bars(
                 chart, trial.duration_s, top, width, utf8=self._console.encoding.startswith("utf")
             )
             now = f" {chart[-1][1] / GIB:5.2f} GiB" if chart else ""
-            lines.append(Text(f"{arm:>7} ", style=ARM_COLOURS[arm]).append(bars).append(now, style="not dim"))
-        return lines
+            shown.append(words((f"{arm:>7} {bars}{now}", ARM_COLOURS[arm])))
+        return shown
 
 
 def describe_trial(trial: Trial, count: int) -> str:

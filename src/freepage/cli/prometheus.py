@@ -15,6 +15,7 @@ from freepage.cli.prometheus_options import (
     find_settings,
     read_prometheus_options,
 )
+from freepage.cli.terminal import print_line
 from freepage.prometheus.collection import collect
 from freepage.report.page import render_report
 
@@ -72,11 +73,11 @@ def _print_summary(info: dict[str, Any]) -> None:
     """Print the number of points of each source, and why there are none where there are none."""
     metrics = info["metrics"]
     asked = [m for m in metrics if m["query"] is not None]
-    print(
+    print_line(
         f"{info['url']}: {sum(m['points'] for m in asked)} points of {sum(m['points'] > 0 for m in asked)} metrics"
     )
     for source in dict.fromkeys(m["source"] for m in asked):
         of_source = [m for m in asked if m["source"] == source]
-        print(f"  {source}: {sum(m['points'] > 0 for m in of_source)} of {len(of_source)} metrics")
+        print_line(f"  {source}: {sum(m['points'] > 0 for m in of_source)} of {len(of_source)} metrics")
     for words in (*info["warnings"], *(m["error"] for m in asked if m["error"])):
-        print(f"warning: {words}", file=sys.stderr)
+        print_line(f"warning: {words}", sys.stderr)

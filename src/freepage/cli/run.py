@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 from freepage.analysis.precision import measure_half_width
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.options import add_study_arguments, open_preview
-from freepage.cli.plan import print_left_out, show_dry_run
+from freepage.cli.plan import describe_notes, show_dry_run
 from freepage.cli.progress import make_progress
 from freepage.cli.prometheus import collect_into
 from freepage.cli.prometheus_options import add_prometheus_arguments, check_now, read_prometheus_options
 from freepage.cli.show import show_run
+from freepage.cli.terminal import print_line
 from freepage.errors import FreepageError
 from freepage.records import TrialRecord, TrialStatus
 from freepage.report.page import render_report
 from freepage.run.run import RunEnded, StopRule, run_study
 from freepage.store import check_folder
+from freepage.units import parse_share
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -82,9 +84,8 @@ def read_options(options: argparse.Namespace) -> RunOptions:
 
 def _half_width(text: str) -> float:
     """Return "5%" or "0.05" as a share."""
-    number = text.strip().removesuffix("%")
     try:
-        value = float(number) / (100 if text.strip().endswith("%") else 1)
+        value = parse_share(text) if text.strip().endswith("%") else float(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share, such as 5%") from error
     if not 0 < value < 1:
@@ -132,7 +133,8 @@ async def _run(options: RunOptions, outcome: list[Outcome]) -> None:
         loop.add_signal_handler(number, task.cancel)
     with naming_manifest("run"):
         async with options.target as preview:
-            print_left_out(preview.plan)
+            for note in describe_notes(preview):
+                print(note)
             outcome.append(await _end_by_value(options, preview))
 
 
@@ -172,7 +174,7 @@ def _collect(prometheus: PrometheusOptions, folder: Path) -> None:
     try:
         asyncio.run(collect_into(prometheus, folder))
     except FreepageError as error:
-        print(f"freepage: nothing was collected from Prometheus: {error.message}", file=sys.stderr)
+        print_line(f"freepage: nothing was collected from Prometheus: {error.message}", sys.stderr)
         print(f"  hint: freepage prometheus {folder} --prometheus URL collects it later", file=sys.stderr)
 
 

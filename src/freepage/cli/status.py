@@ -16,12 +16,17 @@ from freepage.kubevirt.vms import list_names, list_running
 if TYPE_CHECKING:
     import argparse
 
-    from rich.console import Console
-
     from freepage.fpr.eligibility import Eligibility
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
+    from freepage.terminal.console import Terminal
+
+STATES = {
+    True: ("enabled", "bold green"),
+    False: ("disabled", "bold red"),
+    None: ("not known", "bold yellow"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +52,7 @@ async def _show_status(api: ClusterApi) -> None:
     _print_saved(console, found, vms)
 
 
-def _print_installation(console: Console, server: str, found: Installation) -> None:
+def _print_installation(console: Terminal, server: str, found: Installation) -> None:
     console.print(f"cluster     {server}, Kubernetes {found.kubernetes}")
     console.print(f"KubeVirt    {found.version or 'of an unknown version'}")
     if found.hyperconverged is not None:
@@ -55,10 +60,10 @@ def _print_installation(console: Console, server: str, found: Installation) -> N
         console.print(f"operator    HyperConverged, served in {served}")
 
 
-def _print_setting(console: Console, found: Installation) -> None:
+def _print_setting(console: Terminal, found: Installation) -> None:
     setting, effective = find_setting(found), found.setting
-    state = "[green]enabled[/]" if effective.enabled else "[red]disabled[/]"
-    console.print(f"FPR         [bold]{state}[/bold] for the cluster ({effective.source})")
+    state = STATES[effective.enabled]
+    console.say("FPR         ", state, f" for the cluster ({effective.source})")
     console.print(
         f"            changed in {describe_object(setting.object)} ({setting.path.resource.version}), {setting.path}"
     )
@@ -71,7 +76,7 @@ def _print_setting(console: Console, found: Installation) -> None:
         )
 
 
-def _print_vms(console: Console, assessed: list[Eligibility]) -> None:
+def _print_vms(console: Terminal, assessed: list[Eligibility]) -> None:
     on = sum(e.expected is True for e in assessed)
     console.print(
         f"VMs         {len(assessed)} running: FPR expected on in {on}, off in {len(assessed) - on} "
@@ -84,7 +89,7 @@ def _print_vms(console: Console, assessed: list[Eligibility]) -> None:
         )
 
 
-def _print_saved(console: Console, found: Installation, vms: list[Object]) -> None:
+def _print_saved(console: Terminal, found: Installation, vms: list[Object]) -> None:
     saved = read_saved(find_setting(found).object)
     if saved is not None:
         console.print(

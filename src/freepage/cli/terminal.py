@@ -1,19 +1,23 @@
-"""The console of commands, and their tables."""
+"""The console of commands, and their tables; loaded when something is printed, for --help and errors do without."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from freepage.terminal.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
+    from freepage.terminal.console import Terminal
 
-def open_console(*, wrap: bool = False) -> Console:
+
+def open_console(*, wrap: bool = False) -> Terminal:
     """Return a console on standard output; without `wrap`, lines are as long as they are."""
-    from rich.console import Console
+    from freepage.terminal.console import Terminal
 
-    return Console(highlight=False, soft_wrap=not wrap)
+    return Terminal(wrap=wrap)
 
 
 def build_table(*headings: str) -> Table:
@@ -24,3 +28,8 @@ def build_table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+def print_line(text: str, file: TextIO | None = None) -> None:
+    """Print one line, in which words of others may stand."""
+    print(printable(text), file=file or sys.stdout, flush=file is not None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from freepage.fpr.discarding import find_undiscardable
 from freepage.fpr.guests import find_silent_guest, find_silent_hint
 from freepage.fpr.instance_types import TypeCatalog, read_catalog
-from freepage.fpr.objects import name_parts, qualified_name, section
+from freepage.fpr.objects import has_ended, name_parts, qualified_name, section
 from freepage.fpr.passthrough import PermittedDevices, read_permitted
 from freepage.fpr.rule import ANNOTATION, JSON_PATCH, ReportingSetting, find_exclusions, read_setting
 from freepage.fpr.starting import NextStart, build_next_start
@@ -68,11 +68,15 @@ def read_surroundings(objects: Iterable[Object]) -> Surroundings:
 
 
 def assess_all(objects: Iterable[Object]) -> tuple[ReportingSetting, list[Eligibility]]:
-    """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template."""
+    """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template.
+
+    An instance that has ended does not run; without a VirtualMachine it is no VM any more.
+    """
     known = list(objects)
     setting, around = read_setting(known), read_surroundings(known)
     vms = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachine"}
-    running = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachineInstance"}
+    instances = [o for o in known if o.get("kind") == "VirtualMachineInstance"]
+    running = {qualified_name(o): o for o in instances if not has_ended(o)}
     assessed = [assess_instance(o, setting, vms.get(name), around) for name, o in running.items()]
     assessed += [assess_vm(o, setting, around) for name, o in vms.items() if name not in running]
     return setting, sorted(assessed, key=lambda e: (e.namespace, e.name))

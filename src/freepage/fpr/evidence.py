@@ -9,8 +9,6 @@ from freepage.records import Arm, Evidence
 
 # The feature bit of the virtio balloon for free page reporting (include/uapi/linux/virtio_balloon.h).
 REPORTING_BIT = 5
-# The values of page_reporting_order when no driver has registered: -1 since 6.2, MAX_ORDER (11) in 5.14 to 6.1.
-_UNREGISTERED = {-1, 11}
 
 
 def parse_features(text: str | None) -> frozenset[int] | None:
@@ -21,17 +19,9 @@ def parse_features(text: str | None) -> frozenset[int] | None:
     return frozenset(bit for bit, digit in enumerate(digits) if digit == "1")
 
 
-def parse_reporting_order(text: str | None) -> int | None:
-    """Read page_reporting_order; None when nothing has registered or the kernel has no page reporting."""
-    word = (text or "").strip()
-    if not re.fullmatch(r"-?\d+", word):
-        return None
-    return None if int(word) in _UNREGISTERED else int(word)
-
-
 def parse_choice(text: str | None) -> str | None:
-    """Read a sysfs choice such as "always [madvise] never": what stands in brackets."""
-    found = re.search(r"\[(\w+)\]", text or "")
+    """Read a sysfs choice such as "always [defer+madvise] never": the word in brackets; None without one."""
+    found = re.search(r"\[([^\[\]\s]+)\]", text or "")
     return found[1] if found else None
 
 

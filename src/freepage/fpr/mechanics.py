@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.fpr.kernels import Kernel
 from freepage.units import KIB, MIB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# A pass starts this long after the first free of at least page_reporting_order, or after the last pass ended.
+    from freepage.records import Evidence
+
+# A pass starts this long after the first free of at least page_reporting_order, or after the last pass ended. Fixed until
+# 7.2; from then on the default of the parameter page_reporting_delay_ms.
 PASS_DELAY_S = 2.0
 # One report carries at most this many blocks (PAGE_REPORTING_CAPACITY).
 REPORT_BLOCKS = 32
 # A list of free blocks is worked through in at most 16 passes, however long it is: "all pages on an idle system in
 # about 30 seconds".
 MOST_PASSES = 16
+# Of x86-64, and of arm64 and riscv64 with pages of 4 KiB.
 LARGEST_BLOCK_BYTES = 4 * MIB
 PAGE_BYTES = 4 * KIB
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The passes of one guest: the wait before each, and the largest free block, in whose list a large free ends."""
+
+    delay_s: float = PASS_DELAY_S
+    block_bytes: int = LARGEST_BLOCK_BYTES
+
+
+USUAL_PASSES = Passes()
+
+
+def find_passes(evidence: Evidence, architecture: str | None) -> Passes | None:
+    """Return the passes of a guest on a host of an architecture; None where its free blocks are not known."""
+    kernel = Kernel(evidence.guest_kernel, architecture, evidence.page_bytes, evidence.free_lists)
+    delay_s = PASS_DELAY_S if evidence.reporting_delay_s is None else evidence.reporting_delay_s
+    block_bytes = kernel.largest_block_bytes
+    return None if block_bytes is None else Passes(delay_s, block_bytes)
+
+
+def expect_block_bytes(architecture: str | None) -> int:
+    """Return the largest free block of guests of an architecture, before one has been seen; the smallest there may be."""
+    of_all = (Kernel(None, architecture, size).largest_block_bytes for size in (4 * KIB, 16 * KIB, 64 * KIB))
+    return min((found for found in of_all if found is not None), default=LARGEST_BLOCK_BYTES)
 
 
 def blocks_per_pass(free_blocks: int) -> int:
@@ -42,36 +73,44 @@ def passes_to_release(
     return math.ceil(freed / blocks_per_pass(listed))
 
 
-def release_time_bound_s(freed_bytes: int) -> float:
-    """Return the seconds an idle window must have for a freed block to come back whole: at most 34.
+def release_time_bound_s(freed_bytes: int, passes: Passes = USUAL_PASSES) -> float:
+    """Return the seconds an idle window must have for a freed block to come back whole: at most 34, with the usual delay.
 
-    The wait for the first pass, then one delay for each pass, for a block that lies in lists of 4 MiB blocks with
+    The wait for the first pass, then one delay for each pass, for a block that lies in lists of the largest blocks with
     nothing else in them, in the usual two zones of a guest one after the other at worst.
     """
-    return PASS_DELAY_S + PASS_DELAY_S * min(MOST_PASSES, passes_to_release(freed_bytes))
+    most = min(MOST_PASSES, passes_to_release(freed_bytes, block_bytes=passes.block_bytes))
+    return passes.delay_s + passes.delay_s * most
 
 
-def predicted_release(freed_bytes: int, free_bytes: int | None = None) -> list[tuple[float, float]]:
+def predicted_release(
+    freed_bytes: int, free_bytes: int | None = None, passes: Passes = USUAL_PASSES
+) -> list[tuple[float, float]]:
     """Return the staircase of one release: (seconds after the free, share of the freed bytes back) at each pass."""
-    freed = math.ceil(freed_bytes / LARGEST_BLOCK_BYTES)
-    listed = max(freed, math.ceil((free_bytes or 0) / LARGEST_BLOCK_BYTES))
+    freed = math.ceil(freed_bytes / passes.block_bytes)
+    listed = max(freed, math.ceil((free_bytes or 0) / passes.block_bytes))
     per_pass = blocks_per_pass(listed)
-    passes = math.ceil(freed / per_pass)
-    return [(PASS_DELAY_S * n, min(1.0, n * per_pass / freed)) for n in range(1, passes + 1)]
+    count = math.ceil(freed / per_pass)
+    return [(passes.delay_s * n, min(1.0, n * per_pass / freed)) for n in range(1, count + 1)]
 
 
-def reportable_bytes(free_blocks_by_order: Mapping[int, float], reporting_order: int) -> float:
+def reportable_bytes(
+    free_blocks_by_order: Mapping[int, float], reporting_order: int, page_bytes: int = PAGE_BYTES
+) -> float:
     """Return the bytes that FPR can give back: those in free blocks of at least `reporting_order`."""
     blocks = ((order, count) for order, count in free_blocks_by_order.items() if order >= reporting_order)
-    return sum((count * 2.0**order * PAGE_BYTES for order, count in blocks), 0.0)
+    return sum((count * 2.0**order * page_bytes for order, count in blocks), 0.0)
 
 
 def footprint_bytes(
-    total_bytes: float, free_blocks_by_order: Mapping[int, float], reporting_order: int
+    total_bytes: float,
+    free_blocks_by_order: Mapping[int, float],
+    reporting_order: int,
+    page_bytes: int = PAGE_BYTES,
 ) -> float:
     """Return the guest memory (bytes) that stays on the host once FPR has settled: total - reportable.
 
     Source: checked against 81 settled points of published traces of a 16 GiB guest, where QEMU's resident memory was
     this plus 0.098 +- 0.005 GiB.
     """
-    return total_bytes - reportable_bytes(free_blocks_by_order, reporting_order)
+    return total_bytes - reportable_bytes(free_blocks_by_order, reporting_order, page_bytes)

@@ -41,3 +41,8 @@ def name_parts(obj: Object) -> tuple[str, str]:
 
 def qualified_name(obj: Object) -> str:
     return "/".join(name_parts(obj))
+
+
+def has_ended(instance: Object) -> bool:
+    """Return whether an instance's guest has ended: it stays listed until somebody deletes it or starts its VM again."""
+    return section(instance, "status").get("phase") in ("Succeeded", "Failed")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freepage.cache import keep
+from freepage.errors import HostError
 from freepage.image import cpio
+from freepage.image.architecture import read_architecture
 from freepage.image.disk import MKFS_COMMANDS
 from freepage.image.kernel import Kernel, find_kernel
 from freepage.image.modules import NEEDED_MODULES, find_modules, read_module
@@ -30,14 +32,25 @@ class Guest:
 def build_guest(kernel_image: Path | None = None, modules: tuple[str, ...] = ()) -> Guest:
     """Build what VMs boot, or take it from the cache; `modules` are loaded beside those every guest needs.
 
-    Raises HostError when a kernel, module or compiler is missing.
+    Raises HostError when a kernel, module or compiler is missing, or the kernel is of another architecture.
     """
     kernel = find_kernel(kernel_image)
+    _check_architecture(kernel)
     archive = build_initramfs(kernel, modules)
     digest = hashlib.sha256(archive)
     digest.update(kernel.image.read_bytes())
     name = digest.hexdigest()[:16]
     return Guest(kernel.image, keep(f"initramfs-{name}", archive), kernel.version, name)
+
+
+def _check_architecture(kernel: Kernel) -> None:
+    """Raise HostError where a kernel is known to be of another architecture than the programs that it would start."""
+    built = read_architecture(build_worker())
+    if None not in {kernel.architecture, built} and kernel.architecture != built:
+        raise HostError(
+            f"{kernel.image} is a kernel for {kernel.architecture}, and what guests start is built here for {built}",
+            hint=f"give a kernel for {built} with --kernel, or set CC to a compiler for {kernel.architecture}",
+        )
 
 
 def disk_modules(*filesystems: str | None) -> tuple[str, ...]:

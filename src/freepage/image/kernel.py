@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 
 from freepage.cache import cache_folder
 from freepage.errors import HostError
+from freepage.image.architecture import parse_kernel_architecture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from freepage.image.architecture import Architecture
 
 _CLOUD_PACKAGES = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
 INSTALL_KERNEL = "apt-get install linux-image-cloud-amd64, or give a kernel with --kernel PATH (its modules in /lib/modules/VERSION)"
@@ -25,11 +28,15 @@ INSTALL_KERNEL = "apt-get install linux-image-cloud-amd64, or give a kernel with
 
 @dataclass(frozen=True)
 class Kernel:
-    """A guest kernel: its image, its version, and the folder lib/modules/VERSION (None where all is built in)."""
+    """A guest kernel: its image, its version, and the folder lib/modules/VERSION (None where all is built in).
+
+    architecture: None where the image does not say it.
+    """
 
     image: Path
     version: str
     modules: Path | None
+    architecture: Architecture | None = None
 
 
 def find_kernel(image: Path | None = None) -> Kernel:
@@ -77,15 +84,16 @@ def parse_version(image: bytes) -> str | None:
 
 def _kernel_at(image: Path, roots: list[Path]) -> Kernel:
     try:
-        version = parse_version(image.read_bytes())
+        content = image.read_bytes()
     except OSError as error:
         raise HostError(f"cannot read the kernel {image}: {error.strerror}", hint=INSTALL_KERNEL) from error
+    version = parse_version(content)
     if version is None:
         raise HostError(
             f"{image} is no kernel that can be booted directly", hint="give a bzImage (x86) or Image (arm64)"
         )
     modules = next((root / version for root in roots if (root / version).is_dir()), None)
-    return Kernel(image, version, modules)
+    return Kernel(image, version, modules, parse_kernel_architecture(content))
 
 
 def _modules_roots(image: Path) -> list[Path]:

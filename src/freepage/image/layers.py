@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import tarfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from freepage.image.architecture import read_architecture
 from freepage.image.tools import USR_MERGED_FOLDERS
 from freepage.worker.build import build_worker
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from freepage.image.guest import Guest
     from freepage.image.tools import Tools
 
+# The file that says which architecture an image is built for.
+ARCHITECTURE_PATH = "/boot/architecture"
 # KubeVirt's QEMU runs as this user.
 QEMU_USER = 107
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -25,21 +29,27 @@ _COMPRESSION = 6
 
 @dataclass(frozen=True)
 class LayerFile:
-    """One entry of a layer: a folder, a link (`target`), or a file (`source`)."""
+    """One entry of a layer: a folder, a link (`target`), or a file (`source`, or its `content` itself)."""
 
     path: str
     mode: int
     source: Path | None = None
+    content: bytes | None = None
     target: str | None = None
     owner: int = 0
 
 
 def list_base(guest: Guest) -> list[LayerFile]:
+    """Return the guest and the worker, and the name of the architecture that both are built for."""
+    worker = build_worker()
+    architecture = read_architecture(worker)
+    name = "unknown" if architecture is None else architecture.name
     return [
         LayerFile("boot", 0o755),
+        LayerFile(ARCHITECTURE_PATH.strip("/"), 0o644, content=name.encode()),
         LayerFile("boot/initramfs", 0o644, guest.initramfs),
         LayerFile("boot/vmlinuz", 0o644, guest.kernel),
-        LayerFile("worker", 0o755, build_worker()),
+        LayerFile("worker", 0o755, worker),
     ]
 
 
@@ -89,6 +99,10 @@ def _add(archive: tarfile.TarFile, entry: LayerFile) -> None:
     info.mode, info.uid, info.gid = entry.mode, entry.owner, entry.owner
     if entry.target is not None:
         info.type, info.linkname = tarfile.SYMTYPE, entry.target
+    elif entry.content is not None:
+        info.size = len(entry.content)
+        archive.addfile(info, io.BytesIO(entry.content))
+        return
     elif entry.source is None:
         info.type = tarfile.DIRTYPE
     else:

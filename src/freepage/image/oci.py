@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from freepage import __version__
 from freepage.errors import HostError
+from freepage.image.architecture import read_architecture
 from freepage.image.layers import list_base, list_disk, list_tools, write_layer
+from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
     from freepage.image.guest import Guest
@@ -34,7 +36,6 @@ _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _NOBODY = "65534:65534"
 _LONG_AGO = "1970-01-01T00:00:00Z"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,10 @@ def _write_layout(layout: Path, guest: Guest, tools: Tools) -> None:
 
 
 def _describe_config(guest: Guest, raw_digests: list[str]) -> dict[str, Any]:
+    architecture = read_architecture(build_worker())
     return {
         "created": _LONG_AGO,
-        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+        "architecture": platform.machine() if architecture is None else architecture.name,
         "os": "linux",
         "config": {
             "User": _NOBODY,

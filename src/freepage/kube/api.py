@@ -7,16 +7,19 @@ Objects are the API's own, as dictionaries. Decided in docs/decisions/007-cluste
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from freepage.kube import logs, streams, watching
 from freepage.kube.call import Call, build_call
-from freepage.kube.errors import ForbiddenError, NotFoundError
+from freepage.kube.errors import ClusterError, ForbiddenError, NotFoundError, UnreachableError
 from freepage.kube.login import Login
 from freepage.kube.logs import LogLine
 from freepage.kube.resources import Resource, dig, namespace_of
+from freepage.kube.retries import ATTEMPTS, Retries, find_pause, may_retry
 from freepage.kube.streams import ChannelStream, ConsoleStream, ExecResult
 from freepage.kube.watching import Collection, WatchEvent
 
@@ -35,6 +38,8 @@ ACCESS_REVIEWS = Resource(
 STRICT = {"fieldValidation": "Strict"}
 # A mistyped address should not cost five attempts.
 LOGIN_ATTEMPTS = 2
+# The time in which a single API server is replaced.
+DELETE_DEADLINE_S = 90.0
 
 
 class ClusterApi:
@@ -114,13 +119,13 @@ class ClusterApi:
         grace_s: int | None = None,
         propagation: str = "Background",
     ) -> None:
-        """Delete; one that is gone already is no error."""
+        """Delete, for a server that is away too: what is cleaned up is tried for DELETE_DEADLINE_S. One that is gone is no error."""
         options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         call = build_call("delete", resource, namespace=namespace or self.namespace, name=name, body=options)
         with suppress(NotFoundError):
-            await self._connection.ask(call)
+            await self._connection.ask(call, Retries(deadline_s=DELETE_DEADLINE_S))
 
     async def served_versions(self, group: str) -> builtins.list[str]:
         """Return the versions of an API group that the server has, preferred first; [] where it does not know the group."""
@@ -149,21 +154,14 @@ class ClusterApi:
         self, verb: str, resource: Resource, *, namespace: str | None, subresource: str = ""
     ) -> bool:
         """Ask the server whether this user may (SelfSubjectAccessReview)."""
-        asked = {
-            "verb": verb,
-            "group": resource.group,
-            "version": resource.version,
-            "resource": resource.plural,
-            "subresource": subresource,
-            "namespace": namespace or "",
-        }
-        review = {
-            "apiVersion": ACCESS_REVIEWS.api_version,
-            "kind": ACCESS_REVIEWS.kind,
-            "spec": {"resourceAttributes": asked},
-        }
-        answer = await self._connection.ask(build_call("create", ACCESS_REVIEWS, body=review))
-        return bool(dig(answer, "status", "allowed"))
+        review = _build_review(verb, resource, namespace or "", subresource)
+        right = build_call(verb, resource, namespace=namespace, subresource=subresource).right
+        while not dig(await self._connection.ask(review), "status", "allowed"):
+            # A server that has just started says no as well.
+            if not self._connection.rights.may_pass(right):
+                return False
+            await asyncio.sleep(find_pause(1))
+        return True
 
     async def read_log(
         self,
@@ -173,8 +171,9 @@ class ClusterApi:
         container: str,
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
+        limit_s: float | None = None,
     ) -> str:
-        """Read what a container has logged so far."""
+        """Read what a container has logged so far; limit_s: within that time (s), and not again where its node does not answer."""
         return await logs.read_log(
             self._connection,
             pod,
@@ -182,6 +181,7 @@ class ClusterApi:
             container=container,
             tail_lines=tail_lines,
             limit_bytes=limit_bytes,
+            limit_s=limit_s,
         )
 
     def follow_log(self, pod: str, *, namespace: str, container: str) -> AsyncGenerator[LogLine, None]:
@@ -228,8 +228,40 @@ async def open_cluster(login: Login, *, hint_denial: HintDenial | None = None) -
     async with open_connection(login, hint_denial) as (resolved, connection):
         # A user who may not even ask for the version is known all the same.
         with suppress(ForbiddenError):
-            await connection.ask(VERSION, attempts=LOGIN_ATTEMPTS)
+            await _ask_version(connection)
         yield ClusterApi(resolved, connection)
+
+
+async def _ask_version(connection: Connection) -> None:
+    """Ask for the version: an address at which nothing answers is soon given up, a busy server is asked as often as ever."""
+    for failures in count(1):
+        try:
+            await connection.ask(VERSION, Retries(1))
+        except ClusterError as error:
+            attempts = LOGIN_ATTEMPTS if isinstance(error, UnreachableError) else ATTEMPTS
+            if failures >= attempts or not may_retry(error, safe=True):
+                raise
+            pause_s = find_pause(failures, error)
+        else:
+            return
+        await asyncio.sleep(pause_s)
+
+
+def _build_review(verb: str, resource: Resource, namespace: str, subresource: str) -> Call:
+    asked = {
+        "verb": verb,
+        "group": resource.group,
+        "version": resource.version,
+        "resource": resource.plural,
+        "subresource": subresource,
+        "namespace": namespace,
+    }
+    review = {
+        "apiVersion": ACCESS_REVIEWS.api_version,
+        "kind": ACCESS_REVIEWS.kind,
+        "spec": {"resourceAttributes": asked},
+    }
+    return build_call("create", ACCESS_REVIEWS, body=review)
 
 
 def _write_query(dry_run: bool) -> dict[str, str]:

@@ -40,6 +40,12 @@ class Call:
         return METHODS.get(self.verb, "GET")
 
     @property
+    def right(self) -> tuple[str, str, str]:
+        """The verb, the resource (or path) and the namespace by which RBAC permits it; the name of what is in none."""
+        resource = f"{self.api_version} {self.resource}" if self.resource else self.path
+        return self.verb, resource, self.namespace or self.name
+
+    @property
     def content_type(self) -> str:
         return "application/merge-patch+json" if self.verb == "patch" else "application/json"
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import socket
 import ssl
+import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
 
+from freepage.kube.address import hide_password
 from freepage.kube.errors import (
     CertificateError,
     ClusterError,
@@ -25,7 +26,9 @@ from freepage.kube.errors import (
 )
 from freepage.kube.login import resolve_login
 from freepage.kube.refusals import build_refusal
-from freepage.kube.retries import ATTEMPTS, retry
+from freepage.kube.retries import Retries, retry
+from freepage.kube.rights import Rights
+from freepage.kube.tls import explain_failure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     HintDenial = Callable[[Denial], str]
 
 CONNECT_LIMIT_S = 10.0
+# A login that was resolved anew and is the same as before is not for so long.
+RENEWAL_PAUSE_S = 10.0
 # A peer that vanished is noticed by the kernel after about 30 s, on streams that have no pings too.
 KEEPALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -63,15 +68,17 @@ class Connection:
         hint_denial: HintDenial | None = None,
     ) -> None:
         self.server = resolved.server
+        self.rights = Rights()
         self._login = login
         self._resolved = resolved
         self._client = client
         self._hint_denial = hint_denial
         self._renewing = asyncio.Lock()
+        self._unchanged_s = float("-inf")
 
-    async def ask(self, call: Call, *, attempts: int = ATTEMPTS) -> Object:
+    async def ask(self, call: Call, retries: Retries | None = None) -> Object:
         """Send a call, repeated where that is safe, and return the JSON object that answers it."""
-        body = await self.fetch(call, attempts=attempts)
+        body = await self.fetch(call, retries)
         try:
             answer = json.loads(body) if body.strip() else {}
         except ValueError:
@@ -83,7 +90,7 @@ class Connection:
             )
         return answer
 
-    async def fetch(self, call: Call, *, attempts: int = ATTEMPTS) -> bytes:
+    async def fetch(self, call: Call, retries: Retries | None = None) -> bytes:
         """Send a call, repeated where that is safe, and return the body of the answer."""
 
         async def attempt() -> bytes:
@@ -96,7 +103,7 @@ class Connection:
                         await response.aclose()
 
         # What is gone already is no less gone.
-        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, attempts=attempts)
+        return await retry(attempt, safe=call.method in {"GET", "DELETE"}, retries=retries)
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[AsyncGenerator[bytes, None]]:
@@ -134,48 +141,51 @@ class Connection:
         if response.status_code == 401 and await self._renew(token):
             await response.aclose()
             response = await self._send_as(self._resolved.token, call, headers or {})
+        self.rights.note_answer(call, response.status_code)
         if response.status_code < 300:
             return response
         try:
-            refusal = build_refusal(
-                call,
-                response.status_code,
-                await response.aread(),
-                source=self._resolved.source,
-                namespace=self._resolved.namespace,
-            )
+            body = await response.aread()
         finally:
             await response.aclose()
+        raise self._refuse(call, response, body)
+
+    def _refuse(self, call: Call, response: httpx.Response, body: bytes) -> ClusterError:
+        refusal = build_refusal(call, response.status_code, body, self._resolved)
         refusal.retry_after_s = _read_retry_after(response)
+        refusal.early = self.rights.is_early(call, refusal)
         if isinstance(refusal, ForbiddenError) and refusal.denial and self._hint_denial:
             refusal.hint = self._hint_denial(refusal.denial)
-        raise refusal
+        return refusal
 
     async def _send_as(self, token: str | None, call: Call, headers: Mapping[str, str]) -> httpx.Response:
         own = [("Accept", "application/json, */*"), *self._resolved.impersonation, *headers.items()]
         if token:
             own.append(("Authorization", f"Bearer {token}"))
+        elif self._resolved.basic:
+            own.append(("Authorization", f"Basic {self._resolved.basic}"))
         if call.body is not None:
             own.append(("Content-Type", call.content_type))
-        name = self._resolved.tls_server_name
         request = self._client.build_request(
             call.method,
             self.server + call.path,
             params=call.query,
-            headers=own,
+            headers=[(name.encode(), value.encode()) for name, value in own],
             content=None if call.body is None else json.dumps(call.body).encode(),
             timeout=httpx.Timeout(call.limit_s, read=call.quiet_s, connect=CONNECT_LIMIT_S, pool=None),
-            extensions={"sni_hostname": name} if name else None,
         )
         return await self._client.send(request, stream=True)
 
     async def _renew(self, token: str | None) -> bool:
         """Resolve the login anew, unless another call has since; return whether its token is another."""
         async with self._renewing:
-            if self._resolved.token == token:
+            pausing = time.monotonic() - self._unchanged_s < RENEWAL_PAUSE_S
+            if self._resolved.token == token and not pausing:
                 resolved = await asyncio.to_thread(resolve_login, self._login)
                 # A login that means another server by now is not for this one to see.
                 self._resolved = resolved if resolved.server == self.server else self._resolved
+                if self._resolved.token == token:
+                    self._unchanged_s = time.monotonic()
             return self._resolved.token != token
 
     @contextmanager
@@ -184,15 +194,18 @@ class Connection:
         try:
             yield
         except (httpx.TransportError, TimeoutError) as error:
-            raise self._describe(call, error) from error
+            described = self._describe(call, error)
+            if not isinstance(described, SilentError | CertificateError):
+                self.rights.note_away()
+            raise described from error
 
     def _describe(self, call: Call, error: Exception) -> UnreachableError:
         cause = _find_cause(error)
         if isinstance(cause, ssl.SSLError):
-            reason = getattr(cause, "verify_message", None) or cause.reason or cause
-            return CertificateError(f"{self.server}: {reason} (TLS)", hint=self._hint_ca())
+            reason, hint = explain_failure(cause, self._resolved.trusted)
+            return CertificateError(f"{self.server}: {reason} (TLS)", hint=hint)
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
-            proxy = re.sub("//.*@", "//", self._resolved.proxy or "")
+            proxy = hide_password(self._resolved.proxy or "")
             way = f" through the proxy {proxy}" if proxy else ""
             also = (
                 ", the proxy from its proxy-url or the environment (HTTPS_PROXY, NO_PROXY)" if proxy else ""
@@ -204,11 +217,6 @@ class Connection:
         if isinstance(error, (httpx.TimeoutException, TimeoutError)):
             return SilentError(f"{self.server} does not answer: {call}")
         return UnreachableError(f"{self.server} broke off: {call}: {_describe_cause(cause)}")
-
-    def _hint_ca(self) -> str:
-        if self._login.token_file and not self._login.ca_file:
-            return "name the file of its CA with --ca-file"
-        return f"is its CA the one in {self._login.ca_file or self._resolved.source}?"
 
 
 @asynccontextmanager
@@ -223,16 +231,34 @@ async def open_connection(
 
 def _build_client(login: ResolvedLogin) -> httpx.AsyncClient:
     try:
+        httpx.URL(login.server)
         transport = httpx.AsyncHTTPTransport(
             verify=login.tls,
-            proxy=login.proxy,
+            proxy=_build_proxy(login),
             # Every console, attach and log is a connection of its own: there is no number of them to wait at.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
             socket_options=KEEPALIVE,
         )
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise LoginError(f"{login.source}: the proxy for {login.server} cannot be used: {error}") from error
+    except ImportError as error:
+        raise LoginError(
+            f"{login.source}: {hide_password(login.proxy or '')} speaks SOCKS, which takes the Python package socksio",
+            hint="`pip install socksio` where freepage is installed, or name a proxy that speaks HTTP",
+        ) from error
+    except (ValueError, httpx.InvalidURL) as error:
+        raise LoginError(f"{login.source}: {login.server} cannot be used: {error}") from error
     return httpx.AsyncClient(transport=transport, headers={"User-Agent": "freepage"})
+
+
+def _build_proxy(login: ResolvedLogin) -> httpx.Proxy | None:
+    if not login.proxy:
+        return None
+    proxy = httpx.Proxy(login.proxy)
+    # One that is spoken to by TLS is trusted as the server is.
+    return (
+        httpx.Proxy(proxy.url, auth=proxy.auth, ssl_context=login.tls)
+        if proxy.url.scheme == "https"
+        else proxy
+    )
 
 
 def _read_retry_after(response: httpx.Response) -> float | None:

@@ -10,7 +10,8 @@ from freepage.errors import FreepageError
 class ClusterError(FreepageError):
     """The cluster refused a call or did not answer it; `status` is HTTP's, None where there was no answer.
 
-    retry_after_s: the pause that the cluster asks for before a retry (s).
+    retry_after_s: the pause that the cluster asks for before a retry (s). early: the refusal may be that of a server that
+    has just started and does not know its rights yet (kube/rights.py).
     """
 
     exit_status = 7
@@ -19,6 +20,7 @@ class ClusterError(FreepageError):
         super().__init__(message, hint=hint)
         self.status = status
         self.retry_after_s: float | None = None
+        self.early = False
 
 
 class UnreachableError(ClusterError):
@@ -39,6 +41,10 @@ class CertificateError(UnreachableError):
 
 class LoginError(ClusterError):
     """No usable kubeconfig, token or service account; or the server does not know who is asking."""
+
+
+class NoLoginError(LoginError):
+    """There is nothing to log in with: no kubeconfig was named or found, and this is no pod with a service account."""
 
 
 @dataclass(frozen=True)

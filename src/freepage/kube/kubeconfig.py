@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from freepage.kube.entries import ConfigEntry
 from freepage.kube.errors import LoginError
 from freepage.kube.login_files import read_file
-from freepage.kube.resources import Object, dig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-@dataclass(frozen=True)
-class ConfigEntry:
-    """A context, cluster or user of a kubeconfig, and the file it stands in."""
-
-    value: Object = field(repr=False)
-    file: Path
-
-    def find_path(self, text: str) -> Path:
-        """Return a path as this entry means it: relative ones start at its file."""
-        return self.file.parent / Path(text).expanduser()
-
-    def read_data(self, key: str) -> bytes | None:
-        """Read KEY-data (base64) or the file that KEY names; None where neither is given."""
-        if data := self.value.get(f"{key}-data"):
-            return _decode(data, key, self.file)
-        return read_file(self.find_path(path), key) if (path := self.value.get(key)) else None
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Some kubeconfig files merged; the first to name something wins."""
+    """Some kubeconfig files merged; the first to name something wins, as a whole."""
 
     files: tuple[Path, ...]
     contexts: dict[str, ConfigEntry]
@@ -51,13 +31,15 @@ class Kubeconfig:
         return None
 
     def find_cluster(self, context: ConfigEntry) -> ConfigEntry:
-        return self._find("cluster", self.clusters, str(context.value.get("cluster")))
+        if name := context.text("cluster"):
+            return self._find("cluster", self.clusters, name)
+        raise LoginError(f"{context.name} names no cluster")
 
     def find_user(self, context: ConfigEntry) -> ConfigEntry:
         """Return a context's user; an empty one where it names none."""
-        if name := context.value.get("user"):
-            return self._find("user", self.users, str(name))
-        return ConfigEntry({}, context.file)
+        if name := context.text("user"):
+            return self._find("user", self.users, name)
+        return ConfigEntry({}, context.file, f"the user of {context.name}")
 
     def _find(self, what: str, entries: dict[str, ConfigEntry], name: str) -> ConfigEntry:
         if name in entries:
@@ -74,37 +56,42 @@ def read_kubeconfig(files: Sequence[Path]) -> Kubeconfig:
     current = None
     for file in files:
         content = _load(file)
-        current = current or content.get("current-context")
+        current = current or content.text("current-context")
         for what, entries in (
             ("context", merged.contexts),
             ("cluster", merged.clusters),
             ("user", merged.users),
         ):
-            for item in content.get(f"{what}s") or []:
-                entries.setdefault(str(dig(item, "name")), ConfigEntry(dig(item, what) or {}, file))
+            for name, entry in _read_entries(content, what).items():
+                entries.setdefault(name, entry)
     return Kubeconfig(merged.files, merged.contexts, merged.clusters, merged.users, current)
 
 
-def _load(file: Path) -> Object:
-    import yaml
+def _read_entries(content: ConfigEntry, what: str) -> dict[str, ConfigEntry]:
+    entries: dict[str, ConfigEntry] = {}
+    for item in content.parts(f"{what}s"):
+        name = item.text("name") or ""
+        if name in entries:
+            raise LoginError(f'{content.name} has the {what} "{name}" twice', hint="take one of them out")
+        entry = item.part(what)
+        value = {} if entry is None else entry.value
+        entries[name] = ConfigEntry(value, content.file, f'{what} "{name}" in {content.file}')
+    return entries
+
+
+def _load(file: Path) -> ConfigEntry:
+    from freepage.kube.documents import parse_document
 
     try:
-        content = yaml.safe_load(read_file(file, "kubeconfig"))
-    except yaml.YAMLError as error:
-        # The parser's own words quote the file, which holds secrets.
-        line = dig(vars(error), "problem_mark")
-        raise LoginError(
-            f"kubeconfig {file} is no YAML" + (f" (line {line.line + 1})" if line else "")
-        ) from None
+        content = parse_document(read_file(file, "kubeconfig"))
+    except ValueError as error:
+        raise LoginError(f"kubeconfig {file} {error}") from None
     if content is None:
-        return {}
+        content = {}
     if not isinstance(content, dict):
         raise LoginError(f"kubeconfig {file} is no kubeconfig")
-    return content
-
-
-def _decode(data: Any, key: str, file: Path) -> bytes:
-    try:
-        return base64.b64decode(str(data), validate=True)
-    except binascii.Error as error:
-        raise LoginError(f"{key}-data in {file} is no base64") from error
+    entry = ConfigEntry(content, file, f"kubeconfig {file}")
+    kind, version = entry.text("kind") or "Config", entry.text("apiVersion") or "v1"
+    if (kind, version) != ("Config", "v1"):
+        raise LoginError(f"kubeconfig {file} is no kubeconfig: it is of kind {kind} in {version}")
+    return entry

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from freepage.kube.errors import LoginError
-from freepage.kube.kubeconfig import ConfigEntry, Kubeconfig, read_kubeconfig
-from freepage.kube.login_files import check_token, read_file, read_token
-from freepage.kube.plugin import run_plugin
-from freepage.kube.proxy import find_proxy
-from freepage.kube.resources import Object, dig
+from freepage.kube.address import Address, find_address
+from freepage.kube.credentials import find_credentials, find_impersonation, read_subject
+from freepage.kube.errors import LoginError, NoLoginError
+from freepage.kube.kubeconfig import Kubeconfig, read_kubeconfig
+from freepage.kube.login_files import read_pem, read_token
+from freepage.kube.proxy import check_proxy, find_proxy
 from freepage.kube.tls import build_tls
 
 if TYPE_CHECKING:
     import ssl
+
+    from freepage.kube.entries import ConfigEntry
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -38,13 +37,19 @@ class Login:
 
 @dataclass(frozen=True)
 class ResolvedLogin:
-    """The server, token and certificates of a login; `source` says where it was read, and no secret is ever shown."""
+    """The server, credentials and certificates of a login; `source` says where it was read, and no secret is ever shown.
+
+    trusted: where its CA was read; None for the system's. basic: "user:password" in base64, where it has no token.
+    tls_server_name: what the server's certificate is for, where that is not its address. impersonation: headers.
+    """
 
     server: str
     source: str
     namespace: str
     tls: ssl.SSLContext = field(repr=False)
+    trusted: str | None = None
     token: str | None = field(default=None, repr=False)
+    basic: str | None = field(default=None, repr=False)
     user: str | None = None
     context: str | None = None
     # A proxy's address may carry a password.
@@ -60,18 +65,24 @@ def resolve_login(login: Login) -> ResolvedLogin:
     """
     if login.server or login.token_file or login.ca_file:
         return _resolve_token(login)
-    config = _find_kubeconfig(login)
+    files = _find_kubeconfigs(login)
+    config = read_kubeconfig(files) if files else None
     if config and (found := config.find_context(login.context)):
         return _resolve_context(login, config, *found)
-    if config and (login.context or login.kubeconfig or not _in_cluster()):
+    if _in_cluster() and not (login.kubeconfig or login.context):
+        return _resolve_service_account(login)
+    if config:
         raise LoginError(
             f"{', '.join(map(str, config.files))} has no current context", hint="name one with --context"
         )
-    if _in_cluster():
-        return _resolve_service_account(login)
-    raise LoginError(
-        f"no way into a cluster: KUBECONFIG is {os.environ.get('KUBECONFIG') or 'not set'}, there is no "
-        f"{_default_kubeconfig()}, and no service account of a pod in {SERVICE_ACCOUNT}",
+    named = os.environ.get("KUBECONFIG")
+    looked = (
+        f"KUBECONFIG names {named}, which is not there"
+        if named
+        else f"KUBECONFIG is not set, there is no {_default_kubeconfig()}"
+    )
+    raise NoLoginError(
+        f"no way into a cluster: {looked}, and no service account of a pod in {SERVICE_ACCOUNT}",
         hint="log in (`oc login`), or name a file with --kubeconfig",
     )
 
@@ -83,30 +94,40 @@ def _resolve_token(login: Login) -> ResolvedLogin:
         raise LoginError(
             "a login by token needs both a server and a token file", hint="--server URL --token-file FILE"
         )
+    address = find_address(login.server, "the login", tls=True)
+    if address.is_open:
+        raise LoginError(
+            f"a token is not sent to {address.url}: it could be read on the way", hint="https://"
+        )
     token = read_token(Path(login.token_file))
+    authority = read_pem(Path(login.ca_file), "CA file") if login.ca_file else None
     return ResolvedLogin(
-        server=_check_server(login.server, "the login"),
+        server=address.url,
         source=f"token file {login.token_file}",
         namespace=login.namespace or "default",
-        tls=build_tls(read_file(Path(login.ca_file), "CA file") if login.ca_file else None),
+        tls=build_tls(authority),
+        trusted=authority.source if authority else None,
         token=token,
-        user=_read_subject(token),
-        proxy=find_proxy(login.server),
+        user=read_subject(token),
+        proxy=find_proxy(address.url),
     )
 
 
 def _resolve_service_account(login: Login) -> ResolvedLogin:
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     token = read_token(SERVICE_ACCOUNT / "token")
-    namespace = SERVICE_ACCOUNT / "namespace"
+    namespace, ca_file = SERVICE_ACCOUNT / "namespace", SERVICE_ACCOUNT / "ca.crt"
+    authority = read_pem(ca_file, "CA file") if ca_file.exists() else None
+    own = os.environ.get("POD_NAMESPACE") or (namespace.read_text().strip() if namespace.exists() else "")
     return ResolvedLogin(
         server=server,
         source=f"the pod's service account in {SERVICE_ACCOUNT}",
-        namespace=login.namespace or (namespace.read_text().strip() if namespace.exists() else "default"),
-        tls=build_tls(read_file(SERVICE_ACCOUNT / "ca.crt", "CA file")),
+        namespace=login.namespace or own or "default",
+        tls=build_tls(authority),
+        trusted=authority.source if authority else None,
         token=token,
-        user=_read_subject(token),
+        user=read_subject(token),
         proxy=find_proxy(server),
     )
 
@@ -114,88 +135,74 @@ def _resolve_service_account(login: Login) -> ResolvedLogin:
 def _resolve_context(login: Login, config: Kubeconfig, name: str, context: ConfigEntry) -> ResolvedLogin:
     cluster, user = config.find_cluster(context), config.find_user(context)
     source = f'kubeconfig {context.file}, context "{name}"'
-    server = _check_server(cluster.value.get("server"), source)
-    credential = run_plugin(user, cluster) if "exec" in user.value else {}
-    token = check_token(credential.get("token") or _find_token(user), source)
+    address = _find_address(cluster, user)
+    credentials = find_credentials(user, cluster, address)
+    authority = None if address.is_http else cluster.read_pem("certificate-authority")
+    proxy = cluster.text("proxy-url")
     return ResolvedLogin(
-        server=server,
-        source=source,
-        namespace=login.namespace or context.value.get("namespace") or "default",
+        server=address.url,
+        source=f"{source} (without credentials: they are not sent over http)" if address.is_open else source,
+        namespace=login.namespace or context.text("namespace") or "default",
         tls=build_tls(
-            cluster.read_data("certificate-authority"),
-            _find_certificate(user, credential),
-            insecure=bool(cluster.value.get("insecure-skip-tls-verify")),
+            authority,
+            credentials.certificate,
+            insecure=cluster.flag("insecure-skip-tls-verify"),
+            server_name=cluster.text("tls-server-name"),
         ),
-        token=token,
-        user=user.value.get("as") or _read_subject(token) or context.value.get("user"),
+        trusted=authority.source if authority else None,
+        token=credentials.token,
+        basic=credentials.basic,
+        user=user.text("as")
+        or read_subject(credentials.token)
+        or user.text("username")
+        or context.text("user"),
         context=name,
-        proxy=cluster.value.get("proxy-url") or find_proxy(server),
-        tls_server_name=cluster.value.get("tls-server-name"),
-        impersonation=_find_impersonation(user.value),
+        proxy=check_proxy(proxy, f"proxy-url of {cluster.name}") if proxy else find_proxy(address.url),
+        tls_server_name=cluster.text("tls-server-name"),
+        impersonation=find_impersonation(user),
     )
 
 
-def _find_kubeconfig(login: Login) -> Kubeconfig | None:
+def _find_address(cluster: ConfigEntry, user: ConfigEntry) -> Address:
+    tls = cluster.flag("insecure-skip-tls-verify") or any(
+        entry.text(key) or entry.text(f"{key}-data")
+        for entry, key in ((cluster, "certificate-authority"), (user, "client-certificate"))
+    )
+    return find_address(cluster.text("server"), cluster.name, tls=tls)
+
+
+def _find_kubeconfigs(login: Login) -> list[Path]:
+    """Return the kubeconfigs to read: the one that is asked for, else those of KUBECONFIG or the one at home that are there."""
     if login.kubeconfig:
-        return read_kubeconfig([Path(login.kubeconfig).expanduser()])
-    if named := os.environ.get("KUBECONFIG"):
-        files = [Path(f).expanduser() for f in named.split(os.pathsep) if f]
-        if not any(f.exists() for f in files):
-            raise LoginError(f"KUBECONFIG names {named}, which does not exist")
-        return read_kubeconfig([f for f in files if f.exists()])
-    return read_kubeconfig([_default_kubeconfig()]) if _default_kubeconfig().exists() else None
+        return [_expand(login.kubeconfig)]
+    named = os.environ.get("KUBECONFIG")
+    files = [f for f in named.split(os.pathsep) if f] if named else [str(_default_kubeconfig())]
+    return [path for path in map(_expand, files) if not _is_missing(path)]
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        # Reading it says why.
+        return False
+    return False
+
+
+def _expand(text: str) -> Path:
+    """Return a path with its ~ expanded, as far as there is such a home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def _default_kubeconfig() -> Path:
-    return Path("~/.kube/config").expanduser()
+    """Return where a user's own kubeconfig would be; without a home, the ~ remains."""
+    return _expand("~/.kube/config")
 
 
 def _in_cluster() -> bool:
-    return "KUBERNETES_SERVICE_HOST" in os.environ and (SERVICE_ACCOUNT / "token").exists()
-
-
-def _check_server(server: str | None, source: str) -> str:
-    try:
-        parts = urlsplit(server or "")
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise LoginError(f'{source}: "{server}" is no address of a server', hint="as in https://HOST:6443")
-    return str(server).rstrip("/")
-
-
-def _read_subject(token: str | None) -> str | None:
-    """Read who a JSON web token speaks for, unverified; None for any other token."""
-    try:
-        payload = (token or "").split(".")[1]
-        return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"])
-    except (IndexError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _find_token(user: ConfigEntry) -> str | None:
-    if token := user.value.get("token"):
-        return str(token)
-    if path := user.value.get("tokenFile"):
-        return read_token(user.find_path(path))
-    if "username" in user.value:
-        raise LoginError(
-            f"{user.file} logs in by user name and password, which no supported Kubernetes takes",
-            hint="log in anew (`oc login`)",
-        )
-    token = dig(user.value, "auth-provider", "config", "id-token")
-    return str(token) if token else None
-
-
-def _find_certificate(user: ConfigEntry, credential: Object) -> tuple[bytes, bytes] | None:
-    if certificate := credential.get("clientCertificateData"):
-        return str(certificate).encode(), str(credential.get("clientKeyData", "")).encode()
-    certificate, key = user.read_data("client-certificate"), user.read_data("client-key")
-    return (certificate, key) if certificate and key else None
-
-
-def _find_impersonation(user: Object) -> tuple[tuple[str, str], ...]:
-    if not (name := user.get("as")):
-        return ()
-    return (("Impersonate-User", name), *(("Impersonate-Group", g) for g in user.get("as-groups") or []))
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").exists()

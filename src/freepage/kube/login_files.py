@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from freepage.kube.errors import LoginError
@@ -10,12 +11,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@dataclass(frozen=True)
+class Pem:
+    """Certificates or a key (PEM), and where they were read ("CA file ca.crt")."""
+
+    data: bytes = field(repr=False)
+    source: str
+
+
 def read_file(path: Path, what: str) -> bytes:
     """Read a file; LoginError says what it was to hold."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise LoginError(f"{what} {path}: {error.strerror}") from error
+
+
+def read_pem(path: Path, what: str) -> Pem:
+    """Read a file of certificates or of a key."""
+    return Pem(read_file(path, what), f"{what} {path}")
 
 
 def read_token(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from freepage.kube.call import LIST_LIMIT_S, build_call
 from freepage.kube.errors import ClusterError, NotFoundError, SilentError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import PODS, dig
-from freepage.kube.retries import find_pause, may_retry
+from freepage.kube.retries import STREAM_ATTEMPTS, Retries, find_pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 # A log that is silent for so long is asked for anew: over HTTP there is no other way to see whether it still comes.
 QUIET_LIMIT_S = 120.0
-# A minute and a half of growing pauses: the time in which a single API server is replaced.
-ATTEMPTS = 8
 STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d) ?")
 
 
@@ -75,16 +73,24 @@ async def read_log(
     container: str,
     tail_lines: int | None,
     limit_bytes: int | None,
+    limit_s: float | None,
 ) -> str:
+    """Read a log as it is; within limit_s (s), where that is given, and then not again where its node does not answer."""
     query = {
         "container": container,
         "tailLines": None if tail_lines is None else str(tail_lines),
         "limitBytes": None if limit_bytes is None else str(limit_bytes),
     }
     call = build_call(
-        "get", PODS, namespace=namespace, name=pod, subresource="log", query=query, limit_s=LIST_LIMIT_S
+        "get",
+        PODS,
+        namespace=namespace,
+        name=pod,
+        subresource="log",
+        query=query,
+        limit_s=limit_s or LIST_LIMIT_S,
     )
-    return (await connection.fetch(call)).decode(errors="replace")
+    return (await connection.fetch(call, Retries(relayed=limit_s is not None))).decode(errors="replace")
 
 
 def follow_log(
@@ -105,31 +111,28 @@ class _Follower:
         self._dedup = SecondDedup()
         self._rest = b""
         self._begun = False
-        self._failures = 0
+        self._retries = Retries(STREAM_ATTEMPTS)
 
     async def follow(self) -> AsyncGenerator[LogLine, None]:
         while True:
-            error: ClusterError | None = None
             whole = False
             try:
                 # Silence is no failure: not even headers come before the first line.
                 with suppress(SilentError):
                     async with aclosing(self._read_once()) as lines:
                         async for line in lines:
-                            self._failures = 0
+                            self._retries.start_over()
                             yield line
                     whole = True
                 # Asked after a silence too: the pod's answer shows that the server is there.
                 if await self._has_ended() and whole:
                     break
-            except ClusterError as lost:
-                if self._begun and isinstance(lost, NotFoundError):
+                pause_s = find_pause(1)
+            except ClusterError as error:
+                if self._begun and isinstance(error, NotFoundError):
                     break
-                self._failures += 1
-                if self._failures >= ATTEMPTS or not may_retry(lost, safe=True):
-                    raise
-                error = lost
-            await asyncio.sleep(find_pause(max(self._failures, 1), error))
+                pause_s = self._retries.find_pause(error, safe=True)
+            await asyncio.sleep(pause_s)
         if self._rest and (last := _parse_new(self._rest, self._dedup)):
             yield last
 

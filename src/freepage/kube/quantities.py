@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _FACTORS = {
@@ -24,9 +25,14 @@ _FACTORS = {
 }
 
 
+# A number with either an exponent or a suffix, never both: "128E" is 128 * 10^18, "128E-3" is 0.128, "1e3Ki" is none.
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([A-Za-z]{0,2}))")
+
+
 def parse_quantity(text: object) -> float | None:
-    """Read a quantity, from text or a number; None for what is none."""
-    found = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([A-Za-z]{0,2})", str(text).strip())
-    if found is None or found[2] not in _FACTORS:
+    """Read a quantity, from text or a number, as the API server does; None for what is none, and for one without bounds."""
+    found = _QUANTITY.fullmatch(str(text).strip())
+    if found is None or (found[3] or "") not in _FACTORS:
         return None
-    return float(found[1]) * _FACTORS[found[2]]
+    value = float(found[1] + (found[2] or "")) * _FACTORS[found[3] or ""]
+    return value if math.isfinite(value) else None

@@ -20,24 +20,33 @@ from freepage.kube.resources import dig
 
 if TYPE_CHECKING:
     from freepage.kube.call import Call
+    from freepage.kube.login import ResolvedLogin
 
-# RBAC's own message; admission (quota, pod security, webhooks) refuses with 403 too, in other words.
+# RBAC's own message; admission (quota, pod security, webhooks) refuses with 403 too, in other words, and names no right.
 DENIED = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)"')
+ANONYMOUS = re.compile(r'User "system:anonymous" cannot')
+PATH = re.compile(r'User "[^"]*" cannot \S+ path')
+# Since Kubernetes 1.35 whoever opens a websocket to a container, which is a GET, has to be permitted to create it as well:
+# that is refused without a word.
+SPEECHLESS = re.compile(r"is forbidden:\s*$")
+SESSIONS = ("pods/exec", "pods/attach")
+# What stands in a command for a user whose name is not known.
+UNNAMED = "USER"
 UNKNOWN_KIND = re.compile(r"page not found|could not find the requested resource|^HTTP status")
 
 
-def build_refusal(call: Call, status: int, body: bytes, *, source: str, namespace: str) -> ClusterError:
-    """Build the error for an answer of 400 and above; source: where the login was read; namespace: the one it is for."""
+def build_refusal(call: Call, status: int, body: bytes, login: ResolvedLogin) -> ClusterError:
+    """Build the error for an answer of 400 and above to a call of this login."""
     answer = _read_status(body)
     message = _message_of(answer, body) or f"HTTP status {status}"
     if status == 401:
         return LoginError(
-            f"the cluster does not accept the login from {source}: {message}",
+            f"the cluster does not accept the login from {login.source}: {message}",
             hint="log in anew (`oc login`), or renew the token",
             status=status,
         )
     if status == 403:
-        return _forbidden(call, message, namespace)
+        return _forbidden(call, message, login)
     if status == 404:
         return _not_found(call, answer, message)
     if status == 409:
@@ -62,17 +71,30 @@ def _message_of(answer: Any, body: bytes) -> str:
     return "" if text.startswith("<") else text[:500]
 
 
-def _forbidden(call: Call, message: str, namespace: str) -> ForbiddenError:
-    denied = DENIED.search(message)
-    if not denied:
-        return ForbiddenError(f"{call}: {message}", status=403)
-    verb, resource = denied["verb"], denied["resource"]
+def _forbidden(call: Call, message: str, login: ResolvedLogin) -> ForbiddenError:
+    hint, denial = _hint_login(message), _find_denial(call, message, login)
+    if hint or denial is None:
+        return ForbiddenError(f"{call}: {message}", hint=hint, status=403)
+    who = "this login" if denial.user == UNNAMED else denial.user
     scope = f"in namespace {call.namespace}" if call.namespace else "in the whole cluster"
-    return ForbiddenError(
-        f"{denied['user']} may not {verb} {resource} {scope}",
-        status=403,
-        denial=Denial(denied["user"], verb, resource, namespace),
-    )
+    return ForbiddenError(f"{who} may not {denial.verb} {denial.resource} {scope}", status=403, denial=denial)
+
+
+def _find_denial(call: Call, message: str, login: ResolvedLogin) -> Denial | None:
+    if denied := DENIED.search(message):
+        return Denial(denied["user"], denied["verb"], denied["resource"], login.namespace)
+    if call.resource in SESSIONS and SPEECHLESS.search(message):
+        return Denial(login.user or UNNAMED, "create", call.resource, login.namespace)
+    return None
+
+
+def _hint_login(message: str) -> str | None:
+    """Return the hint for what no manifest of ours grants: whoever is not known at all, and the paths of the API itself."""
+    if ANONYMOUS.search(message):
+        return "nothing in this login tells who is asking: log in (`oc login`), or name a token file"
+    if PATH.search(message):
+        return "the ClusterRole system:discovery grants it, to all who are logged in unless a cluster's admin took it away"
+    return None
 
 
 def _not_found(call: Call, answer: Any, message: str) -> NotFoundError:

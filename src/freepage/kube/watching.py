@@ -12,7 +12,7 @@ from freepage.kube.call import LIST_LIMIT_S, build_call
 from freepage.kube.errors import ClusterError, UnreachableError
 from freepage.kube.lines import split_lines
 from freepage.kube.resources import Object, Resource, dig, name_of, namespace_of
-from freepage.kube.retries import find_pause, may_retry
+from freepage.kube.retries import STREAM_ATTEMPTS, Retries, find_pause
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -23,7 +23,6 @@ PAGE_OBJECTS = 500
 # The server ends a watch after this long, so a dead one is noticed a little later at the latest.
 WATCH_S = 240
 QUIET_LIMIT_S = WATCH_S + 30.0
-ATTEMPTS = 8
 EXPIRED = 410
 
 
@@ -129,27 +128,24 @@ async def _follow(
     connection: Connection, collection: Collection, version: str
 ) -> AsyncGenerator[WatchEvent, None]:
     """Yield changes since a version over any number of connections, until the server has forgotten that version."""
-    failures = 0
+    retries = Retries(STREAM_ATTEMPTS)
     while True:
-        error: ClusterError | None = None
         try:
             async with aclosing(_watch_once(connection, collection, version)) as events:
                 async for event in events:
-                    failures = 0
+                    retries.start_over()
                     version = _version_of(event.object) or version
                     if event.type != "BOOKMARK":
                         yield event
-        except ClusterError as lost:
-            error = lost
-            if lost.status == EXPIRED:
+        except ClusterError as error:
+            if error.status == EXPIRED:
                 return
-            if not may_retry(lost, safe=True):
-                raise
-        # The server ends a watch in order now and then.
-        failures = failures + 1 if error else 0
-        if error and failures >= ATTEMPTS:
-            raise error
-        await asyncio.sleep(find_pause(max(failures, 1), error))
+            pause_s = retries.find_pause(error, safe=True)
+        else:
+            # The server ends a watch in order now and then.
+            retries.start_over()
+            pause_s = find_pause(1)
+        await asyncio.sleep(pause_s)
 
 
 async def _watch_once(

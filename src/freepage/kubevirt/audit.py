@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import NOTHING_AROUND, assess_instance, expect_next_start
 from freepage.fpr.stranded import Stranded, stranded_bytes
-from freepage.kube.resources import VMS
+from freepage.kube.resources import VMS, dig
 from freepage.kubevirt.installation import find_installation, full_name
+from freepage.kubevirt.kubelets import Kubelets
 from freepage.kubevirt.launchers import Observation, list_launchers, observe_reporting
+from freepage.kubevirt.shapes import part_sound
 from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import list_running
 
@@ -19,12 +22,11 @@ if TYPE_CHECKING:
 
     from freepage.fpr.eligibility import Eligibility, ReportingSetting, Surroundings
     from freepage.kube.api import ClusterApi
+    from freepage.kube.object_files import Skipped
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
     from freepage.kubevirt.launchers import Launcher
 
-# The number of logs that are read at once: an API server gives one user some dozens of requests before it makes them wait.
-SLOTS = 32
 STATES = ("on", "off", "no effect", "unknown")
 
 
@@ -34,6 +36,8 @@ class AuditedVm:
 
     real: FPR in its domain XML (None: not seen, for the reason in `source`). disagreement: why the two differ.
     restart: what its next start would change. stranded: the memory FPR would give back of it, where metrics know it.
+    phase: of its instance (None: it has none, or says none).
+    silent_node: the node that did not answer, where it is unknown for that.
     """
 
     eligibility: Eligibility
@@ -42,10 +46,13 @@ class AuditedVm:
     disagreement: str | None
     restart: str | None
     stranded: Stranded | None = None
+    phase: str | None = None
+    silent_node: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.eligibility.namespace}/{self.eligibility.name}"
+        """Namespace and name, or the name alone of what a file has without a namespace."""
+        return "/".join(filter(None, (self.eligibility.namespace, self.eligibility.name)))
 
     @property
     def state(self) -> str:
@@ -59,13 +66,32 @@ class AuditedVm:
 
 @dataclass(frozen=True)
 class Audit:
-    """A cluster's setting and its running VMs, by namespace and name."""
+    """A cluster's setting and its VMs, by namespace and name.
+
+    version: KubeVirt's own (None: not known). notes: what could not be seen. skipped: objects that were not read, and why.
+    """
 
     setting: ReportingSetting
     vms: list[AuditedVm]
+    version: str | None = None
+    notes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    def count_expected(self, expected: bool | None) -> int:
+        return sum(vm.eligibility.expected is expected for vm in self.vms)
+
+    @property
+    def silent(self) -> int:
+        """The number of VMs of which FPR is expected to be on without effect."""
+        return sum(vm.eligibility.expected is True and bool(vm.eligibility.ineffective) for vm in self.vms)
 
     def count(self, state: str) -> int:
         return sum(vm.state == state for vm in self.vms)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """The nodes that did not answer, and of how many VMs nothing is known for that."""
+        return Counter(vm.silent_node for vm in self.vms if vm.silent_node is not None)
 
     @property
     def stranded(self) -> Stranded | None:
@@ -92,6 +118,8 @@ async def audit_vms(
         api.list(VMS, namespace),
         list_launchers(api, namespace),
     )
+    instances, skipped = part_sound(instances)
+    vms, others = part_sound(vms)
     by_name = {full_name(vm): vm for vm in vms}
     around = await read_surroundings(api, vms, kubevirt=found.kubevirt, namespace=namespace)
     observations = await observe_all(api, instances, launchers, may_exec=may_exec)
@@ -100,7 +128,10 @@ async def audit_vms(
         for instance, observation in zip(instances, observations, strict=True)
     ]
     return Audit(
-        found.setting, sorted(audited, key=lambda vm: (vm.eligibility.namespace, vm.eligibility.name))
+        found.setting,
+        sorted(audited, key=lambda vm: (vm.eligibility.namespace, vm.eligibility.name)),
+        found.version,
+        skipped=(*skipped, *others),
     )
 
 
@@ -127,14 +158,14 @@ async def observe_all(
     *,
     may_exec: bool,
 ) -> list[Observation]:
-    """Observe the real state of many VMs, SLOTS at a time."""
-    slots = asyncio.Semaphore(SLOTS)
-
-    async def observe(instance: Object) -> Observation:
-        async with slots:
-            return await observe_reporting(api, instance, launchers, may_exec=may_exec)
-
-    return await asyncio.gather(*(observe(i) for i in instances))
+    """Observe the real state of many VMs, those of nodes that answer whatever others do."""
+    kubelets = Kubelets()
+    return await asyncio.gather(
+        *(
+            observe_reporting(api, instance, launchers, may_exec=may_exec, kubelets=kubelets)
+            for instance in instances
+        )
+    )
 
 
 def compare(
@@ -157,6 +188,8 @@ def compare(
         observation.source,
         _describe_disagreement(eligibility, observation),
         restart,
+        phase=dig(instance, "status", "phase"),
+        silent_node=observation.silent_node,
     )
 
 

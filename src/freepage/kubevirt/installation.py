@@ -47,9 +47,7 @@ class Installation:
     @property
     def version(self) -> str | None:
         """KubeVirt's own version; None where its operator has not reported one."""
-        status = dig(self.kubevirt, "status") or {}
-        version = status.get("observedKubeVirtVersion") or status.get("operatorVersion")
-        return None if version is None else str(version)
+        return read_version(self.kubevirt)
 
     @property
     def setting(self) -> ReportingSetting:
@@ -99,17 +97,29 @@ async def _find_kubevirt(api: ClusterApi) -> Object:
 
 
 def _check(found: Installation) -> None:
-    version = re.match(r"v?(\d+)\.(\d+)", found.version or "")
-    if version and (int(version[1]), int(version[2])) < FIRST_KUBEVIRT:
-        raise ClusterError(
-            f"KubeVirt {found.version} knows nothing of Free Page Reporting",
-            hint="1.0 is the first that does",
-        )
+    check_version(found.version)
     managed = dig(found.kubevirt, "metadata", "labels", MANAGED_BY) == _HYPERCONVERGED_OPERATOR
     if managed and found.hyperconverged is None:
         raise NotFoundError(
             f"KubeVirt {full_name(found.kubevirt)} is managed by {_HYPERCONVERGED_OPERATOR}, but there is no HyperConverged object",
             hint="see whether that operator runs; what is written into the KubeVirt object it would revert",
+        )
+
+
+def read_version(kubevirt: Object | None) -> str | None:
+    """Return KubeVirt's own version by its object; None where its operator has not reported one."""
+    status = dig(kubevirt, "status") or {}
+    version = status.get("observedKubeVirtVersion") or status.get("operatorVersion")
+    return None if version is None else str(version)
+
+
+def check_version(version: str | None) -> None:
+    """Raise ClusterError for a KubeVirt that is older than FPR."""
+    numbers = re.match(r"v?(\d{1,9})\.(\d{1,9})", version or "")
+    if numbers and (int(numbers[1]), int(numbers[2])) < FIRST_KUBEVIRT:
+        raise ClusterError(
+            f"KubeVirt {version} knows nothing of Free Page Reporting",
+            hint="1.0 is the first that does",
         )
 
 

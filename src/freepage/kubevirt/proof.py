@@ -10,6 +10,7 @@ from freepage.kube.resources import PODS, namespace_of
 from freepage.kube.waiting import poll
 from freepage.kubevirt.installation import full_name
 from freepage.kubevirt.launchers import list_launchers, observe_reporting
+from freepage.kubevirt.restart import find_obstacle
 from freepage.kubevirt.surroundings import read_surroundings
 from freepage.kubevirt.vms import find_vm
 
@@ -31,6 +32,11 @@ async def find_witness(api: ClusterApi, namespace: str, name: str) -> Object:
     if instance is None:
         raise ClusterError(
             f"{namespace}/{name} does not run: it proves nothing", hint="start it, or name another"
+        )
+    obstacle = find_obstacle(vm)
+    if obstacle is not None:
+        raise ClusterError(
+            f"{namespace}/{name} proves nothing, for it cannot be restarted: {obstacle}", hint="name another"
         )
     around = await read_surroundings(api, [vm], namespace=namespace)
     then = assess_next_start(instance, vm, ReportingSetting(enabled=True, source=""), around)

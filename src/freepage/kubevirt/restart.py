@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from freepage.kube.resources import Object
 
 RESTART_DEADLINE_S = 600.0
+# Those of KubeVirt's run strategies with which virt-api refuses a restart.
+_WITHOUT_RESTART = frozenset({"Halted", "Once"})
+
+
+def find_obstacle(vm: Object) -> str | None:
+    """Return why KubeVirt would refuse to restart a VM, by its VirtualMachine; None where nothing says so."""
+    running = dig(vm, "spec", "running")
+    strategy = dig(vm, "spec", "runStrategy") or {True: "Always", False: "Halted"}.get(running)
+    if strategy not in _WITHOUT_RESTART:
+        return None
+    return f"KubeVirt restarts no VM whose run strategy is {strategy}"
 
 
 async def restart_vm(api: ClusterApi, instance: Object, deadline_s: float = RESTART_DEADLINE_S) -> Object:

@@ -41,6 +41,10 @@ class SettingPath:
     def __str__(self) -> str:
         return ".".join(self.keys)
 
+    def find_pointer(self, depth: int | None = None) -> str:
+        """Return the JSON pointer (RFC 6901) to the field, or to what holds it at some depth; no key of ours has a tilde."""
+        return "".join("/" + key.replace("/", "~1") for key in self.keys[:depth])
+
 
 _OPTIONS = ("virtualMachineOptions", "disableFreePageReporting")
 
@@ -95,21 +99,40 @@ class Setting:
 
 @dataclass(frozen=True)
 class SavedSetting:
-    """The value at `path` before freepage first changed it (None: nothing), when that was (RFC 3339) and by whom."""
+    """The value at `path` before freepage first changed it (None: nothing), when that was (RFC 3339) and by whom.
+
+    made: the topmost part of `path` that was not there, and came with the change; None where that is not known.
+    """
 
     path: str
     value: Any
     when: str
     by: str
+    made: str | None = None
 
 
 @dataclass(frozen=True)
 class SettingChange:
-    """One value to write into one object as it was read; saved: what to keep of it (None: forget what was kept)."""
+    """One value to write into one object as it was read; saved: what to keep of it (None: forget what was kept).
+
+    made: of a restoration, the topmost part of the field's path that came with freepage's change, and goes with it.
+    """
 
     setting: Setting
     value: Any
     saved: SavedSetting | None
+    made: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys to write to: the field's, or of what was made for the field alone and holds nothing else now."""
+        path, obj = self.setting.path, self.setting.object
+        for depth in range(1, len(path.keys)):
+            if self.made is not None and path.find_pointer(depth).startswith(self.made):
+                below = range(depth, len(path.keys))
+                if all(set(dig(obj, *path.keys[:n]) or ()) <= {path.keys[n]} for n in below):
+                    return path.keys[:depth]
+        return path.keys
 
 
 def find_setting(found: Installation) -> Setting:
@@ -139,7 +162,7 @@ def read_saved(obj: Object) -> SavedSetting | None:
         return None
     try:
         kept = json.loads(text)
-        return SavedSetting(kept["path"], kept.get("value"), kept["when"], kept["by"])
+        return SavedSetting(kept["path"], kept.get("value"), kept["when"], kept["by"], kept.get("made"))
     except (ValueError, TypeError, KeyError) as error:
         raise ClusterError(
             f"the annotation {SAVED} of {describe_object(obj)} is not what freepage wrote: {text!r}",
@@ -158,18 +181,27 @@ def plan_change(setting: Setting, *, enabled: bool, by: str | None) -> SettingCh
         return None
     path = setting.path
     saved = read_saved(setting.object) or SavedSetting(
-        "/" + "/".join(key.replace("/", "~1") for key in path.keys),
+        path.find_pointer(),
         setting.value,
         datetime.now(UTC).isoformat(timespec="seconds"),
         by or "a user whose name is not known",
+        _find_made(setting),
     )
     return SettingChange(setting, path.enabled if enabled else path.disabled, saved)
+
+
+def _find_made(setting: Setting) -> str | None:
+    """Return the topmost part of a setting's path that is not there yet; None where all is."""
+    path = setting.path
+    missing = (n for n in range(1, len(path.keys) + 1) if dig(setting.object, *path.keys[:n]) is None)
+    first = next(missing, None)
+    return None if first is None else path.find_pointer(first)
 
 
 def plan_restoration(setting: Setting) -> SettingChange | None:
     """Plan to put back what was there before freepage changed it; None where it has not."""
     saved = read_saved(setting.object)
-    return None if saved is None else SettingChange(setting, saved.value, None)
+    return None if saved is None else SettingChange(setting, saved.value, None, saved.made)
 
 
 def describe_object(obj: Object) -> str:

@@ -91,6 +91,15 @@ class VmChanged:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """Something was not done, for this reason; with a dry run, it would not be."""
+
+    reason: str
+    hint: str | None
+    dry_run: bool
+
+
+@dataclass(frozen=True)
 class VmsRestored:
     """VMs whose setting is another than before; those that run have to be restarted."""
 
@@ -115,6 +124,7 @@ Step = (
     | Restarting
     | Proved
     | VmChanged
+    | Refused
     | VmsRestored
     | VmsLeft
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.fpr.objects import has_ended
 from freepage.kube.errors import NotFoundError
 from freepage.kube.resources import MANAGED_BY, MANAGER, VMIS, VMS, dig
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
 
 # Namespace and name.
 VmName = tuple[str, str]
-_FINAL_PHASES = frozenset({"Succeeded", "Failed"})
 
 
 async def list_running(api: ClusterApi, namespace: str | None = None) -> list[Object]:
     """List the instances that run or are about to."""
-    return [i for i in await api.list(VMIS, namespace) if _is_running(i)]
+    return [i for i in await api.list(VMIS, namespace) if not has_ended(i)]
 
 
 def is_ours(instance: Object) -> bool:
@@ -34,11 +34,7 @@ async def find_vmi(api: ClusterApi, namespace: str, name: str) -> Object | None:
         found = await api.get(VMIS, name, namespace)
     except NotFoundError:
         return None
-    return found if _is_running(found) else None
-
-
-def _is_running(instance: Object) -> bool:
-    return dig(instance, "status", "phase") not in _FINAL_PHASES
+    return None if has_ended(found) else found
 
 
 async def find_vm(api: ClusterApi, namespace: str, name: str) -> tuple[Object, Object | None]:

@@ -6,7 +6,7 @@ The patch carries the resourceVersion that was read, so that nothing that happen
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import read_setting
@@ -69,7 +69,7 @@ async def _read_again(api: ClusterApi, change: SettingChange) -> SettingChange:
 def _build_patch(change: SettingChange) -> Object:
     """Build the merge patch: the value and what it replaces, both or neither."""
     value = change.value
-    for key in reversed(change.setting.path.keys):
+    for key in reversed(change.keys):
         value = {key: value}
     metadata = {
         "resourceVersion": dig(change.setting.object, "metadata", "resourceVersion"),
@@ -80,8 +80,7 @@ def _build_patch(change: SettingChange) -> Object:
 
 def _dump(saved: SavedSetting) -> str:
     """Return what is kept as JSON; a value that was not there is left out."""
-    content = {"path": saved.path, "value": saved.value, "when": saved.when, "by": saved.by}
-    return json.dumps({key: value for key, value in content.items() if value is not None})
+    return json.dumps({key: value for key, value in asdict(saved).items() if value is not None})
 
 
 async def wait_for_effect(

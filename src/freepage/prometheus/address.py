@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from freepage.prometheus.errors import ADDRESS_HINT, PrometheusError
 
 
 def clean_url(text: str) -> tuple[str, tuple[str, str] | None]:
-    """Return the address without /api, and the user and password in it; PrometheusError for what is no address."""
+    """Return the address without the part of its API or its page that was copied along, and the user and password in it; PrometheusError for what is no address."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_valid_port(parts):
         raise PrometheusError(f"{_without_login(text)} is not an address of Prometheus", hint=ADDRESS_HINT)
@@ -16,7 +17,7 @@ def clean_url(text: str) -> tuple[str, tuple[str, str] | None]:
         raise PrometheusError(
             f"the address of Prometheus ends with a query: {_without_login(text)}", hint=ADDRESS_HINT
         )
-    path = parts.path.rstrip("/").removesuffix("/api/v1").removesuffix("/api")
+    path = re.sub(r"/+(graph|vmui|api(/v1(/query(_range)?)?)?)?/*$", "", parts.path)
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
     login = (unquote(parts.username), unquote(parts.password or "")) if parts.username is not None else None
     return plain, login

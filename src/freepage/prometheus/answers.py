@@ -8,12 +8,16 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from freepage.prometheus.profile import name_entity
+from freepage.prometheus.series import are_of_several_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from freepage.prometheus.profile import ProfileMetric, Scope
     from freepage.prometheus.series import TimeSeries
+
+# Less than any two samples are apart.
+EPSILON_S = 1e-6
 
 Points = list[tuple[float, float | None]]
 
@@ -32,18 +36,38 @@ def group_points(metric: ProfileMetric, scope: Scope, series: Iterable[TimeSerie
     """Group the points of series by entity.
 
     An entity that moved, or whose exporter started again, has several series, one after the other. Where two overlap
-    (a node scraped by two jobs) the longer one stands, because both together would look finer than either is.
+    (a node scraped by two jobs, or by both of a pair of Prometheus) the one with more numbers stands, because both
+    together would look finer than either is; of equals always the same, whichever came first.
     """
     points: dict[str, Points] = {}
     taken: dict[str, list[tuple[float, float]]] = {}
-    for one in sorted(series, key=lambda s: -len(s.points)):
+    for one in sorted(series, key=_order_of_standing):
         name = name_entity(metric, one.labels, scope)
         spans = taken.setdefault(name, [])
-        fresh = [p for p in one.points if not any(start <= p[0] <= end for start, end in spans)]
+        fresh = [p for p in one.points if not any(start < p[0] < end for start, end in spans)]
         if fresh:
             points[name] = sorted([*points.get(name, []), *fresh], key=lambda p: p[0])
-            spans.append((fresh[0][0], fresh[-1][0]))
+            spans.append(_find_span(fresh))
     return points
+
+
+def find_shared(metric: ProfileMetric, scope: Scope, series: Iterable[TimeSeries]) -> list[str]:
+    """Return the entities whose series are of several clusters: which of them ran here is not known."""
+    labels: dict[str, list[dict[str, str]]] = {}
+    for one in series:
+        labels.setdefault(name_entity(metric, one.labels, scope), []).append(one.labels)
+    return [name for name, of_name in labels.items() if are_of_several_clusters(of_name)]
+
+
+def _find_span(points: Points) -> tuple[float, float]:
+    """Return the times between which points leave no room for one more: up to where the next ones would be."""
+    times = [t for t, _ in points]
+    distance_s = _median_distance([times]) or EPSILON_S
+    return times[0] - distance_s, times[-1] + distance_s
+
+
+def _order_of_standing(series: TimeSeries) -> tuple[int, list[tuple[str, str]]]:
+    return -sum(value is not None for _, value in series.points), sorted(series.labels.items())
 
 
 def describe_answer(answer: MetricAnswer) -> dict[str, Any]:

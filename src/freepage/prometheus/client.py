@@ -1,4 +1,4 @@
-"""Asks a Prometheus, or a Thanos that speaks its API: expressions over a span, and samples at their own times."""
+"""Asks a Prometheus, or one that speaks its API (Thanos, Mimir, VictoriaMetrics): expressions over a span, and samples at their own times."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import ssl
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from freepage.kube.errors import LoginError
-from freepage.kube.login_files import read_file, read_token
+from freepage.kube.login_files import read_pem, read_token
 from freepage.kube.tls import build_tls
 from freepage.prometheus.address import clean_url
 from freepage.prometheus.errors import (
     ADDRESS_HINT,
     CA_HINT,
     LATER_HINT,
-    RIGHTS_HINT,
     TOKEN_HINT,
     PrometheusError,
-    QueryError,
 )
+from freepage.prometheus.replies import read_reply
 from freepage.prometheus.series import Span, TimeSeries, join_chunks, read_series, split_range, split_span
 from freepage.records import ClockOffset
 
@@ -53,12 +53,16 @@ class Settings:
 
 
 class PrometheusClient:
-    """One connection to one Prometheus; `warnings` collects the warnings beside its answers."""
+    """One connection to one Prometheus; `warnings` collects the warnings beside its answers.
+
+    answered_s: when the last answer was given, by the server's clock.
+    """
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         self._http = http
         self.url = url
         self.warnings: list[str] = []
+        self.answered_s = time.time()
 
     async def query(self, query: str, at_s: float | None = None) -> list[TimeSeries]:
         """Evaluate an expression at one time, now by default: one point for each series."""
@@ -89,9 +93,12 @@ class PrometheusClient:
     async def measure_clock(self) -> ClockOffset:
         """Compare clocks: Prometheus' minus ours, and half the round trip."""
         before_s = time.time()
-        answer = await self._ask("query", {"query": "time()"}, "time()")
+        found = read_series(await self._ask("query", {"query": "time()"}, "time()"))
         after_s = time.time()
-        theirs_s = float(answer["result"][0])
+        if not found or not found[0].points:
+            raise PrometheusError(f"{self.url} does not say what time it is", hint=ADDRESS_HINT)
+        # The time of evaluation, not its value: VictoriaMetrics evaluates some seconds in the past.
+        theirs_s = found[0].points[-1][0]
         return ClockOffset(theirs_s - (before_s + after_s) / 2, (after_s - before_s) / 2)
 
     async def read_version(self) -> str | None:
@@ -113,44 +120,22 @@ class PrometheusClient:
                 f"{self.url} did not answer within {ANSWER_S:.0f} s: {query}", hint=LATER_HINT
             ) from error
         except httpx.RequestError as error:
+            if isinstance(error, httpx.DecodingError):
+                raise PrometheusError(f"the answer of {self.url} cannot be unpacked: {error}") from error
             hint = CA_HINT if "CERTIFICATE_VERIFY_FAILED" in str(error) else ADDRESS_HINT
             raise PrometheusError(f"cannot reach {self.url}: {error}", hint=hint) from error
-        return self._check(response, query)
-
-    def _check(self, response: httpx.Response, query: str) -> dict[str, Any]:
-        answer = _read_json(response)
-        if response.status_code in {401, 403} or answer.get("status") not in {"success", "error"}:
-            raise _build_refusal(self.url, response)
-        for word in (*answer.get("warnings", ()), *answer.get("infos", ())):
-            if word not in self.warnings:
-                self.warnings.append(word)
-        if answer["status"] != "success":
-            raise QueryError(
-                f"{self.url} refuses a query ({answer.get('errorType')}): {answer.get('error')}; it was: {query}"
-            )
-        data = answer.get("data")
-        return data if isinstance(data, dict) else {}
+        self.answered_s = _read_date(response)
+        reply = read_reply(response, self.url, query)
+        self.warnings += [word for word in dict.fromkeys(reply.warnings) if word not in self.warnings]
+        return reply.data
 
 
-def _read_json(response: httpx.Response) -> dict[str, Any]:
+def _read_date(response: httpx.Response) -> float:
+    """Return when an answer was given by the server's clock, to the second (since 1970); by ours where it does not say."""
     try:
-        answer = response.json()
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _build_refusal(url: str, response: httpx.Response) -> PrometheusError:
-    """Build the error for an answer that is not Prometheus' own."""
-    status = response.status_code
-    if status == 401 or response.is_redirect:
-        return PrometheusError(f"{url} does not know who is asking (HTTP {status})", hint=TOKEN_HINT)
-    if status == 403:
-        return PrometheusError(f"{url} does not let this user read metrics (HTTP 403)", hint=RIGHTS_HINT)
-    kind = response.headers.get("content-type", "nothing").split(";")[0]
-    return PrometheusError(
-        f"{url} does not answer as a Prometheus does: HTTP {status} with {kind}", hint=ADDRESS_HINT
-    )
+        return parsedate_to_datetime(response.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        return time.time()
 
 
 def _time(seconds: float) -> str:
@@ -185,7 +170,7 @@ def _read_token(path: Path) -> str:
 def _build_tls(settings: Settings) -> ssl.SSLContext:
     try:
         if settings.ca_file is not None:
-            return build_tls(read_file(settings.ca_file, "CA file"))
+            return build_tls(read_pem(settings.ca_file, "CA file"))
         context = build_tls(None)
         if settings.ca is not None:
             context.load_verify_locations(cadata=settings.ca)

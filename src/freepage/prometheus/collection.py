@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from freepage.prometheus.answers import MetricAnswer, describe_answer, group_points
+from freepage.prometheus.answers import MetricAnswer, describe_answer, find_shared, group_points
 from freepage.prometheus.client import open_prometheus
 from freepage.prometheus.errors import QueryError
 from freepage.prometheus.profile import fill_query, parse_profile, read_profile
@@ -69,6 +69,10 @@ async def _ask(client: PrometheusClient, metric: ProfileMetric, scope: Scope, sp
             series = await client.query_range(query, span, metric.step_s)
     except QueryError as error:
         return MetricAnswer(metric, query, {}, error.message)
+    shared = find_shared(metric, scope, series)
+    if shared:
+        words = f"several clusters have {', '.join(shared[:3])}: ask the cluster's own Prometheus"
+        return MetricAnswer(metric, query, {}, words)
     return MetricAnswer(metric, query, group_points(metric, scope, series))
 
 

@@ -10,6 +10,8 @@ RIGHTS_HINT = (
     "(elsewhere, what the proxy before Prometheus asks for)"
 )
 ADDRESS_HINT = "give the address Prometheus or Thanos answers at, as http://HOST:9090"
+PAGE_HINT = f"it may want a login ({TOKEN_HINT}), or stand at another path: {ADDRESS_HINT}"
+TENANCY_HINT = "this is a port for one namespace (OpenShift's 9092): ask the one for all, thanos-querier's 9091 or its route"
 LATER_HINT = "ask again later: freepage prometheus RUN --prometheus URL"
 CA_HINT = (
     "give the CA with --prometheus-ca-file; OpenShift has it in the ConfigMap default-ingress-cert of "

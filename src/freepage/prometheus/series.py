@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 # A server refuses more than 11,000 steps for one query; Prometheus counts (end - start) / step.
 MOST_POINTS = 10_000
 # The span of stored samples that one query asks for.
 RAW_SPAN_S = 3600
+# By these a server for many clusters tells them apart.
+CLUSTER_LABELS = ("cluster", "cluster_id", "clusterID", "cluster_name")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Span:
 
     start_s: int
     end_s: int
+
+
+def are_of_several_clusters(labels: Collection[Mapping[str, str]]) -> bool:
+    """Return whether series of one name are of several clusters, so that they are not of the same thing."""
+    return any(len({of[label] for of in labels if label in of}) > 1 for label in CLUSTER_LABELS)
 
 
 def split_range(span: Span, step_s: float) -> list[tuple[float, float]]:
@@ -60,20 +67,42 @@ def join_chunks(chunks: Iterable[list[TimeSeries]]) -> list[TimeSeries]:
     return [TimeSeries(labels[key], sorted(found.items())) for key, found in points.items()]
 
 
-def parse_value(text: str) -> float | None:
-    """Read a sample's value; None for what is no number."""
-    value = float(text)
-    return value if math.isfinite(value) else None
+def parse_value(value: object) -> float | None:
+    """Read a sample's value, which most servers give as text; None for what is no number, and for what has no bounds."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def read_series(data: dict[str, Any]) -> list[TimeSeries]:
-    """Read the series of a vector or a matrix; histograms have no points."""
-    found = data.get("result", ())
-    return [
-        TimeSeries(
-            series.get("metric", {}),
-            [(float(t), parse_value(v)) for t, v in series.get("values") or [series["value"]]],
-        )
-        for series in found
-        if "values" in series or "value" in series
-    ]
+    """Read the series of a vector or a matrix, or a scalar as one without labels, by what is there; histograms have no points.
+
+    What is of another type than the API has is left out.
+    """
+    found = _list(data.get("result"))
+    if data.get("resultType") in ("scalar", "string"):
+        return [TimeSeries({}, _read_points([found]))]
+    return [_read_one(series) for series in found if isinstance(series, dict) and _has_points(series)]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _has_points(series: dict[str, Any]) -> bool:
+    return series.get("values") is not None or series.get("value") is not None
+
+
+def _read_one(series: dict[str, Any]) -> TimeSeries:
+    metric, values = series.get("metric"), series.get("values")
+    labels = {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
+    return TimeSeries(labels, _read_points([series.get("value")] if values is None else _list(values)))
+
+
+def _read_points(values: Iterable[Any]) -> list[tuple[float, float | None]]:
+    """Return the points in order, each of their times once; what is no pair of a time and a value is left out."""
+    pairs = (pair for pair in values if isinstance(pair, list) and len(pair) == 2)
+    timed = ((parse_value(t), parse_value(value)) for t, value in pairs)
+    return sorted({t: value for t, value in timed if t is not None}.items())

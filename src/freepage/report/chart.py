@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 import numpy as np
+from altair.utils.schemapi import debug_mode
 
 from freepage.records import Arm
 from freepage.report.arms import ARM_STYLES, REFERENCE_COLOUR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -94,9 +96,17 @@ def draw_lines(rows: list[Row], arms: Sequence[Arm], reference: str, *, x: str, 
     return build_spec(*layers)
 
 
+def without_validation() -> AbstractContextManager[None]:
+    """Return a context in which Altair does not hold each part of a chart against the schema of Vega-Lite."""
+    return debug_mode(False)
+
+
 def build_spec(*layers: alt.Chart, height: int = HEIGHT) -> Spec:
-    """Return layers as one chart, as wide as what it stands in; its looks are left to the page."""
-    spec: Spec = alt.layer(*layers).properties(width="container", height=height).to_dict()
+    """Return layers as one chart, as wide as what it stands in; its looks are left to the page.
+
+    It is not held against the schema of Vega-Lite, which takes longer than all else of a page; a test does that.
+    """
+    spec: Spec = alt.layer(*layers).properties(width="container", height=height).to_dict(validate=False)
     spec.pop("config", None)
     return spec
 

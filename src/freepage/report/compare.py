@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table as TerminalTable
-from rich.text import Text
 
 from freepage.analysis.compare.change import Outcome
 from freepage.analysis.compare.words import (
@@ -23,6 +20,7 @@ from freepage.report.export import table_markdown
 from freepage.report.numbers import show_interval, show_value
 from freepage.report.parts.compare import describe_change, draw_changes, list_tables
 from freepage.report.template import fill_template
+from freepage.terminal.console import Terminal, words
 
 if TYPE_CHECKING:
     from freepage.analysis.compare.change import Change
@@ -70,18 +68,13 @@ def render_comparison_markdown(comparison: RunComparison) -> str:
 
 def print_comparison(comparison: RunComparison) -> None:
     """Print a comparison within the width of the terminal."""
-    console = Console(highlight=False)
-    console.print(Text(sum_up(comparison), style="bold"))
+    console = Terminal()
+    console.print(sum_up(comparison), style="bold")
     console.print()
     for unlike in comparison.unlike:
-        console.print(
-            Padding(
-                Text("differs, as allowed: ", style="yellow").append(str(unlike), style="default"),
-                (0, 0, 0, 2),
-            )
-        )
+        console.print(Padding(words(("differs, as allowed: ", "yellow"), str(unlike)), (0, 0, 0, 2)))
     for note in comparison.notes:
-        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(words((note, "dim")), (0, 0, 0, 2)))
     for name, changes in comparison.changes.items():
         console.print()
         console.print(_build_table(name, changes))
@@ -92,7 +85,7 @@ def _build_table(name: str, changes: tuple[Change, ...]) -> TerminalTable:
     from rich import box
 
     table = TerminalTable(
-        title=escape(name),
+        title=name,
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
@@ -105,10 +98,10 @@ def _build_table(name: str, changes: tuple[Change, ...]) -> TerminalTable:
         table.add_column(heading, justify="right", width=width)
     for change in changes:
         table.add_row(
-            Text(OUTCOME_WORDS[change.outcome], style=_STYLES[change.outcome]),
-            Text(name_number(change.path)),
-            Text(name_arms(change.path)),
-            *(Text(text) for text in _list_values(change)),
+            words((OUTCOME_WORDS[change.outcome], _STYLES[change.outcome])),
+            name_number(change.path),
+            name_arms(change.path),
+            *_list_values(change),
         )
     return table
 
@@ -122,7 +115,7 @@ def _list_values(change: Change) -> tuple[str, ...]:
     )
 
 
-def _print_open(console: Console, changes: tuple[Change, ...]) -> None:
+def _print_open(console: Terminal, changes: tuple[Change, ...]) -> None:
     """Print why numbers cannot be told, those with one reason together."""
     reasons: dict[str, list[str]] = {}
     for change in changes:
@@ -131,7 +124,7 @@ def _print_open(console: Console, changes: tuple[Change, ...]) -> None:
                 f"{name_number(change.path)} ({name_arms(change.path)})"
             )
     for reason, names in reasons.items():
-        text = Text(f"{', '.join(names)}: ", style="default").append(reason, style="dim")
+        text = words(f"{', '.join(names)}: ", (reason, "dim"))
         console.print(Padding(text, (0, 0, 0, 2)))
 
 

@@ -6,12 +6,11 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from rich.console import Console
 from rich.padding import Padding
-from rich.text import Text
 
 from freepage.analysis.compare.gate import GateOutcome
 from freepage.report.numbers import show_interval, show_value
+from freepage.terminal.console import Terminal, words
 
 if TYPE_CHECKING:
     from freepage.analysis.compare.gate import Check, GateResult, RuleResult
@@ -44,15 +43,14 @@ def _describe_check(check: Check) -> str:
 
 def print_gate(result: GateResult) -> None:
     """Print every rule with its outcome, and the gate's own."""
-    console = Console(highlight=False)
+    console = Terminal()
     for note in (*result.unlike, *result.notes):
-        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(words((note, "dim")), (0, 0, 0, 2)))
     for rule in result.rules:
-        line = Text(f"{GATE_WORDS[rule.outcome]:<12}", style=_STYLES[rule.outcome])
-        console.print(line.append(rule.rule.name, style="not bold default"))
-        for words in (rule.rule.describe(), describe_checks(rule)):
-            console.print(Padding(Text(words, style="dim"), (0, 0, 0, 12)))
-    console.print(Text(f"gate: {GATE_WORDS[result.outcome]}", style=_STYLES[result.outcome]))
+        console.say((f"{GATE_WORDS[rule.outcome]:<12}", _STYLES[rule.outcome]), rule.rule.name)
+        for text in (rule.rule.describe(), describe_checks(rule)):
+            console.print(Padding(words((text, "dim")), (0, 0, 0, 12)))
+    console.print(f"gate: {GATE_WORDS[result.outcome]}", style=_STYLES[result.outcome])
 
 
 def render_junit(result: GateResult) -> str:

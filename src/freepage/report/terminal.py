@@ -6,10 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from freepage.analysis.claims import ClaimDecision
 from freepage.analysis.conclusion import Decision
@@ -22,16 +20,18 @@ from freepage.report.numbers import show_value
 from freepage.report.parts.comparison import claim_number
 from freepage.report.parts.io import describe_cell
 from freepage.report.parts.trials import evidence_table
+from freepage.terminal.console import Terminal, paragraph, words
 
 if TYPE_CHECKING:
     from freepage.analysis.experiments import ExperimentResults
     from freepage.analysis.io import CellResult
     from freepage.analysis.results import Results
+    from freepage.terminal.console import Words
 
 
 def print_results(results: Results) -> None:
     """Print everything computed from a run that fits a terminal."""
-    console = Console(highlight=False)
+    console = Terminal()
     _print_verdict(console, results)
     _print_headlines(console, results)
     _print_doubts(console, results)
@@ -44,30 +44,29 @@ def print_results(results: Results) -> None:
     _print_failures(console, results)
 
 
-def _print_verdict(console: Console, results: Results) -> None:
+def _print_verdict(console: Terminal, results: Results) -> None:
     verdict = results.verdict
-    badge = Text(f" {name_decision(verdict)} ", style=DECISION_STYLES[verdict.decision])
-    console.print(badge.append(" ", style="not bold").append(verdict.sentence, style="not bold not reverse"))
+    badge = f" {name_decision(verdict)} "
+    console.say((badge, DECISION_STYLES[verdict.decision]), f" {verdict.sentence}")
     console.print()
 
 
-def _print_headlines(console: Console, results: Results) -> None:
+def _print_headlines(console: Terminal, results: Results) -> None:
     for number in find_headlines(results):
         label, value = f"{number.label:<20}", f"{number.value:>12}"
-        line = Text(f"  {label}").append(value, style="bold").append(f"   {number.basis}", style="dim")
-        console.print(line)
+        console.say(f"  {label}", (value, "bold"), (f"   {number.basis}", "dim"))
     console.print()
 
 
-def _print_doubts(console: Console, results: Results) -> None:
+def _print_doubts(console: Terminal, results: Results) -> None:
     for doubt in results.doubts:
-        text = Text(f"{doubt.id}: ", style="yellow").append(doubt.text, style="default")
-        console.print(Padding(text.append(f" {doubt.remedy}", style="dim"), (0, 0, 0, 2)))
+        text = words((f"{doubt.id}: ", "yellow"), doubt.text, (f" {doubt.remedy}", "dim"))
+        console.print(Padding(text, (0, 0, 0, 2)))
     if results.doubts:
         console.print()
 
 
-def print_experiment(console: Console, name: str, experiment: ExperimentResults) -> None:
+def print_experiment(console: Terminal, name: str, experiment: ExperimentResults) -> None:
     """Print the estimates that the experiment's kind shows first, a row for each arm."""
     columns = [Quantity.with_id(id_) for id_ in experiment.traits.columns]
     table = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
@@ -79,7 +78,7 @@ def print_experiment(console: Console, name: str, experiment: ExperimentResults)
     console.print(table)
 
 
-def _print_cells(console: Console, cells: tuple[CellResult, ...]) -> None:
+def _print_cells(console: Terminal, cells: tuple[CellResult, ...]) -> None:
     """Print what fio measured: a row for each cell, a column for each arm."""
     if not cells:
         return
@@ -93,7 +92,7 @@ def _print_cells(console: Console, cells: tuple[CellResult, ...]) -> None:
     console.print(table)
 
 
-def _print_claims(console: Console, results: Results) -> None:
+def _print_claims(console: Terminal, results: Results) -> None:
     """Print how many of the article's claims hold here, and a line for each that does not."""
     counts = Counter(claim.decision for claim in results.claims)
     console.print(
@@ -101,27 +100,28 @@ def _print_claims(console: Console, results: Results) -> None:
         f"{counts[ClaimDecision.CONTRADICTED]} contradicted, {counts[ClaimDecision.NOT_DECIDABLE]} not decidable here"
     )
     for claim in (c for c in results.claims if c.decision is ClaimDecision.CONTRADICTED):
-        text = Text("contradicted: ", style="yellow").append(claim.text, style="default")
         numbers = f" Article: {claim.article}. Here ({claim.experiment}): {claim_number(claim).text}."
-        console.print(Padding(text.append(numbers, style="dim"), (0, 0, 0, 2)))
+        text = words(("contradicted: ", "yellow"), claim.text, (numbers, "dim"))
+        console.print(Padding(text, (0, 0, 0, 2)))
     console.print()
 
 
-def _print_evidence(console: Console, results: Results) -> None:
+def _print_evidence(console: Terminal, results: Results) -> None:
     table = evidence_table(results)
     for arm, *cells in table.rows:
         levels = zip(table.columns[1:6], cells, strict=False)
         shown = ", ".join(f"{level} {cell.text}" for level, cell in levels)
-        console.print(f"  FPR on {_colour(Arm(arm.text))}: {shown}")
+        console.say("  FPR on ", (arm.text, ARM_STYLES[Arm(arm.text)].terminal), f": {shown}")
     console.print()
 
 
-def _print_failures(console: Console, results: Results) -> None:
+def _print_failures(console: Terminal, results: Results) -> None:
     for trial in (t for t in (*results.warmups, *results.trials) if t.status is not TrialStatus.OK):
-        console.print(f"{trial.id} {trial.status}: {trial.error}", style="yellow", markup=False)
+        cause = trial.error or "the run broke off in it"
+        console.print(paragraph(f"{trial.id} {trial.status}: {cause}", "yellow"))
         if trial.hint:
-            console.print(f"  {trial.hint}", style="dim", markup=False)
+            console.print(paragraph(f"  {trial.hint}", "dim"))
 
 
-def _colour(arm: Arm) -> str:
-    return f"[{ARM_STYLES[arm].terminal}]{arm}[/]"
+def _colour(arm: Arm) -> Words:
+    return words((arm, ARM_STYLES[arm].terminal))

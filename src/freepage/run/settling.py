@@ -13,15 +13,17 @@ from freepage.records import NODE
 from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from freepage.records import SampleLine
+    from freepage.records import Evidence, SampleLine
 
 # Memory is steady when it moved by at most this over a span with at least so many samples.
 STEADY_BYTES = 16 * MIB
 STEADY_SAMPLES = 3
 NODE_SPAN_S = 2.0
 NODE_DEADLINE_S = 10.0
+# A trial that does not settle waits for no longer than this for so many steady samples of the node.
+BRIEF_DEADLINE_S = 8.0
 # Before the zero, on every arm: long enough that a guest would have made its next pass and the one after it. A guest
 # that reports all its free memory after its boot is through within its most passes.
 QUIET_SPAN_S = 2 * PASS_DELAY_S
@@ -50,6 +52,12 @@ class SteadyWaiter:
                     await self._arrived.wait()
                 return True
         return False
+
+
+def stretch_of(evidence: Iterable[Evidence]) -> float:
+    """Return by how much passes are slower than usual, where a guest's kernel says so; 1 at least: all arms wait as long."""
+    delays = (e.reporting_delay_s for e in evidence if e.reporting_delay_s is not None)
+    return max((delay / PASS_DELAY_S for delay in delays if delay > PASS_DELAY_S), default=1.0)
 
 
 def is_node_steady(lines: Sequence[SampleLine], span_s: float) -> bool:

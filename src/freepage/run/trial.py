@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
-from freepage.errors import EvidenceError, InstanceError, TrialError
+from freepage.errors import EvidenceError, FreepageError, InstanceError, TrialError
 from freepage.fpr.evidence import count_from_zero, find_contradiction
 from freepage.records import Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
 from freepage.run.sampler import SamplerCost, find_zero, sample_until_cancelled
 from freepage.run.settling import (
+    BRIEF_DEADLINE_S,
     NODE_DEADLINE_S,
     NODE_SPAN_S,
     QUIET_DEADLINE_S,
@@ -25,6 +26,7 @@ from freepage.run.settling import (
     are_instances_steady,
     are_reports_over,
     is_node_steady,
+    stretch_of,
 )
 from freepage.store import TrialWriter
 from freepage.units import format_bytes
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 
 # Samples wait for their zero, and one task watches each VM: docs/decisions/004-one-client-task.md.
 
-# A trial that does not settle waits for no longer than this for so many steady samples of the node.
-BRIEF_DEADLINE_S = 8.0
 # Between memory being steady and the trial's zero: every process is forked and waits.
 LEAD_S = 1.5
 # An instance that starts later than this did not start together with the others.
@@ -57,13 +57,17 @@ async def run_trial(
 ) -> TrialRecord:
     """Run one trial and store all of it below `folder`.
 
-    A TrialError ends in a record with status "failed"; cancellation stores what there is as "interrupted" and goes on.
+    A TrialError ends in a record with status "failed"; an error that ends the run does so as well and goes on, as a
+    cancellation does, which stores what there is as "interrupted".
     """
     runner = _TrialRunner(target, trial, folder, interval_s, progress)
     try:
         await runner.run()
     except TrialError as error:
         runner.fail(error)
+    except FreepageError as error:
+        runner.fail(error)
+        raise
     except asyncio.CancelledError:
         runner.interrupt()
         raise
@@ -112,7 +116,7 @@ class _TrialRunner:
                 self._note(clock_end=await self._ping(), status=TrialStatus.OK)
                 self._instances = ()
 
-    def fail(self, error: TrialError) -> None:
+    def fail(self, error: FreepageError) -> None:
         self._note(status=TrialStatus.FAILED, error=error.message, hint=error.hint)
 
     def interrupt(self) -> None:
@@ -141,16 +145,17 @@ class _TrialRunner:
             return
         names = [i.name for i in self._trial.instances]
         counting = [e.instance for e in self.record.evidence if e.report_count is not None]
-        with_node = bool(self.record.settled)
+        with_node, stretch = bool(self.record.settled), stretch_of(self.record.evidence)
+        span_s = QUIET_SPAN_S * stretch
 
         def are_quiet(lines: Sequence[SampleLine]) -> bool:
             return (
-                are_instances_steady(lines, names, QUIET_SPAN_S)
-                and are_reports_over(lines, counting, QUIET_SPAN_S)
-                and (not with_node or is_node_steady(lines, QUIET_SPAN_S))
+                are_instances_steady(lines, names, span_s)
+                and are_reports_over(lines, counting, span_s)
+                and (not with_node or is_node_steady(lines, span_s))
             )
 
-        await self._settle(are_quiet, QUIET_DEADLINE_S)
+        await self._settle(are_quiet, QUIET_DEADLINE_S * stretch)
 
     async def _settle(self, is_steady: Callable[[Sequence[SampleLine]], bool], deadline_s: float) -> None:
         """Wait for steady samples, and add what came of it to the record."""

@@ -61,11 +61,21 @@ def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> MetricValues:
 
 def parse_buddyinfo(text: str) -> MetricValues:
     """Read /proc/buddyinfo: free blocks of each order, all zones together, by metric id; None for orders it lacks."""
-    totals: dict[int, float] = {}
-    for counts in re.findall(r"^Node +\d+, zone +\w+ +([\d ]+)$", text, re.MULTILINE):
-        for order, count in enumerate(counts.split()):
-            totals[order] = totals.get(order, 0.0) + float(count)
+    columns = zip(*_read_zones(text), strict=True)
+    totals = {order: float(sum(counts)) for order, counts in enumerate(columns)}
     return {f"guest_free_order_{order}_blocks": totals.get(order) for order in BUDDY_ORDERS}
+
+
+def count_free_lists(text: str) -> int | None:
+    """Return how many lists of free blocks a zone of /proc/buddyinfo has, one for each order; None for no such text."""
+    return next((len(zone) for zone in _read_zones(text)), None)
+
+
+def _read_zones(text: str) -> list[list[int]]:
+    """Return the counts of every zone; nothing where their numbers differ: then a line is torn, and its counts are wrong."""
+    lines = re.findall(r"^Node +[0-9]+, zone +\w+ +([0-9][0-9 ]*)$", text, re.MULTILINE)
+    zones = [[int(count) for count in line.split()] for line in lines]
+    return zones if len({len(zone) for zone in zones}) == 1 else []
 
 
 def _known(value: int | None) -> float | None:

@@ -23,8 +23,11 @@ _STAT = {
     "inactive_file": "total_inactive_file",
     "slab_reclaimable": None,
 }
-# Version 1 prints this number for "no limit" (the largest signed page count, in bytes).
-_NO_LIMIT_V1 = 0x7FFFFFFFFFFFF000
+# Version 1 has a number for "no limit": the largest signed one, rounded down to whole pages of whichever size the kernel has
+# (4 to 256 KiB), or in old kernels the largest of all. No memory is as large.
+_NO_LIMIT_V1 = 2**63 - 2**20
+# The most digits of a 64-bit number.
+_DIGITS = 20
 
 
 def container_cgroup_files() -> dict[int, tuple[str, str]]:
@@ -37,14 +40,16 @@ def container_cgroup_files() -> dict[int, tuple[str, str]]:
 
 def parse_memory_stat(text: str, version: int) -> MetricValues:
     """Read memory.stat: bytes by version 2's names, of the whole subtree; None for what this version lacks."""
-    found = {w[0]: float(w[1]) for w in (line.split() for line in text.splitlines()) if len(w) == 2}
-    return {name: found.get(name if version == 2 else str(v1)) for name, v1 in _STAT.items()}
+    words = (line.split() for line in text.splitlines())
+    found = {w[0]: _whole_number(w[1]) for w in words if len(w) == 2}
+    known = {name: found.get(name if version == 2 else str(v1)) for name, v1 in _STAT.items()}
+    return {name: None if value is None else float(value) for name, value in known.items()}
 
 
 def parse_amount(text: str) -> float | None:
     """Read one number of a cgroup file; None for "max", for version 1's no limit, and for nothing."""
-    word = text.strip()
-    return float(word) if word.isdigit() and int(word) < _NO_LIMIT_V1 else None
+    amount = _whole_number(text.strip())
+    return None if amount is None or amount >= _NO_LIMIT_V1 else float(amount)
 
 
 def read_cgroup_memory(folder: Path, version: int) -> MetricValues:
@@ -83,3 +88,7 @@ def _read_swap(folder: Path, version: int, usage: float | None) -> float | None:
         return parse_amount(read_text(folder / "memory.swap.current"))
     both = parse_amount(read_text(folder / "memory.memsw.usage_in_bytes"))
     return None if both is None or usage is None else max(0.0, both - usage)
+
+
+def _whole_number(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= _DIGITS else None

@@ -64,16 +64,20 @@ def parse_qemu_cpu(stat: str, tasks: str) -> MetricValues:
 
     With debug-threads=on, which libvirt sets too, the threads that execute the guest are named "CPU 0/KVM".
     """
-    if not stat.strip():
+    whole = parse_task_stat(stat)
+    if whole is None:
         return dict.fromkeys(_QEMU_CPU)
-    total_s, minor, major = parse_task_stat(stat)
+    total_s, minor, major = whole
     pid = stat.split(" ", 1)[0]
     times = {"vcpu": 0.0, "main_loop": 0.0, "other": 0.0}
+    known = bool(tasks.strip())
     for line in tasks.splitlines():
         kind = "vcpu" if "(CPU " in line else "main_loop" if line.startswith(f"{pid} ") else "other"
-        times[kind] += parse_task_stat(line)[0]
+        task = parse_task_stat(line)
+        known = known and task is not None
+        times[kind] += task[0] if task else 0.0
     return {
-        **{f"cpu_{kind}_s": seconds if tasks.strip() else None for kind, seconds in times.items()},
+        **{f"cpu_{kind}_s": seconds if known else None for kind, seconds in times.items()},
         "cpu_total_s": total_s,
         "minor_faults": minor,
         "major_faults": major,
@@ -82,7 +86,7 @@ def parse_qemu_cpu(stat: str, tasks: str) -> MetricValues:
 
 def parse_family(pid: int, children: str) -> list[int]:
     """Read /proc/PID/task/PID/children: a worker and its processes, which have none of their own."""
-    return [pid, *map(int, children.split())]
+    return [pid, *(int(word) for word in children.split() if word.isascii() and word.isdigit())]
 
 
 def read_process(pid: int) -> ProcessTexts:

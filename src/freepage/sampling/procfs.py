@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROC = Path("/proc")
 # The kernel's choice of transparent huge pages (fpr.evidence.parse_choice reads it).
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
+# The size of a transparent huge page: 2 MiB on x86-64, up to 512 MiB on arm64.
+THP_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _KIB = 1024
@@ -77,7 +79,7 @@ def parse_meminfo(text: str) -> MetricValues:
 
 def parse_stat_cpu(text: str) -> MetricValues:
     """Read the first line of /proc/stat: seconds since boot by metric id, all CPUs together."""
-    found = re.search(r"^cpu +(.*)$", text, re.MULTILINE)
+    found = re.search(r"^cpu +([0-9 ]*)$", text, re.MULTILINE)
     ticks = [float(word) for word in found[1].split()] if found else []
     return {
         f"cpu_{s}_s": ticks[n] / _TICKS_PER_S if n < len(ticks) else None for n, s in enumerate(_CPU_STATES)
@@ -96,22 +98,20 @@ def parse_guest_cpu(text: str) -> MetricValues:
 
 def parse_vmstat(text: str) -> MetricValues:
     """Read /proc/vmstat: counts by metric id; allocation stalls of all zones together."""
-    counts = {
-        words[0]: float(words[1]) for words in (line.split() for line in text.splitlines()) if len(words) == 2
-    }
+    counts = {name: float(count) for name, count in re.findall(r"^(\w+) ([0-9]+)$", text, re.MULTILINE)}
     stalls = [count for name, count in counts.items() if name.startswith(_STALLS)]
     return {key: counts.get(key) for key in _VMSTAT} | {_STALLS: sum(stalls) if stalls else None}
 
 
 def parse_pressure(text: str, resource: str) -> MetricValues:
     """Read one file of /proc/pressure: stalled seconds since boot by metric id."""
-    totals = dict(re.findall(r"^(some|full) .*total=(\d+)", text, re.MULTILINE))
+    totals = dict(re.findall(r"^(some|full) .*total=([0-9]+)", text, re.MULTILINE))
     return {f"psi_{resource}_{s}_s": int(totals[s]) / 1e6 if s in totals else None for s in ("some", "full")}
 
 
 def parse_zoneinfo(text: str, page_bytes: int) -> MetricValues:
     """Read /proc/zoneinfo: free bytes on per-CPU lists, all zones and CPUs together; None for no text."""
-    counts = re.findall(r"^\s+count:\s+(\d+)$", text, re.MULTILINE)
+    counts = re.findall(r"^\s+count:\s+([0-9]+)$", text, re.MULTILINE)
     return {"mem_per_cpu_free_bytes": sum(map(float, counts)) * page_bytes if counts else None}
 
 
@@ -120,16 +120,27 @@ def parse_status(text: str) -> MetricValues:
     return _pick(_parse_colons(text), _STATUS)
 
 
-def parse_task_stat(text: str) -> tuple[float, float, float]:
-    """Read /proc/PID/stat or a task's: CPU seconds (user and system), minor faults, major faults."""
-    words = text.rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / _TICKS_PER_S, float(words[7]), float(words[9])
+def parse_task_stat(text: str) -> tuple[float, float, float] | None:
+    """Read /proc/PID/stat or a task's: CPU seconds (user and system), minor faults, major faults; None for a torn text."""
+    fields = _stat_fields(text)
+    if fields is None:
+        return None
+    return (fields[11] + fields[12]) / _TICKS_PER_S, float(fields[7]), float(fields[9])
 
 
 def parse_family_cpu_s(text: str) -> float | None:
     """Read /proc/PID/stat: CPU seconds of a process and of its children that were waited for; None for no text."""
-    words = text.rpartition(")")[2].split()
-    return sum(int(word) for word in words[11:15]) / _TICKS_PER_S if words else None
+    fields = _stat_fields(text)
+    return None if fields is None else sum(fields[11:15]) / _TICKS_PER_S
+
+
+def _stat_fields(text: str) -> list[int] | None:
+    """Return the first fields after the name in /proc/PID/stat, 0 for the state; None for a text that ends before the CPU times."""
+    words = text.rpartition(")")[2].split()[1:15]
+    try:
+        return [0, *map(int, words)] if len(words) == 14 else None
+    except ValueError:
+        return None
 
 
 def read_host() -> MetricValues:
@@ -144,8 +155,15 @@ def read_host_from(read: Callable[[str], str], page_bytes: int = _PAGE_BYTES) ->
     values |= parse_zoneinfo(read("/proc/zoneinfo"), page_bytes)
     for resource in _PRESSURES:
         values |= parse_pressure(read(f"/proc/pressure/{resource}"), resource)
-    sharing = read(_SHARED_PAGES)
-    return values | {"ksm_pages_sharing": float(sharing) if sharing else None}
+    sharing = read(_SHARED_PAGES).strip()
+    known = sharing.isascii() and sharing.isdigit()
+    return values | {"ksm_pages_sharing": float(sharing) if known else None}
+
+
+def read_page_sizes() -> tuple[int, int | None]:
+    """Return the bytes of an ordinary and of a huge page of this host; None for a kernel without huge pages."""
+    huge = read_text(Path(THP_SIZE)).strip()
+    return _PAGE_BYTES, int(huge) if huge.isascii() and huge.isdigit() else None
 
 
 def read_text(path: Path) -> str:
@@ -157,7 +175,7 @@ def read_text(path: Path) -> str:
 
 
 def _parse_colons(text: str) -> dict[str, float]:
-    found = re.findall(r"^([\w()]+):\s+(\d+)( kB)?", text, re.MULTILINE)
+    found = re.findall(r"^([\w()]+):[ \t]+([0-9]+)( kB)?[ \t]*$", text, re.MULTILINE)
     return {name: float(number) * (_KIB if unit else 1) for name, number, unit in found}
 
 

@@ -44,10 +44,10 @@ class TrialWriter:
         )
 
     def write_sample(self, line: SampleLine) -> None:
-        _write_line(self._samples, asdict(line))
+        _write_line(self._samples, vars(line))
 
     def write_event(self, line: EventLine) -> None:
-        _write_line(self._events, asdict(line))
+        _write_line(self._events, vars(line))
 
     def write_output(self, instance: str, process: int, index: int, ending: str, text: bytes) -> None:
         """Keep what a program wrote: "out" or "err" of one step of one process."""

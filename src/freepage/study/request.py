@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from freepage.errors import CapacityError, StudyError
+from freepage.fpr.mechanics import expect_block_bytes
 from freepage.study.capacity import check_capacity, find_budget
 from freepage.study.fitting import find_way, find_way_at, fit_study
 from freepage.study.plan import planned_duration_s
@@ -81,7 +82,8 @@ def plan_run(
     total, available_bytes = _find_memory(request, host)
     is_given = nodes_are_given or request.node_memory_bytes is not None
     cores = int(str(host["cpus_logical"]))
-    conditions = Conditions(total, cores, accelerator, is_given, available_bytes)
+    block_bytes = expect_block_bytes(str(host.get("architecture")))
+    conditions = Conditions(total, cores, accelerator, is_given, available_bytes, block_bytes)
     if request.smoke:
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
         fitted = _Fitted(SMOKE_FACTOR, left_out=left_out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from freepage.fpr.mechanics import LARGEST_BLOCK_BYTES
 from freepage.records import Arm
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ class Conditions:
 
     node_is_given: experiments get no node of their own (--node-memory was given, or the nodes are a cluster's).
     available_bytes: what of the memory is available; None where nobody asked.
+    block_bytes: the largest free block of the guests that are expected, by which they report (fpr.mechanics).
     """
 
     node_memory_bytes: int
@@ -187,3 +189,4 @@ class Conditions:
     accelerator: str
     node_is_given: bool = False
     available_bytes: int | None = None
+    block_bytes: int = LARGEST_BLOCK_BYTES

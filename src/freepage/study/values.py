@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from freepage.units import parse_duration, parse_size
+from freepage.units import parse_duration, parse_share, parse_size
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
 
@@ -19,7 +19,7 @@ class Share(float):
 
 def _read_size(value: object) -> object:
     if isinstance(value, str) and value.strip().endswith("%"):
-        share = float(value.strip()[:-1]) / 100
+        share = parse_share(value)
         if not 0 < share <= 1:
             raise ValueError(f"{value!r} is no share of the node between 0% and 100%")
         return Share(share)
@@ -41,7 +41,9 @@ def _split_range(value: object) -> object:
         return value
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
     if len(parts) not in {1, 3}:
-        raise ValueError(f"{value!r} is neither one value nor 'min,max,step'")
+        raise ValueError(
+            f"{value!r} is neither one value nor 'min,max,step'; decimals have a point: 0.5, not 0,5"
+        )
     return dict(zip(("min", "max", "step"), parts * (3 // len(parts)), strict=True))
 
 

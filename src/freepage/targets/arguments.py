@@ -17,7 +17,7 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 def parse_count(text: str) -> int:
     """Read a count from 1 to 1000."""
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count from 1 to 1000")
     return int(text)
 

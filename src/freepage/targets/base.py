@@ -96,7 +96,7 @@ class Target(Protocol):
         ...
 
 
-def check_runnable(trials: Sequence[Trial], target: Target) -> None:
+def check_runnable(trials: Sequence[Trial], target: Target | Preview) -> None:
     """Raise what stands in the way of the first trial when something stands in the way of every one."""
     obstacles = [target.find_obstacle(t) for t in trials]
     if all(obstacles) and obstacles[0] is not None:
@@ -116,8 +116,17 @@ class Preview(Protocol):
         """Describe what executes guests, and where."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Return what else a reader of the plan should know of the target, a sentence each."""
+        ...
+
+    def find_obstacle(self, trial: Trial) -> FreepageError | None:
+        """Return why this trial cannot run there, though others may, as far as that is known; None when nothing prevents it."""
+        ...
+
     def list_objects(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Return each object a run would create, with its purpose; empty where a run creates none."""
+        """Return each object a run would create for trials without an obstacle, with its purpose; empty where it creates none."""
         ...
 
     def open_target(self, folder: Path) -> AbstractAsyncContextManager[tuple[Target, RunPlan]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
-from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features, parse_reporting_order
+from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features
+from freepage.fpr.kernels import Kernel, parse_reporting_delay_s, parse_reporting_order
 from freepage.metrics import sum_known
-from freepage.sampling.balloon import parse_buddyinfo
+from freepage.sampling.balloon import count_free_lists, parse_buddyinfo
 from freepage.sampling.procfs import THP, parse_guest_cpu, parse_meminfo
 
 if TYPE_CHECKING:
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
 
 _BALLOON_DEVICE_ID = "0x0005"
 _DEVICES = 16
-_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+_PARAMETERS = "/sys/module/page_reporting/parameters"
+# What a guest tells of its kernel and of its page reporting, in the order in which read_guest_evidence takes the texts.
+_EVIDENCE_FILES = (
+    f"{_PARAMETERS}/page_reporting_order",
+    f"{_PARAMETERS}/page_reporting_delay_ms",
+    "/proc/sys/kernel/osrelease",
+    "/proc/sys/kernel/arch",
+    "/proc/buddyinfo",
+    THP,
+)
 # The balloon's statistics of the guest, by the guest's own names.
 _MEMORY = {
     "guest_total_bytes": "mem_total_bytes",
@@ -28,14 +38,17 @@ _MEMORY = {
 async def read_guest_evidence(worker: WorkerClient) -> dict[str, Any]:
     """Read the fields of Evidence that the guest itself knows."""
     features = parse_features(await _read_balloon_features(worker))
-    order, kernel, thp = await run_together(
-        *(worker.read_text(path) for path in (_ORDER, "/proc/sys/kernel/osrelease", THP))
-    )
+    texts = await run_together(*map(worker.read_text, _EVIDENCE_FILES))
+    order, delay, release, architecture, buddyinfo, thp = texts
+    kernel = Kernel(_word(release), _word(architecture), worker.page_bytes, count_free_lists(buddyinfo or ""))
     return {
         "negotiated": None if features is None else REPORTING_BIT in features,
-        "reporting_order": parse_reporting_order(order),
-        "guest_kernel": kernel.strip() if kernel else None,
+        "reporting_order": parse_reporting_order(order, kernel),
+        "reporting_delay_s": parse_reporting_delay_s(delay),
+        "guest_kernel": kernel.release,
         "guest_thp": parse_choice(thp),
+        "page_bytes": kernel.page_bytes,
+        "free_lists": kernel.free_lists,
     }
 
 
@@ -64,3 +77,7 @@ async def _read_balloon_features(worker: WorkerClient) -> str | None:
         if kind.strip() == _BALLOON_DEVICE_ID:
             return await worker.read_text(f"{device}/features")
     return None
+
+
+def _word(text: str | None) -> str | None:
+    return (text or "").strip() or None

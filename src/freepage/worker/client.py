@@ -62,6 +62,13 @@ class WorkerClient:
             raise self._session.error(words)
         return Ready(*(ready[key] for key in ("version", "pid", "page_bytes", "cpus", "memory_bytes")))
 
+    @property
+    def page_bytes(self) -> int | None:
+        """Return the size of a page where the worker runs, as it said when it was ready; None before."""
+        if not self._ready.done() or self._ready.cancelled() or self._ready.exception() is not None:
+            return None
+        return int(self._ready.result()["page_bytes"])
+
     async def ping(self, count: int = 8) -> ClockOffset:
         """Measure the worker's clock against this host's time.monotonic(); the shortest of `count` round trips wins."""
         offsets = [await self._ping_once() for _ in range(count)]

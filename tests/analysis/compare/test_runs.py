@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from freepage.analysis.compare.change import Outcome
-from freepage.analysis.compare.conditions import NAMES, UnlikeRunsError, parse_across
+from freepage.analysis.compare.conditions import NAMES, UnlikeRunsError, find_unlike, parse_across
 from freepage.analysis.compare.runs import compare_runs
 from freepage.errors import StudyError
 from freepage.records import Arm
@@ -85,6 +85,7 @@ def test_with_one_run_a_side_the_comparison_says_that_variation_between_runs_is_
     )
 
 
+@pytest.mark.long
 def test_with_several_runs_a_side_a_run_is_the_unit(tmp_path):
     base = [write(tmp_path / f"base-{f}", slower(TRUTH, f)) for f in (1.0, 1.15)]
     new = [write(tmp_path / f"new-{f}", slower(TRUTH, f)) for f in (1.1, 1.25)]
@@ -115,6 +116,20 @@ def test_what_cannot_be_told_says_what_could_have_been_seen_and_how_many_repeats
     assert penalty.outcome is Outcome.CANNOT_TELL
     assert penalty.could_see > 0.1
     assert penalty.needed > 3
+
+
+@pytest.mark.parametrize(("delay_s", "unlike"), [(2.0, []), (0.25, ["pass-delay"])])
+def test_a_guest_that_does_not_show_its_delay_waits_the_usual_one(runs, delay_s, unlike):
+    trials = [
+        replace(
+            t,
+            record=replace(
+                t.record, evidence=tuple(replace(e, reporting_delay_s=delay_s) for e in t.record.evidence)
+            ),
+        )
+        for t in runs["base"].trials
+    ]
+    assert [u.name for u in find_unlike([runs["base"]], [replace(runs["base"], trials=trials)])] == unlike
 
 
 @pytest.mark.parametrize(
@@ -191,6 +206,7 @@ def test_a_number_that_some_trials_lack_decides_nothing(runs, tmp_path):
     assert t90.outcome is Outcome.CANNOT_TELL
 
 
+@pytest.mark.long
 def test_a_run_of_an_earlier_schema_is_compared_where_that_is_allowed_and_the_note_says_so(tmp_path):
     new = write_run(tmp_path / "new", TRUTH)
     assert new is TRUTH

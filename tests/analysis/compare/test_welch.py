@@ -109,6 +109,7 @@ def test_turned_round_a_comparison_is_its_mirror(base, new):
             assert there.narrow.high == pytest.approx(-back.narrow.low)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [3, 5])
 @pytest.mark.parametrize("draw", ["normal", "lognormal", "bimodal"])
 def test_equal_sides_are_called_different_in_at_most_6_percent(n, draw):

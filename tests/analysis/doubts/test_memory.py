@@ -7,7 +7,7 @@ import pytest
 
 from freepage.records import Arm
 from freepage.units import GIB, MIB
-from helpers.changed_run import change_manifest, change_samples, doubts_of
+from helpers.changed_run import change_manifest, change_record, change_samples, doubts_of
 from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 
@@ -22,6 +22,14 @@ def test_a_smoke_run_that_gives_nothing_back_blames_nobody(tmp_path):
     assert "inhibited" in doubts_of(tmp_path / "run")
     change_manifest(tmp_path / "run", scale=0.01, smoke=True)
     assert "inhibited" not in doubts_of(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("delay_s", "raised"), [(10.0, True), (2.0, False), (0.25, False), (None, False)])
+def test_a_guest_whose_passes_are_further_apart_than_planned_is_told(run_folder, delay_s, raised):
+    change_record(run_folder, Arm.VM_FPR, lambda r: r["evidence"][0].update(reporting_delay_s=delay_s))
+    doubt = doubts_of(run_folder).get("slow-passes")
+    assert (doubt is not None) is raised
+    assert doubt is None or "10 s before each pass" in doubt.text
 
 
 def read_apart(folder):

@@ -30,6 +30,7 @@ CONNECTION = f"qemu+unix:///session?socket={RUNTIME}/virtqemud-sock"
 SETTINGS = Path("/var/run/kubevirt-private/libvirt")
 SOCKET = "/var/run/kubevirt/sockets/launcher-sock"
 LIBVIRT_DEADLINE_S = 60.0
+DEFINITIONS = 3
 
 
 class LauncherError(Exception):
@@ -126,10 +127,12 @@ class Launcher:
         host = Host(request["accelerator"], platform.machine())
         disks = prepare_disks(instance)
         xml = build_domain(instance, reporting=request["reporting"], host=host, disks=disks)
-        self.log("info", f"Domain XML generated. Base64 dump {base64.b64encode(xml.encode()).decode()}")
         definition = SETTINGS / "domain.xml"
         definition.write_text(xml, encoding="utf-8")
-        virsh("define", str(definition))
+        # KubeVirt defines a new domain again once it knows which ports libvirt has given it, and again with more of them.
+        for _ in range(DEFINITIONS):
+            self.log("info", f"Domain XML generated. Base64 dump {base64.b64encode(xml.encode()).decode()}")
+            virsh("define", str(definition))
         virsh("start", self.domain)
         pid = int((RUNTIME / f"qemu/run/{self.domain}.pid").read_text(encoding="ascii"))
         self.qemu = os.pidfd_open(pid)

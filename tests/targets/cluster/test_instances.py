@@ -10,16 +10,15 @@ import pytest
 
 from freepage.errors import HostError
 from freepage.fpr.eligibility import ANNOTATION, ReportingSetting, assess_instance
+from freepage.image.architecture import AMD64, ARM64, S390X
 from freepage.kube.login import Login
 from freepage.kube.quantities import parse_quantity
 from freepage.kube.resources import dig
-from freepage.records import NODE, Arm
+from freepage.records import NODE
 from freepage.sampling.node_lines import NodeLine
-from freepage.study.plan import InstancePlan
-from freepage.targets.base import Accelerator
 from freepage.targets.cluster.choices import ClusterChoices
 from freepage.targets.cluster.facts import choose_nodes, read_accelerator, read_facts
-from freepage.targets.cluster.instances import build_instance, build_scope, find_overload
+from freepage.targets.cluster.instances import build_instance, build_scope
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import build_loop, parse_tick
 from freepage.targets.cluster.manifests import (
@@ -35,32 +34,18 @@ from freepage.targets.cluster.readiness import (
     describe_conditions,
     describe_events,
     find_failure,
-    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_started,
 )
-from freepage.targets.cluster.survey import ClusterSurvey
 from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import GIB, MIB
+from helpers.outlines import node, outline_of, plan_of, trial_of
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "freepage-run-abc", "uid": "u-1"}}
-SCOPE = RunScope("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200)
+SCOPE = RunScope("bench", "abc", "freepage-abc", OWNER, 65534, 1200, 7200, AMD64)
 POD = PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "registry/small:1", 512 * MIB)
 VM = VmiShape("freepage-abc-1-1", "cycle-0", "worker-0", True, GIB, 1, image="registry/freepage:1")
-
-
-def node(name, *, memory="16Gi", labels=None, **spec):
-    return {
-        "metadata": {"name": name, "labels": {"kubevirt.io/schedulable": "true"} | (labels or {})},
-        "spec": spec,
-        "status": {
-            "allocatable": {"cpu": "3920m", "memory": memory},
-            "capacity": {"memory": "17Gi"},
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "nodeInfo": {"architecture": "amd64", "kernelVersion": "5.14.0"},
-        },
-    }
 
 
 @pytest.mark.parametrize(
@@ -117,26 +102,16 @@ def test_pods_are_restricted_and_end_by_themselves():
     assert "runAsUser" not in build_worker_pod(replace(SCOPE, user=None), POD)["spec"]["securityContext"]
 
 
-def survey_of(*nodes):
-    choices = ClusterChoices(Login(), image="registry/freepage:1", concurrency=32)
-    api = SimpleNamespace(namespace="bench")
-    return ClusterSurvey(choices, api, nodes, True, None, Accelerator("kvm", ""), None)
-
-
-def vm_plan(name, memory_bytes):
-    return InstancePlan(name, Arm.VM, cpus=1, vm_memory_bytes=memory_bytes, schedules=())
-
-
 def test_a_sampler_may_live_as_long_as_all_trials_and_an_instance_as_long_as_the_longest():
-    survey = survey_of(node("worker-0"))
+    outline = outline_of(node("worker-0"))
     short, long, crowded = (
         SimpleNamespace(duration_s=seconds, instances=range(instances))
         for seconds, instances in ((60.0, 1), (600.0, 1), (60.0, 200))
     )
-    scope = build_scope(survey, "abc", OWNER, [short, long, short])
+    scope = build_scope(outline, "abc", OWNER, [short, long, short])
     assert scope.trial_deadline_s == 600 + 300 + 600
     assert scope.run_deadline_s == 2 * (60 + 300 + 600) + 1500
-    assert build_scope(survey, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
+    assert build_scope(outline, "abc", OWNER, [crowded]).trial_deadline_s == 60 + 7 * 300 + 600
     sampler = build_sampler_pod(scope, "freepage-abc-sampler-0", "worker-0", "small:1", ["sample"])
     assert sampler["spec"]["activeDeadlineSeconds"] == scope.run_deadline_s
 
@@ -147,19 +122,23 @@ def test_a_distribution_may_take_longer_to_its_workers_ready():
     assert (own.ready_deadline_s, distribution.ready_deadline_s) == (300, 600)
 
 
-def test_a_node_is_asked_for_what_kubevirt_adds_to_a_vm():
-    survey = survey_of(node("a", memory="4Gi"), node("b", memory="4Gi"))
-    fitting = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 7 * GIB // 4) for n in range(4)])
-    crowded = SimpleNamespace(order=0, instances=[vm_plan(f"vm-{n}", 31 * GIB // 16) for n in range(4)])
-    assert find_overload(survey, SCOPE, fitting) is None
-    assert "of memory on node a, which gives 4.00 GiB" in find_overload(survey, SCOPE, crowded)
-
-
 def test_a_node_is_chosen_by_its_label_where_that_is_not_its_name():
     cloud = node("ip-10-0-0-7.example.net", labels={"kubernetes.io/hostname": "ip-10-0-0-7"})
-    trial = SimpleNamespace(order=0, instances=[])
-    built = build_instance(SCOPE, survey_of(cloud), 0, trial, vm_plan("vm-0", GIB))
-    assert built.main["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "ip-10-0-0-7"}
+    built = build_instance(SCOPE, outline_of(cloud), 0, trial_of(), plan_of("vm-0", memory_bytes=GIB))
+    assert built.main["spec"]["nodeSelector"]["kubernetes.io/hostname"] == "ip-10-0-0-7"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "console"), [(AMD64, "ttyS0"), (ARM64, "ttyAMA0"), (S390X, "ttysclp0")]
+)
+def test_pods_and_vms_are_of_their_nodes_architecture_and_guests_have_its_console(architecture, console):
+    scope = replace(SCOPE, architecture=architecture)
+    vm, pod = build_vmi(scope, VM), build_worker_pod(scope, POD)
+    assert vm["spec"]["architecture"] == architecture.name
+    for obj in (vm, pod, build_sampler_pod(scope, "sampler", "worker-0", "small:1", ["sample"])):
+        assert obj["spec"]["nodeSelector"]["kubernetes.io/arch"] == architecture.name
+    arguments = dig(vm, "spec", "domain", "firmware", "kernelBoot", "kernelArgs").split()
+    assert [a for a in arguments if a.startswith("console=")] == [f"console={console}"]
 
 
 def test_a_vms_arm_is_its_own_annotation_and_kubevirts_rule_agrees():
@@ -214,19 +193,6 @@ def test_a_pod_that_cannot_pull_its_image_has_failed_and_one_that_creates_its_co
     assert find_failure({}) is None
 
 
-def test_a_pod_no_node_takes_says_why():
-    condition = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}
-    assert find_unscheduled({"status": {"conditions": [condition]}}) == "0/2 nodes are available"
-    assert find_unscheduled({"status": {"conditions": [condition | {"status": "True"}]}}) is None
-    assert find_unscheduled({}) is None
-
-
-def test_a_vm_whose_launcher_was_refused_says_why():
-    words = 'pods "virt-launcher-x" is forbidden: exceeded quota: small'
-    condition = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": words}
-    assert find_unscheduled({"status": {"phase": "Pending", "conditions": [condition]}}) == words
-
-
 def test_pods_ask_for_what_they_allocate_and_a_little_more():
     assert POD.request_bytes < 1.1 * POD.memory_bytes
     assert replace(POD, programs=True).request_bytes > POD.request_bytes
@@ -245,6 +211,37 @@ def test_what_ended_says_why():
     assert "OOMKilled" in find_failure(pod)
     assert find_failure({"status": {"phase": "Failed", "reason": "Evicted"}}) == "it failed (Evicted)"
     assert "deleted" in find_failure({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}})
+
+
+def launcher(phase, compute, **init):
+    """A launcher's pod whose init containers are in these states, as those of KubeVirt with image volumes."""
+    states = [{"name": name.replace("_", "-"), "state": state} for name, state in init.items()]
+    statuses = {"initContainerStatuses": states, "containerStatuses": [{"name": "compute", "state": compute}]}
+    return {"status": {"phase": phase, **statuses}}
+
+
+def test_a_launcher_whose_init_container_cannot_pull_an_image_has_failed():
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    pod = launcher("Pending", {"waiting": {"reason": "PodInitializing"}}, volumekernel_boot_volume=waiting)
+    assert find_failure(pod) == "ErrImagePull: no such image"
+
+
+def test_a_launcher_ended_by_its_guest_and_not_by_what_it_began_with():
+    done, stopped = ({"terminated": {"exitCode": code, "reason": "Error"}} for code in (0, 143))
+    crashed = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    init = {"volumekernel_boot_volume": done, "volumetools": done, "guest_console_log": stopped}
+    assert "its container compute ended: exit status 1" in find_failure(launcher("Failed", crashed, **init))
+    assert "its container compute ended: exit status 0" in find_failure(
+        launcher("Succeeded", done, volumetools=done)
+    )
+    initialising = {"waiting": {"reason": "PodInitializing"}}
+    failed = launcher("Failed", initialising, volumekernel_boot_volume=done, volumetools=crashed)
+    assert "its container volumetools ended: exit status 1" in find_failure(failed)
+
+
+def test_an_init_container_that_goes_on_has_started_when_it_runs():
+    pod = launcher("Running", {"running": {}}, guest_console_log={"running": {}})
+    assert is_started(pod, "guest-console-log")
 
 
 def test_conditions_and_events_are_told_in_words():
@@ -285,8 +282,10 @@ def test_a_container_has_started_when_it_runs():
 def test_the_largest_worker_is_measured_unless_one_is_named():
     control = node("control", memory="64Gi", labels={"node-role.kubernetes.io/control-plane": ""})
     nodes = [node("a"), node("b", memory="32Gi"), control]
-    assert [n["metadata"]["name"] for n in choose_nodes(nodes, (), with_vms=True)] == ["b"]
-    chosen = choose_nodes(nodes, ("a", "control"), with_vms=True)
+    assert [n["metadata"]["name"] for n in choose_nodes(nodes, (), with_vms=True, architecture="amd64")] == [
+        "b"
+    ]
+    chosen = choose_nodes(nodes, ("a", "control"), with_vms=True, architecture="amd64")
     assert [n["metadata"]["name"] for n in chosen] == ["a", "control"]
 
 
@@ -300,22 +299,22 @@ def test_the_largest_worker_is_measured_unless_one_is_named():
 )
 def test_a_node_that_takes_no_work_is_refused_by_name(broken, words):
     with pytest.raises(HostError, match=words):
-        choose_nodes([broken], ("a",), with_vms=True)
+        choose_nodes([broken], ("a",), with_vms=True, architecture="amd64")
     with pytest.raises(HostError) as refusal:
-        choose_nodes([broken], (), with_vms=True)
+        choose_nodes([broken], (), with_vms=True, architecture="amd64")
     assert words in refusal.value.hint
 
 
 def test_a_node_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(HostError) as refusal:
-        choose_nodes([node("a")], ("c",), with_vms=False)
+        choose_nodes([node("a")], ("c",), with_vms=False, architecture="amd64")
     assert "no node c" in refusal.value.message
     assert "a" in refusal.value.hint
 
 
 def test_a_node_without_vms_will_do_for_pods():
     plain = node("a", labels={"kubevirt.io/schedulable": "false"})
-    assert choose_nodes([plain], (), with_vms=False) == (plain,)
+    assert choose_nodes([plain], (), with_vms=False, architecture="amd64") == (plain,)
 
 
 def test_facts_of_several_nodes_are_added_up():

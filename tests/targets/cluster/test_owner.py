@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from freepage.errors import HostError
-from freepage.kube.errors import ClusterError, ExistsError
+from freepage.kube.errors import ClusterError, ExistsError, ForbiddenError, UnreachableError
 from freepage.kube.resources import CONFIG_MAPS, PODS, RUN_LABEL, VMIS, dig
 from freepage.targets.cluster import leftovers, owner
 from freepage.targets.cluster.leftovers import ALIVE, find_leftovers, remove_leftovers, wait_until_gone
@@ -16,6 +16,7 @@ from freepage.targets.cluster.manifests import build_owner_reference
 from freepage.targets.cluster.owner import build_owner, open_owner
 from helpers.crashed_run import add_crashed_run, add_pod, names_left
 from helpers.fake_cluster import FakeCluster
+from helpers.virtual_time import run_virtually
 
 
 async def test_all_that_a_run_owns_is_gone_with_it():
@@ -175,6 +176,27 @@ async def test_what_a_finalizer_holds_is_named_after_the_deadline():
     with pytest.raises(ClusterError, match="Pod held is not gone after 0 s") as caught:
         await wait_until_gone(cluster, "bench", "r1", deadline_s=0.05)
     assert "freepage clean --run r1" in caught.value.hint
+
+
+def test_a_cluster_that_is_away_for_a_while_does_not_end_the_wait(monkeypatch):
+    cluster = FakeCluster()
+    list_all, failures = cluster.list, iter([UnreachableError("it broke off"), ClusterError("x", status=503)])
+
+    async def list_sometimes(*args, **options):
+        if failure := next(failures, None):
+            raise failure
+        return await list_all(*args, **options)
+
+    monkeypatch.setattr(cluster, "list", list_sometimes)
+    run_virtually(wait_until_gone(cluster, "bench", "r1"))
+    assert next(failures, None) is None
+
+
+async def test_a_login_that_is_lost_ends_the_wait():
+    cluster = FakeCluster()
+    cluster.forbidden.add(("list", "pods"))
+    with pytest.raises(ForbiddenError):
+        await wait_until_gone(cluster, "bench", "r1")
 
 
 async def test_a_cluster_without_kubevirt_is_cleaned_as_well(monkeypatch):

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import pytest
 
 from freepage.errors import InstanceError
-from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, LoginError, UnreachableError
-from freepage.kube.logs import LogLine
-from freepage.kube.resources import PODS
-from freepage.targets.cluster import launcher, nodes
+from freepage.image.architecture import AMD64
+from freepage.kube.errors import ClusterError, ForbiddenError, InvalidError, UnreachableError
+from freepage.kube.resources import EVENTS, PODS, VMIS, name_of
+from freepage.targets.cluster import launcher
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.manifests import PLAIN_USER, PodShape, RunScope, build_worker_pod
-from freepage.targets.cluster.nodes import Nodes, NodeSampler, follow_sampler
 from freepage.targets.cluster.objects import ObjectCache
 from freepage.targets.cluster.session import ClusterSession
-from freepage.targets.cluster.survey import find_user
+from freepage.targets.cluster.survey import find_user, read_namespace
+from freepage.targets.cluster.vm import open_cluster_vm
+from freepage.targets.cluster.vmi_manifests import VmiShape, build_vmi
 from freepage.units import MIB
 from helpers.fake_cluster import FakeCluster
 
 FORBIDDEN = ForbiddenError("alice may not create pods/exec", status=403)
-SCOPE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200)
+SCOPE = RunScope("bench", "abc", "freepage-abc", None, None, 1200, 7200, AMD64)
 POD = build_worker_pod(SCOPE, PodShape("freepage-abc-1-0", "cycle-0", "worker-0", "small:1", 64 * MIB))
 
 
@@ -64,11 +64,6 @@ async def opened(cluster):
         yield
 
 
-def sampler_line(number):
-    said = {"type": "sample", "n": number, "clock_ns": 1, "wall_ns": 1, "page_bytes": 4096}
-    return json.dumps(said | {"files": {"/proc/tick": str(number)}})
-
-
 async def hold(cluster):
     async with opened(cluster):
         await asyncio.sleep(60)
@@ -91,42 +86,6 @@ async def test_a_pod_whose_creation_has_no_answer_is_removed_and_fails_its_trial
         async with opened(cluster):
             pytest.fail("it was created")
     assert cluster.pods == []
-
-
-async def test_a_sampler_is_read_again_after_its_log_could_not_be(monkeypatch):
-    monkeypatch.setattr(nodes, "RETRY_S", 0.01)
-    cluster = SlowCluster()
-    answers = iter(
-        [UnreachableError("it broke off"), sampler_line(1), LoginError("expired"), sampler_line(2)]
-    )
-
-    async def follow_log(pod, *, namespace, container):
-        answer = next(answers, None) or await asyncio.sleep(60)
-        if isinstance(answer, Exception):
-            raise answer
-        yield LogLine(0.0, answer)
-
-    cluster.follow_log = follow_log
-    sampler = NodeSampler("freepage-abc-sampler-0", 1.0)
-    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
-    async with session.background(follow_sampler(session, sampler)), asyncio.timeout(5):
-        while sampler.texts != {"/proc/tick": "2"}:  # noqa: ASYNC110 - nothing says when a line has been taken
-            await asyncio.sleep(0.01)
-
-
-async def test_a_trial_does_not_begin_while_a_node_says_nothing(monkeypatch):
-    monkeypatch.setattr(nodes, "LINES_DEADLINE_S", 0.05)
-    session = ClusterSession(SlowCluster(), SCOPE, 1.0, asyncio.Semaphore(4))
-    session.caches[PODS] = ObjectCache()
-    measured = Nodes(session, {"worker-0": NodeSampler("sampler", 1.0)})
-    with pytest.raises(InstanceError, match="the sampler of node worker-0 runs, and its log has had no line"):
-        await measured.wait_for_lines()
-    session.caches[PODS].objects["sampler"] = {
-        "metadata": {"name": "sampler"},
-        "status": {"phase": "Failed", "reason": "Evicted"},
-    }
-    with pytest.raises(InstanceError, match=r"the sampler of node worker-0 has ended: it failed \(Evicted\)"):
-        await measured.wait_for_lines()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +131,7 @@ async def test_where_the_namespace_may_not_be_read_the_cluster_still_says_who_ch
     cluster = FakeCluster()
     cluster.forbidden.add(("get", "namespaces"))
     cluster.served |= {group: ["v1"] for group in groups}
-    assert await find_user(cluster) == user
+    assert await find_user(cluster, await read_namespace(cluster)) == user
 
 
 async def test_a_pod_the_cluster_does_not_understand_ends_the_run():
@@ -205,6 +164,51 @@ async def test_a_pod_whose_removal_is_interrupted_is_removed():
     with pytest.raises(asyncio.CancelledError):
         await task
     assert cluster.pods == []
+
+
+async def test_what_did_not_run_is_told_by_what_was_seen_of_it_for_it_is_gone_by_then():
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4), ready_deadline_s=0.01)
+    session.caches[PODS] = cache = ObjectCache()
+    waiting = {"name": "worker", "state": {"waiting": {"reason": "ContainerCreating"}}}
+    cache.objects["p"] = {
+        "metadata": {"name": "p"},
+        "status": {"phase": "Pending", "containerStatuses": [waiting]},
+    }
+    scheduled = {"type": "Normal", "reason": "Scheduled", "message": "assigned to n2"}
+    cluster.add(EVENTS, {"metadata": {"name": "p.1", "namespace": "bench"}, **scheduled})
+    with pytest.raises(InstanceError, match="cycle-0 did not run within") as caught:
+        await session.wait_running(PODS, "p", "cycle-0")
+    assert caught.value.hint.splitlines() == [
+        "its phase is Pending",
+        "its container worker waits: ContainerCreating",
+        "last event: Scheduled: assigned to n2",
+    ]
+
+
+async def test_a_guest_that_ended_at_once_is_told_by_its_console(tmp_path):
+    cluster = SlowCluster()
+    session = ClusterSession(cluster, SCOPE, 1.0, asyncio.Semaphore(4))
+    for resource in (PODS, VMIS):
+        session.caches[resource] = ObjectCache()
+    shape = VmiShape("freepage-abc-1-0", "cycle-0", "worker-0", True, 64 * MIB, 1, image="i:1")
+    vmi = cluster.add(VMIS, {**build_vmi(SCOPE, shape), "status": {"phase": "Succeeded"}})
+    launcher = cluster.add_launcher(vmi, "worker-0", phase="Succeeded")
+    cluster.logs["bench", name_of(launcher)] = "Kernel panic - not syncing\n"
+    session.caches[PODS].objects[name_of(launcher)] = launcher
+
+    async def create(resource, obj, *, namespace):
+        session.caches[VMIS].objects[shape.name] = vmi
+
+    async def delete(resource, name, *, namespace, grace_s):
+        session.caches[VMIS].objects.clear()
+
+    cluster.create, cluster.delete = create, delete
+    with pytest.raises(InstanceError, match="cycle-0 did not start: it succeeded") as caught:
+        async with open_cluster_vm(session, shape, build_vmi(SCOPE, shape), tmp_path, "kvm"):
+            pytest.fail("it was started")
+    assert "the console's last lines:\nKernel panic - not syncing" in caught.value.hint
+    assert "kubectl" not in caught.value.hint
 
 
 async def test_an_image_that_is_not_pulled_is_asked_about_beside_what_the_cluster_says():

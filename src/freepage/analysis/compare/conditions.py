@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.errors import FreepageError, StudyError
+from freepage.fpr.mechanics import PASS_DELAY_S
 from freepage.store.folder import PLAN, read_json
 from freepage.units import format_bytes
 
@@ -63,6 +64,12 @@ def _guest_kernel(run: Run) -> str:
     return run.manifest.tools.get("guest_kernel", NOT_KNOWN) if seen == NOT_KNOWN else seen
 
 
+def _say_delay(evidence: Evidence) -> str:
+    """Return the wait before a pass: a kernel that does not show it waits the usual time."""
+    delay_s = PASS_DELAY_S if evidence.reporting_delay_s is None else evidence.reporting_delay_s
+    return f"{delay_s:g} s"
+
+
 # What one run alone says, by the name that --across takes.
 OF_ONE_RUN: dict[str, Callable[[Run], str]] = {
     "target": lambda run: run.manifest.target,
@@ -73,6 +80,7 @@ OF_ONE_RUN: dict[str, Callable[[Run], str]] = {
     "guest-kernel": _guest_kernel,
     "vmm": _vmm,
     "host-thp": lambda run: _host(run, "thp_enabled"),
+    "pass-delay": lambda run: _seen(run, _say_delay),
     "guest-thp": lambda run: _seen(run, lambda e: e.guest_thp),
     "scale": lambda run: f"{run.manifest.scale:g}",
     "interval": lambda run: f"{run.manifest.interval_s:g} s",

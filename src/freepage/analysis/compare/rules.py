@@ -14,7 +14,7 @@ from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
 from freepage.errors import FreepageError
 from freepage.records import Arm
-from freepage.units import parse_duration, parse_size
+from freepage.units import parse_duration, parse_share, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,7 +58,6 @@ at_least = "80 %"
 _KEYS = ("name", "experiment", "arm", "number")
 _BOUNDS = ("at_most_ratio", "at_least_ratio", "at_most_change", "at_least_change", "at_most", "at_least")
 _HEADER = re.compile(r"\s*\[\[\s*rule\s*\]\]")
-_PERCENT = re.compile(r"([0-9.]+)\s*%")
 
 
 class RulesError(FreepageError):
@@ -205,10 +204,10 @@ def _parse_bound(value: object, key: str, path: EstimatePath, place: _Place) -> 
     """Read a bound: a number, a percentage, or a size or duration where the number is one."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value:  # noqa: PLR0124 - no NaN
         return float(value)
-    percent = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    takes_share = path.number.unit == "fraction" or key.endswith("_ratio")
     try:
-        if percent is not None and (path.number.unit == "fraction" or key.endswith("_ratio")):
-            return float(percent[1]) / 100
+        if isinstance(value, str) and takes_share and value.strip().endswith("%"):
+            return parse_share(value)
         if isinstance(value, str) and path.number.unit in {"bytes", "s"} and not key.endswith("_ratio"):
             return float(parse_size(value) if path.number.unit == "bytes" else parse_duration(value))
     except ValueError as error:

@@ -21,6 +21,7 @@ from freepage.analysis.doubts.memory import (
     find_missing_evidence,
     find_noisy_node,
     find_same_page_merging,
+    find_slow_passes,
     find_swap,
     find_window_too_short,
 )
@@ -48,6 +49,7 @@ CHECKS: tuple[Callable[[DoubtInput], Doubt | None], ...] = (
     find_failed_trials,
     find_skipped_trials,
     find_missing_evidence,
+    find_slow_passes,
     find_emulation,
     find_smoke_run,
     find_few_trials,

@@ -10,6 +10,7 @@ from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
+from freepage.fpr.mechanics import PASS_DELAY_S
 from freepage.kinds import Subject
 from freepage.records import NODE, Arm
 from freepage.units import GIB, format_bytes
@@ -44,6 +45,21 @@ def find_inhibited(found: DoubtInput, experiment: str) -> Doubt | None:
             experiment,
         )
     return None
+
+
+def find_slow_passes(found: DoubtInput) -> Doubt | None:
+    """Return a doubt where guests wait longer before a pass than the schedules were planned for."""
+    evidence = (e for t in found.run.ok_trials(arm=Arm.VM_FPR) for e in t.record.evidence)
+    delay_s = max((e.reporting_delay_s or 0.0 for e in evidence), default=0.0)
+    if delay_s <= PASS_DELAY_S:
+        return None
+    return Doubt(
+        "slow-passes",
+        f"Guests wait {delay_s:g} s before each pass of reporting (page_reporting_delay_ms), and the schedules leave time for passes "
+        f"{PASS_DELAY_S:g} s apart: what was freed may not have been back before it was allocated again.",
+        "Leave the guest's page_reporting_delay_ms at 2000, or give the experiments a longer idle.",
+        Area.MEMORY,
+    )
 
 
 def find_swap(found: DoubtInput) -> Doubt | None:

@@ -8,7 +8,7 @@ import altair as alt
 
 from freepage.analysis.compare.change import Outcome
 from freepage.analysis.compare.words import OUTCOME_WORDS, explain_open, name_arms, name_number
-from freepage.report.chart import Figure, build_spec, rounded
+from freepage.report.chart import Figure, build_spec, rounded, without_validation
 from freepage.report.numbers import MISSING, show_interval, show_value
 from freepage.report.table import Cell, Table
 
@@ -111,9 +111,11 @@ def _unlike_table(comparison: RunComparison) -> Table:
 
 def draw_changes(comparison: RunComparison) -> list[Figure]:
     """Draw the ratios of each experiment that has some."""
-    drawn = [
-        _draw(f"ratios-{n}", name, changes) for n, (name, changes) in enumerate(comparison.changes.items(), 1)
-    ]
+    with without_validation():
+        drawn = [
+            _draw(f"ratios-{n}", name, changes)
+            for n, (name, changes) in enumerate(comparison.changes.items(), 1)
+        ]
     return [figure for figure in drawn if figure is not None]
 
 

@@ -11,7 +11,7 @@ from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
 from freepage.analysis.series import Series, resample
-from freepage.fpr.mechanics import PASS_DELAY_S, predicted_release
+from freepage.fpr.mechanics import PASS_DELAY_S, find_passes, predicted_release
 from freepage.records import Arm
 from freepage.report.chart import Figure, band_rows, draw_lines, rounded
 from freepage.report.table import Cell, build_arm_table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from freepage.analysis.experiments import ExperimentResults
     from freepage.analysis.releases import Release
     from freepage.analysis.results import Results
+    from freepage.records import Evidence
     from freepage.report.chart import Row
     from freepage.report.table import Table
     from freepage.store import Run
@@ -49,7 +50,7 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     title = _write_title(results.experiments[experiment], experiment)
     caption = (
         f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
-        f"allocation; the band spans them. The guest reports free memory in passes {PASS_DELAY_S:g} s apart, so it comes back in "
+        f"allocation; the band spans them. The guest reports free memory in passes {_say_delays(run, experiment)} s apart, so it comes back in "
         f"steps; samples {run.manifest.interval_s:g} s apart make them slopes: when memory came back between two of them is not known."
     )
     reference = PREDICTED if predicted else ""
@@ -101,13 +102,27 @@ def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
     if any(len(processes) > 1 for t in run.ok_trials(experiment) for processes in t.schedules.values()):
         return []
     owed = [r.owed_bytes for r in releases[Arm.VM_FPR]]
-    if max(owed) > ONE_SIZE * min(owed):
+    architecture = str(run.manifest.host.get("architecture"))
+    kinds = {find_passes(e, architecture) for e in _seen_with_fpr(run, experiment)}
+    passes = kinds.pop() if len(kinds) == 1 else None
+    if passes is None or max(owed) > ONE_SIZE * min(owed):
         return []
     end_s = rounded(max(_window_s(found) for found in releases.values() if found))
-    steps = [(0.0, 0.0), *predicted_release(round(min(owed)))]
+    steps = [(0.0, 0.0), *predicted_release(round(min(owed)), passes=passes)]
     shown = [(t, share) for t, share in steps if t <= end_s]
     shown.append((end_s, shown[-1][1]))
     return [{"t": rounded(t), "y": rounded(share * 100), "arm": PREDICTED} for t, share in shown]
+
+
+def _seen_with_fpr(run: Run, experiment: str) -> list[Evidence]:
+    return [e for t in run.ok_trials(experiment, Arm.VM_FPR) for e in t.record.evidence if e.is_of_vm]
+
+
+def _say_delays(run: Run, experiment: str) -> str:
+    """Return the seconds between the passes of the guests: as their kernels show them, else the usual ones."""
+    seen = (e.reporting_delay_s for e in _seen_with_fpr(run, experiment))
+    delays = sorted({PASS_DELAY_S if delay is None else delay for delay in seen}) or [PASS_DELAY_S]
+    return " or ".join(f"{delay:g}" for delay in delays)
 
 
 def release_table(results: Results) -> Table:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from freepage.report.numbers import MISSING
 from freepage.report.table import Cell, Table
-from freepage.units import GIB, MIB
+from freepage.units import GIB, MIB, format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,11 +50,21 @@ def _evidence_cells(seen: list[EvidenceResult]) -> tuple[Cell, ...]:
         _sum_up(e.negotiated for e in seen),
         _sum_up(e.active for e in seen),
         _sum_up(e.effective for e in seen),
-        _list(e.reporting_order for e in seen),
+        _list(_show_order(e) for e in seen),
         _list(e.guest_thp for e in seen),
         _list(e.host_thp for e in seen),
         _list(e.guest_kernel for e in seen),
     )
+
+
+def _show_order(evidence: EvidenceResult) -> str | None:
+    """Return the order with the block it is and the wait between passes, as far as the guest's kernel shows them."""
+    order, page_bytes, delay_s = evidence.reporting_order, evidence.page_bytes, evidence.reporting_delay_s
+    if order is None:
+        return None
+    seen = [] if page_bytes is None else [format_bytes(page_bytes << order)]
+    seen += [] if delay_s is None else [f"every {delay_s:g} s"]
+    return f"{order} ({', '.join(seen)})" if seen else str(order)
 
 
 def _sum_up(answers: Iterable[bool | None]) -> Cell:
@@ -118,5 +128,5 @@ def _show_fact(name: str, value: object) -> str:
     if value is None:
         return "not known"
     if name.endswith("bytes") and isinstance(value, int) and value > MIB:
-        return f"{value / GIB:.2f} GiB"
+        return f"{value / GIB:.2f} GiB" if value >= GIB / 10 else format_bytes(value)
     return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
-from freepage.fpr.mechanics import release_time_bound_s
+from freepage.fpr.mechanics import USUAL_PASSES, Passes, release_time_bound_s
 from freepage.study.group_file import CyclicGroupFile, DrawnGroupFile
 from freepage.study.study import MemoryGroup, Range
 from freepage.units import MIB
@@ -76,16 +76,21 @@ def _time_factor(file: CyclicGroupFile | DrawnGroupFile, block_bytes: float, sca
     if not file.workload.paced:
         return 1.0
     releases = 1.0 if file.workload.synchronised or scale.smoke else IDLE_RELEASES[file.workload.schedule]
-    return scale_time(scale.factor, block_bytes, (file.idle.min + file.idle.max) / 2 / releases)
+    mean_idle_s = (file.idle.min + file.idle.max) / 2
+    return scale_time(scale.factor, block_bytes, mean_idle_s / releases, _passes_at(scale))
 
 
-def scale_time(scale: float, block_bytes: float, idle_s: float) -> float:
+def _passes_at(scale: Scale) -> Passes:
+    return Passes(block_bytes=scale.conditions.block_bytes)
+
+
+def scale_time(scale: float, block_bytes: float, idle_s: float, passes: Passes = USUAL_PASSES) -> float:
     """Return the factor for hold and idle: the scale, but never so small that a block cannot come back while idle.
 
     The bound is the kernel's own pace (mechanics.release_time_bound_s); hold shrinks by the same factor, so that
     the duty cycle stays what it was. Times never grow.
     """
-    least = release_time_bound_s(round(block_bytes)) / idle_s if idle_s > 0 else 1.0
+    least = release_time_bound_s(round(block_bytes), passes) / idle_s if idle_s > 0 else 1.0
     return min(1.0, max(scale, least))
 
 
@@ -111,7 +116,7 @@ def _finish_drawn(group: MemoryGroup, file: DrawnGroupFile, scale: Scale) -> Mem
         shortest_s = max(LEAST_PERIODS * (group.hold.mean + group.idle.mean), group.period_s)
     duration_s = max(file.duration * min(1.0, scale.factor), min(file.duration, shortest_s))
     duration_s = min(duration_s, scale.limits.duration_s)
-    tail_s = min(release_time_bound_s(round(group.size.maximum)), duration_s / 3)
+    tail_s = min(release_time_bound_s(round(group.size.maximum), _passes_at(scale)), duration_s / 3)
     return replace(group, start=file.start, duration_s=duration_s, tail_s=tail_s)
 
 

@@ -13,28 +13,36 @@ from freepage.targets.cluster.owner import build_owner
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from freepage.kube.resources import Object
-    from freepage.study.request import RunPlan
-    from freepage.targets.cluster.survey import ClusterSurvey
+    from freepage.study.plan import InstancePlan, Trial
+    from freepage.targets.cluster.outline import ClusterOutline
 
 # What stands for a run that has no name yet.
 DRY_RUN = "dryrun"
+_CARRIERS = {"pod": "a pod", "vm": "a VM with FPR off", "vm-fpr": "a VM with FPR on"}
 
 
-def list_objects(survey: ClusterSurvey, run_plan: RunPlan) -> Iterator[tuple[str, Object]]:
-    """Yield each object with its purpose."""
-    scope = build_scope(survey, DRY_RUN, None, run_plan.trials)
+def list_objects(
+    outline: ClusterOutline, trials: Sequence[Trial], interval_s: float
+) -> Iterator[tuple[str, Object]]:
+    """Yield each object with its purpose; HostError for an instance that no image was given for."""
+    scope = build_scope(outline, DRY_RUN, None, trials)
     yield "owns everything below, which goes with it", build_owner(scope.run, scope.namespace)
     yield "the worker's binary", build_worker_map(scope, build_worker().read_bytes())
-    command = node_command(run_plan.study.interval_s)
-    for number, node in enumerate(survey.nodes):
-        name = sampler_name(scope, number)
-        pod = build_sampler_pod(scope, name, hostname_of(node), str(survey.choices.image_for_pods), command)
+    image, command = outline.choices.find_pod_image(), node_command(interval_s)
+    for number, node in enumerate(outline.nodes):
+        pod = build_sampler_pod(scope, sampler_name(scope, number), hostname_of(node), image, command)
         yield f"samples node {name_of(node)}", pod
-    for trial in run_plan.trials:
+    for trial in trials:
         for number, plan in enumerate(trial.instances):
-            manifests = build_instance(scope, survey, number, trial, plan)
-            for obj in (*manifests.secrets, manifests.main):
-                yield f"trial {trial.id}", obj
+            manifests = build_instance(scope, outline, number, trial, plan)
+            purpose = _describe(trial, plan, manifests.shape.node)
+            for secret in manifests.secrets:
+                yield f"{purpose}: what it starts from", secret
+            yield purpose, manifests.main
+
+
+def _describe(trial: Trial, plan: InstancePlan, node: str) -> str:
+    return f"trial {trial.id}: {plan.name}, {_CARRIERS[plan.carrier]} on node {node}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import platform
+from functools import partial
 from typing import TYPE_CHECKING
 
 from freepage.errors import HostError
+from freepage.image.architecture import find_host_architecture
 from freepage.kube.quantities import parse_quantity
 from freepage.kube.resources import dig, name_of
 from freepage.metrics import METRICS
 from freepage.targets.base import Accelerator
-from freepage.targets.cluster.manifests import HOSTNAME_LABEL
+from freepage.targets.cluster.manifests import ARCHITECTURE_LABEL, HOSTNAME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from freepage.metrics import MetricValues
 
 SCHEDULABLE = "kubevirt.io/schedulable"
+_SYSTEM_LABEL = "kubernetes.io/os"
+# How many nodes a sentence names.
+MOST_NAMED = 5
 _ROLES = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
@@ -31,31 +37,77 @@ def read_accelerator(kubevirt: Object | None) -> Accelerator:
     return Accelerator("kvm", f"KubeVirt's {'.'.join(path)} is not set")
 
 
-def choose_nodes(nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bool) -> tuple[Object, ...]:
+def choose_nodes(
+    nodes: Sequence[Object], wanted: Sequence[str], *, with_vms: bool, architecture: str | None = None
+) -> tuple[Object, ...]:
     """Choose the nodes to measure: those wanted by name, else the largest that takes pods (and VMs, where any run).
 
-    HostError names a node that is not there or takes no work.
+    architecture: the one that the worker is built for, in Kubernetes' words; None is this host's own. HostError names a
+    node that is not there or takes no work.
     """
+    architecture = architecture or _host_name()
+    find_exclusion = partial(_find_exclusion, with_vms=with_vms, architecture=architecture)
     by_name = {name_of(node): node for node in nodes}
     for name in wanted:
         if name not in by_name:
             raise HostError(
                 f"the cluster has no node {name}", hint=f"it has {', '.join(sorted(by_name)) or 'none'}"
             )
-        cause = _find_exclusion(by_name[name], with_vms=with_vms)
+        cause = find_exclusion(by_name[name])
         if cause is not None:
-            raise HostError(f"node {name} {cause}", hint="choose another with --nodes")
+            raise HostError(f"node {name} {cause}", hint=_advise(by_name[name], architecture))
     if wanted:
         return tuple(by_name[name] for name in wanted)
-    fit = [n for n in nodes if _find_exclusion(n, with_vms=with_vms) is None]
+    fit = [n for n in nodes if find_exclusion(n) is None]
     if not fit:
-        causes = [f"{n} {_find_exclusion(o, with_vms=with_vms)}" for n, o in by_name.items()]
-        raise HostError("no node of the cluster takes this work", hint="; ".join(causes[:5]) or None)
+        causes = [f"{name} {find_exclusion(node)}" for name, node in by_name.items()]
+        raise HostError(
+            "no node of the cluster takes this work", hint="; ".join(causes[:MOST_NAMED]) or "it has none"
+        )
     workers = [n for n in fit if not any(role in (dig(n, "metadata", "labels") or {}) for role in _ROLES)]
     return (max(workers or fit, key=lambda n: (allocatable_bytes(n), name_of(n))),)
 
 
-def _find_exclusion(node: Object, *, with_vms: bool) -> str | None:
+def describe_left_out(nodes: Sequence[Object], *, with_vms: bool, architecture: str) -> str | None:
+    """Describe which nodes would take this work, were they of the architecture that the worker is built for; None for none."""
+    others = [
+        f"{name_of(node)} ({architecture_of(node) or 'not known'})"
+        for node in nodes
+        if _find_unfitness(node, with_vms=with_vms) is None and architecture_of(node) != architecture
+    ]
+    if not others:
+        return None
+    more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+    named = f"left out by their architecture: {', '.join(others[:MOST_NAMED])}{more}"
+    return f"{named}; what runs on nodes is built here for {architecture}"
+
+
+def _advise(node: Object, architecture: str) -> str:
+    found = architecture_of(node)
+    other = "choose another with --nodes"
+    return (
+        other
+        if found in {None, architecture}
+        else f"{other}, or run freepage on {found}, or with CC set to its compiler"
+    )
+
+
+def _find_exclusion(node: Object, *, with_vms: bool, architecture: str) -> str | None:
+    cause = _find_unfitness(node, with_vms=with_vms)
+    found = architecture_of(node)
+    if cause is not None or found == architecture:
+        return cause
+    is_other = "does not say its architecture" if found is None else f"is {found}"
+    return f"{is_other}, and what runs on nodes is built here for {architecture}"
+
+
+def _find_unfitness(node: Object, *, with_vms: bool) -> str | None:
+    """Return why a node takes no work of any architecture; None where it takes some."""
+    system = dig(node, "metadata", "labels", _SYSTEM_LABEL) or dig(
+        node, "status", "nodeInfo", "operatingSystem"
+    )
+    if system not in {None, "linux"}:
+        return f"runs {system}, and pods and VMs need linux"
     if dig(node, "spec", "unschedulable"):
         return "is cordoned"
     ready = [c for c in dig(node, "status", "conditions") or () if c.get("type") == "Ready"]
@@ -67,6 +119,18 @@ def _find_exclusion(node: Object, *, with_vms: bool) -> str | None:
     if with_vms and dig(node, "metadata", "labels", SCHEDULABLE) != "true":
         return f"takes no VMs (its label {SCHEDULABLE} is not true)"
     return None
+
+
+def architecture_of(node: Object) -> str | None:
+    """Return a node's architecture in Kubernetes' words; None where it does not say it."""
+    label = dig(node, "metadata", "labels", ARCHITECTURE_LABEL)
+    found = label or dig(node, "status", "nodeInfo", "architecture")
+    return None if found is None else str(found)
+
+
+def _host_name() -> str:
+    host = find_host_architecture()
+    return platform.machine() if host is None else host.name
 
 
 def hostname_of(node: Object) -> str:

@@ -20,6 +20,7 @@ from freepage.kube.resources import (
     dig,
     name_of,
 )
+from freepage.kube.retries import may_retry
 from freepage.kube.waiting import poll
 from freepage.kubevirt.launchers import LAUNCHER, LAUNCHER_KEY
 
@@ -124,10 +125,18 @@ async def wait_until_gone(
     resources: Sequence[Resource] = RESOURCES,
     deadline_s: float = GONE_DEADLINE_S,
 ) -> None:
-    """Wait until a run has no object of some resources any more; ClusterError names those that stay."""
+    """Wait until a run has no object of some resources any more; ClusterError names those that stay.
+
+    A cluster that is away meanwhile is asked again.
+    """
 
     async def is_gone() -> bool | None:
-        return None if await _list_names(api, namespace, run, resources) else True
+        try:
+            return None if await _list_names(api, namespace, run, resources) else True
+        except ClusterError as error:
+            if not may_retry(error, safe=True):
+                raise
+            return None
 
     if not await poll(is_gone, deadline_s):
         remaining = ", ".join(await _list_names(api, namespace, run, resources))

@@ -17,12 +17,14 @@ from freepage.kube.resources import (
 from freepage.units import MIB
 
 if TYPE_CHECKING:
+    from freepage.image.architecture import Architecture
     from freepage.kube.resources import Object
 
 WORKER_KEY = "worker"
 WORKER_FOLDER = "/freepage"
 WORKER_PATH = f"{WORKER_FOLDER}/{WORKER_KEY}"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
+ARCHITECTURE_LABEL = "kubernetes.io/arch"
 LONGEST_LABEL = 63
 # What one user of a plain cluster may be; OpenShift gives every namespace users of its own.
 PLAIN_USER = 65534
@@ -41,7 +43,8 @@ class RunScope:
 
     worker_map: the ConfigMap that carries the worker. owner: the ConfigMap all others are removed with; None before it
     exists (a dry run). user: the one that pods run as, None where the cluster chooses. trial_deadline_s, run_deadline_s:
-    when instances, and samplers, end by themselves should freepage be gone.
+    when instances, and samplers, end by themselves should freepage be gone. architecture: that of the worker, and so of the
+    nodes.
     """
 
     namespace: str
@@ -51,6 +54,7 @@ class RunScope:
     user: int | None
     trial_deadline_s: int
     run_deadline_s: int
+    architecture: Architecture
     pull_secret: str | None = None
 
 
@@ -177,7 +181,7 @@ def _pod(scope: RunScope, name: str, node: str, contents: _PodContents) -> Objec
         "activeDeadlineSeconds": contents.deadline_s,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "nodeSelector": {HOSTNAME_LABEL: node},
+        "nodeSelector": build_node_selector(scope, node),
         "securityContext": _pod_security(scope.user),
         "containers": [contents.container],
         "volumes": contents.volumes,
@@ -186,6 +190,11 @@ def _pod(scope: RunScope, name: str, node: str, contents: _PodContents) -> Objec
         spec["imagePullSecrets"] = [{"name": scope.pull_secret}]
     metadata = build_metadata(scope, name, contents.role, contents.instance)
     return {"apiVersion": PODS.api_version, "kind": PODS.kind, "metadata": metadata, "spec": spec}
+
+
+def build_node_selector(scope: RunScope, node: str) -> dict[str, str]:
+    """Return what binds a pod or VM to a node, given by its label HOSTNAME_LABEL."""
+    return {HOSTNAME_LABEL: node, ARCHITECTURE_LABEL: scope.architecture.name}
 
 
 def build_metadata(scope: RunScope, name: str, role: str, instance: str | None = None) -> Object:

@@ -24,8 +24,6 @@ HOPELESS = {
 _NOT_PULLED = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull")
 PULL_ADVICE = "is that the image's name and tag, and may the nodes pull it (--pull-secret NAME)?"
 _ENDED = {"Failed", "Succeeded"}
-# KubeVirt's word for a launcher that was refused, as by a quota, and that it tries to create again without end.
-_LAUNCHER_REFUSED = "FailedCreate"
 _LAUNCHER_OF = "kubevirt.io/created-by"
 
 
@@ -34,24 +32,27 @@ def is_running(obj: Object) -> bool:
 
 
 def is_started(pod: Object, container: str) -> bool:
-    """Return whether a pod's container runs."""
+    """Return whether a pod's container runs, an init container that goes on beside the others among them."""
     return any(
         status.get("name") == container and "running" in (status.get("state") or {})
-        for status in dig(pod, "status", "containerStatuses") or ()
+        for status in _container_statuses(pod)
     )
 
 
 def find_failure(obj: Object) -> str | None:
     """Return why a pod or VM will not run, or no longer runs; None while there is hope."""
     phase = dig(obj, "status", "phase")
-    for status in _container_statuses(obj):
+    statuses = _container_statuses(obj)
+    for status in statuses:
         waiting = dig(status, "state", "waiting") or {}
         if waiting.get("reason") in HOPELESS:
             return f"{waiting['reason']}: {waiting.get('message', 'no reason given')}"
-        ended = dig(status, "state", "terminated")
-        if ended and phase in _ENDED:
-            return f"its container {status.get('name')} ended: {_describe_end(ended)}"
     if phase in _ENDED:
+        ended = [s for s in statuses if dig(s, "state", "terminated")]
+        # An init container has done its work when it ends well, and one that goes on is ended with the others.
+        failed = [s for s in ended if dig(s, "state", "terminated", "exitCode") != 0]
+        for status in (failed or ended)[:1]:
+            return f"its container {status.get('name')} ended: {_describe_end(status['state']['terminated'])}"
         reason = dig(obj, "status", "reason") or dig(obj, "status", "message") or "no reason given"
         return f"it {phase.lower()} ({reason})"
     if dig(obj, "metadata", "deletionTimestamp"):
@@ -64,19 +65,6 @@ def is_pull_failure(failure: str) -> bool:
     return any(reason in failure for reason in _NOT_PULLED)
 
 
-def find_unscheduled(obj: Object) -> str | None:
-    """Return why no node takes a pod, or why a VM may have none; None where all is well, or nothing is known yet."""
-    return next(
-        (
-            str(c.get("message") or c.get("reason"))
-            for c in dig(obj, "status", "conditions") or ()
-            if c.get("status") == "False"
-            and (c.get("type") == "PodScheduled" or c.get("reason") == _LAUNCHER_REFUSED)
-        ),
-        None,
-    )
-
-
 def describe_conditions(obj: Object) -> list[str]:
     """Describe every condition that keeps an object from running."""
     return [
@@ -87,16 +75,33 @@ def describe_conditions(obj: Object) -> list[str]:
 
 
 def describe_events(events: Iterable[Object], limit: int = 5) -> list[str]:
-    """Describe the latest warnings of an object."""
-    warnings = [e for e in events if e.get("type") == "Warning"]
-    latest = sorted(warnings, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))[-limit:]
-    return [f"{e.get('reason')}: {e.get('message')}" for e in latest]
+    """Describe the latest warnings of an object; where there are none, the last thing that happened to it."""
+    ordered = sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+    warnings = [e for e in ordered if e.get("type") == "Warning"]
+    last = warnings[-limit:] or [{**e, "reason": f"last event: {e.get('reason')}"} for e in ordered[-1:]]
+    return [f"{e.get('reason')}: {e.get('message')}" for e in last]
+
+
+def describe_state(obj: Object) -> list[str]:
+    """Describe how far a pod or VM has come: its phase, and what its containers wait for."""
+    waiting = [
+        (status.get("name"), dig(status, "state", "waiting", "reason")) for status in _container_statuses(obj)
+    ]
+    return [
+        f"its phase is {dig(obj, 'status', 'phase') or 'not known'}",
+        *(f"its container {name} waits: {reason}" for name, reason in waiting if reason),
+    ]
+
+
+def was_launcher_of(vmi: Object, pod: Object) -> bool:
+    """Return whether a pod carries this VM, or did."""
+    uid = dig(vmi, "metadata", "uid")
+    return uid is not None and dig(pod, "metadata", "labels", _LAUNCHER_OF) == uid
 
 
 def is_launcher_of(vmi: Object, pod: Object) -> bool:
     """Return whether a pod carries this VM now: a migration leaves others, which have ended or run elsewhere."""
-    uid = dig(vmi, "metadata", "uid")
-    if uid is None or dig(pod, "metadata", "labels", _LAUNCHER_OF) != uid:
+    if not was_launcher_of(vmi, pod):
         return False
     node = dig(vmi, "status", "nodeName")
     return dig(pod, "status", "phase") not in _ENDED and node in {None, dig(pod, "spec", "nodeName")}
@@ -109,8 +114,9 @@ def is_node_ready(node: Object) -> bool:
 
 
 def _container_statuses(obj: Object) -> list[Object]:
+    """Return the statuses of a pod's containers, and after them of its init containers, which are seldom why it ended."""
     status = obj.get("status") or {}
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    return [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
 
 
 def _describe_end(ended: Object) -> str:

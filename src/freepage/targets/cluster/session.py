@@ -21,18 +21,20 @@ from freepage.kube.resources import (
     dig,
     name_of,
 )
+from freepage.kubevirt.scheduling import find_unscheduled
 from freepage.targets.cluster.choices import READY_DEADLINE_S
 from freepage.targets.cluster.objects import ObjectCache, open_cache
 from freepage.targets.cluster.readiness import (
     PULL_ADVICE,
     describe_conditions,
     describe_events,
+    describe_state,
     find_failure,
-    find_unscheduled,
     is_launcher_of,
     is_node_ready,
     is_pull_failure,
     is_running,
+    was_launcher_of,
 )
 from freepage.worker.channel import ReconnectingChannel
 from freepage.worker.client import WorkerClient
@@ -126,24 +128,31 @@ class ClusterSession:
             ) from error
 
     async def explain(self, resource: Resource, name: str) -> str:
-        """Describe an object that is not as it should be, by its conditions and events."""
-        objects = [self.caches[resource].objects.get(name), self.find_launcher(name)]
-        words: list[str] = []
-        for obj in filter(None, objects):
-            words += describe_conditions(obj)
+        """Describe an object that is not as it should be, by its conditions and events: it is gone when this is read."""
+        obj, launcher = self.caches[resource].objects.get(name), self.find_last_launcher(name)
+        words = [w for seen in filter(None, (obj, launcher)) for w in describe_conditions(seen)]
+        if obj is not None and not words:
+            words += describe_state(obj)
+        for seen_name in filter(None, (name, launcher and name_of(launcher))):
             with contextlib.suppress(ClusterError):
-                fields = f"involvedObject.name={name_of(obj)}"
-                events = await self.api.list(EVENTS, self.scope.namespace, fields=fields)
-                words += describe_events(events)
-        return "\n".join(dict.fromkeys(words)) or f"kubectl describe {resource.plural} {name}"
+                fields = f"involvedObject.name={seen_name}"
+                words += describe_events(await self.api.list(EVENTS, self.scope.namespace, fields=fields))
+        return "\n".join(dict.fromkeys(words)) or "the cluster knows nothing more of it"
 
     def find_launcher(self, vm: str) -> Object | None:
         """Return the pod that carries a VM now; None before there is one."""
+        return next(iter(self._find_launchers(vm, is_launcher_of)), None)
+
+    def find_last_launcher(self, vm: str) -> Object | None:
+        """Return the pod that carries a VM, else the newest that did; None where there was none."""
+        past = self._find_launchers(vm, was_launcher_of)
+        newest = max(past, key=lambda pod: str(dig(pod, "metadata", "creationTimestamp")), default=None)
+        return self.find_launcher(vm) or newest
+
+    def _find_launchers(self, vm: str, fits: Callable[[Object, Object], bool]) -> list[Object]:
         vmis = self.caches.get(VMIS)
         vmi = None if vmis is None else vmis.objects.get(vm)
-        if vmi is None:
-            return None
-        return next(iter(self.caches[PODS].find(lambda pod: is_launcher_of(vmi, pod))), None)
+        return [] if vmi is None else self.caches[PODS].find(lambda pod: fits(vmi, pod))
 
     def attach(self, pod: str, container: str) -> Callable[[], AbstractAsyncContextManager[ByteStream]]:
         return lambda: self.api.open_attach(pod, namespace=self.scope.namespace, container=container)
@@ -162,6 +171,7 @@ class ClusterSession:
     ) -> AsyncIterator[WorkerClient]:
         """Open the channel to an instance's worker; when its object or node fails, every wait on it ends with the reason."""
         async with AsyncExitStack() as stack:
+            # One that might have passed was waited for already (kube/rights.py).
             channel = ReconnectingChannel(open_stream, on_text=on_text, final=(ForbiddenError,))
             client = WorkerClient(channel, instance, closing_grace_s=CLOSING_GRACE_S)
             stack.push_async_callback(client.close)

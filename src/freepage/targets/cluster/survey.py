@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from freepage.errors import FreepageError, HostError
+from freepage.errors import HostError
+from freepage.image.architecture import read_architecture
 from freepage.kube.api import open_cluster
 from freepage.kube.errors import ForbiddenError, NotFoundError
-from freepage.kube.resources import NAMESPACES, NODES, dig, name_of
+from freepage.kube.resources import NAMESPACES, NODES, dig
 from freepage.kubevirt.installation import find_installation
 from freepage.kubevirt.permissions import describe_grant
-from freepage.records import Arm
-from freepage.targets.cluster.facts import choose_nodes, read_accelerator
+from freepage.targets.cluster.facts import choose_nodes, describe_left_out, read_accelerator
 from freepage.targets.cluster.manifests import PLAIN_USER
+from freepage.targets.cluster.obstacles import ENFORCED, describe_architectures, describe_pod_security
+from freepage.targets.cluster.outline import ClusterOutline
+from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from freepage.image.architecture import Architecture
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
-    from freepage.kubevirt.installation import Installation
-    from freepage.study.plan import Trial
-    from freepage.targets.base import Accelerator
     from freepage.targets.cluster.choices import ClusterChoices
 
 UID_RANGE = "openshift.io/sa.scc.uid-range"
@@ -31,56 +33,56 @@ OPENSHIFT_SECURITY = "security.openshift.io"
 
 
 @dataclass(frozen=True)
-class ClusterSurvey:
-    """A login with what it found; nothing has been created yet.
+class ClusterSurvey(ClusterOutline):
+    """A login with what it found; nothing has been created yet."""
 
-    nodes: those to measure. installation: None where no VMs will run. user: the one that pods run as, None where the
-    cluster chooses.
-    """
-
-    choices: ClusterChoices
-    api: ClusterApi
-    nodes: tuple[Object, ...]
-    with_vms: bool
-    installation: Installation | None
-    accelerator: Accelerator
-    user: int | None
-
-    @property
-    def node_names(self) -> tuple[str, ...]:
-        return tuple(name_of(node) for node in self.nodes)
+    api: ClusterApi = field(kw_only=True)
 
 
 @asynccontextmanager
-async def open_survey(choices: ClusterChoices, *, with_vms: bool) -> AsyncIterator[ClusterSurvey]:
+async def open_survey(
+    choices: ClusterChoices, architecture: Architecture, *, with_vms: bool
+) -> AsyncIterator[ClusterSurvey]:
     """Log in, find KubeVirt (where VMs will run) and choose the nodes; creates nothing.
 
-    Raises the errors of the cluster, and HostError for nodes or images that cannot serve.
+    Raises the errors of the cluster, and HostError for nodes that cannot serve.
     """
-    _check_images(choices, with_vms=with_vms)
     async with open_cluster(choices.login, hint_denial=describe_grant) as api:
         installation = await find_installation(api) if with_vms else None
-        nodes = choose_nodes(await api.list(NODES), choices.nodes, with_vms=with_vms)
-        accelerator = read_accelerator(None if installation is None else installation.kubevirt)
-        user = await find_user(api)
-        yield ClusterSurvey(choices, api, nodes, with_vms, installation, accelerator, user)
+        kubevirt = None if installation is None else installation.kubevirt
+        nodes = await api.list(NODES)
+        namespace = await read_namespace(api)
+        enforced = dig(namespace, "metadata", "labels", ENFORCED)
+        left_out = describe_left_out(nodes, with_vms=with_vms, architecture=architecture.name)
+        notes = [None if choices.nodes else left_out]
+        if with_vms:
+            notes.append(describe_architectures(kubevirt, architecture))
+            notes.append(describe_pod_security(api.namespace, namespace, kubevirt))
+        yield ClusterSurvey(
+            choices=choices,
+            namespace=api.namespace,
+            nodes=choose_nodes(nodes, choices.nodes, with_vms=with_vms, architecture=architecture.name),
+            with_vms=with_vms,
+            installation=installation,
+            accelerator=read_accelerator(kubevirt),
+            user=await find_user(api, namespace),
+            architecture=architecture,
+            pod_security=None if enforced is None else str(enforced),
+            notes=tuple(filter(None, notes)),
+            api=api,
+        )
 
 
-def find_obstacle(survey: ClusterSurvey, trial: Trial) -> FreepageError | None:
-    """Return why a trial cannot run in this cluster, though others may; None when nothing prevents it."""
-    carriers = {plan.carrier for plan in trial.instances}
-    installation = survey.installation
-    if Arm.VM_FPR in carriers and installation is not None and installation.setting.enabled is False:
-        return HostError(
-            f"Free Page Reporting is disabled for the whole cluster ({installation.setting.source})",
-            hint="`freepage enable` switches it on, --arms pod,vm leaves it out",
-        )
-    if any(plan.tools is not None for plan in trial.instances) and survey.choices.image is None:
-        return HostError(
-            "programs such as fio reach a cluster in freepage's own image only",
-            hint="freepage image build --study STUDY, freepage image push REF, then --image REF",
-        )
-    return None
+async def find_worker_architecture() -> Architecture:
+    """Return the architecture that the worker is built for here, which the nodes must have.
+
+    Raises HostError without a compiler, or where it builds for an architecture that freepage does not know.
+    """
+    worker = await asyncio.to_thread(build_worker)
+    architecture = read_architecture(worker)
+    if architecture is None:
+        raise HostError(f"{worker} is built for an architecture that freepage does not know")
+    return architecture
 
 
 async def read_tools(survey: ClusterSurvey) -> dict[str, str]:
@@ -93,27 +95,20 @@ async def read_tools(survey: ClusterSurvey) -> dict[str, str]:
     return tools | {name: ref for name, ref in images.items() if ref}
 
 
-def _check_images(choices: ClusterChoices, *, with_vms: bool) -> None:
-    if with_vms and choices.image is None and choices.vm_disk is None:
-        raise HostError(
-            "VMs of a cluster boot an image that its nodes can pull",
-            hint="freepage image push REGISTRY/NAME:TAG, then --image REGISTRY/NAME:TAG",
-        )
-    if choices.image_for_pods is None:
-        raise HostError(
-            "pods need an image that the nodes can pull; any small one will do, it only carries the worker",
-            hint="--pod-image REF, or --image REF with freepage's own",
-        )
-
-
-async def find_user(api: ClusterApi) -> int | None:
-    """Find the user that pods run as; None where the cluster chooses, as OpenShift does by a namespace's annotation."""
+async def read_namespace(api: ClusterApi) -> Object | None:
+    """Read the namespace that a run works in; None where it may not be read, HostError where it is not there."""
     try:
-        namespace = await api.get(NAMESPACES, api.namespace)
+        return await api.get(NAMESPACES, api.namespace)
     except ForbiddenError:
-        return None if await api.served_versions(OPENSHIFT_SECURITY) else PLAIN_USER
+        return None
     except NotFoundError as error:
         raise HostError(
             f"the cluster has no namespace {api.namespace}", hint=f"kubectl create namespace {api.namespace}"
         ) from error
+
+
+async def find_user(api: ClusterApi, namespace: Object | None) -> int | None:
+    """Find the user that pods run as; None where the cluster chooses, as OpenShift does by a namespace's annotation."""
+    if namespace is None:
+        return None if await api.served_versions(OPENSHIFT_SECURITY) else PLAIN_USER
     return None if dig(namespace, "metadata", "annotations", UID_RANGE) else PLAIN_USER

@@ -8,29 +8,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.aio import open_together
-from freepage.errors import CapacityError, FreepageError, HostError, TrialError
-from freepage.kube.resources import CONFIG_MAPS, SECRETS
+from freepage.errors import FreepageError, HostError, TrialError
+from freepage.image.layers import ARCHITECTURE_PATH
+from freepage.kube.resources import CONFIG_MAPS, SECRETS, name_of
 from freepage.targets.base import TargetFacts
-from freepage.targets.cluster.facts import read_facts
-from freepage.targets.cluster.instances import build_instance, build_scope, find_overload
+from freepage.targets.cluster.facts import architecture_of, read_facts
+from freepage.targets.cluster.instances import build_instance, build_scope
 from freepage.targets.cluster.manifests import PodShape, build_worker_map
 from freepage.targets.cluster.nodes import open_nodes
+from freepage.targets.cluster.obstacles import build_launcher_memory, find_obstacle
 from freepage.targets.cluster.owner import open_owner
 from freepage.targets.cluster.pod import open_pod
 from freepage.targets.cluster.session import open_session
-from freepage.targets.cluster.survey import find_obstacle, read_tools
+from freepage.targets.cluster.survey import read_tools
 from freepage.targets.cluster.vm import open_cluster_vm
 from freepage.worker.build import build_worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from freepage.metrics import MetricValues
     from freepage.study.plan import InstancePlan, Trial
     from freepage.targets.base import Instance
+    from freepage.targets.cluster.launcher_memory import LauncherMemory
     from freepage.targets.cluster.manifests import RunScope
     from freepage.targets.cluster.nodes import Nodes
+    from freepage.targets.cluster.outline import ClusterOutline
     from freepage.targets.cluster.session import ClusterSession
     from freepage.targets.cluster.survey import ClusterSurvey
 
@@ -46,13 +50,10 @@ class ClusterTarget:
     survey: ClusterSurvey
     session: ClusterSession
     samplers: Nodes
+    memory: LauncherMemory
 
     def find_obstacle(self, trial: Trial) -> FreepageError | None:
-        overload = find_overload(self.survey, self.session.scope, trial)
-        if overload is not None:
-            hint = "use a smaller --scale, more --nodes, or fewer instances"
-            return CapacityError(f"{trial.id} asks for {overload}", hint=hint)
-        return find_obstacle(self.survey, trial)
+        return find_obstacle(self.survey, trial, self.memory)
 
     @contextmanager
     def open_node(self, trial: Trial) -> Iterator[Callable[[], dict[str, MetricValues]]]:  # noqa: ARG002 - the seam's
@@ -80,8 +81,10 @@ class ClusterTarget:
                 yield await stack.enter_async_context(open_pod(self.session, shape, manifests.main))
             else:
                 accelerator = self.facts.accelerator.name
-                vm = open_cluster_vm(self.session, shape, manifests.main, folder, accelerator)
-                yield await stack.enter_async_context(vm)
+                opening = open_cluster_vm(self.session, shape, manifests.main, folder, accelerator)
+                vm = await stack.enter_async_context(opening)
+                self.memory.observe(shape, vm.launcher)
+                yield vm
 
 
 @asynccontextmanager
@@ -90,7 +93,8 @@ async def open_cluster_target(
 ) -> AsyncIterator[ClusterTarget]:
     """Create what a run shares in a cluster and start the nodes' samplers; leave nothing behind at the end.
 
-    Raises the errors of the cluster, and HostError for an image that cannot be pulled or a log that cannot be read.
+    Raises the errors of the cluster, and HostError for an image that cannot be pulled or is of another architecture, or a log
+    that cannot be read.
     """
     choices, api = survey.choices, survey.api
     async with AsyncExitStack() as stack:
@@ -101,11 +105,29 @@ async def open_cluster_target(
         await api.create(CONFIG_MAPS, worker_map, namespace=scope.namespace)
         session = await stack.enter_async_context(open_session(survey, scope, interval_s))
         try:
-            samplers = open_nodes(session, survey.nodes, str(choices.image_for_pods))
+            samplers = open_nodes(session, survey.nodes, choices.find_pod_image())
             nodes = await stack.enter_async_context(samplers)
         except TrialError as error:
             raise HostError(error.message, hint=error.hint) from error
-        yield ClusterTarget(await _read_facts(survey, scope, nodes), survey, session, nodes)
+        check_image(survey, {name: sampler.texts for name, sampler in nodes.samplers.items()})
+        facts = await _read_facts(survey, scope, nodes)
+        yield ClusterTarget(facts, survey, session, nodes, build_launcher_memory(survey))
+
+
+def check_image(survey: ClusterOutline, texts: Mapping[str, Mapping[str, str | None]]) -> None:
+    """Raise HostError where freepage's image is built for another architecture than a node, by what its samplers read in it.
+
+    texts: what each node's sampler read, by path. An image of an earlier version, or somebody else's, does not say.
+    """
+    if survey.choices.image is None or survey.choices.find_pod_image() != survey.choices.image:
+        return
+    for node in survey.nodes:
+        built, found = texts[name_of(node)].get(ARCHITECTURE_PATH), architecture_of(node)
+        if built and built.strip() != found:
+            raise HostError(
+                f"the image {survey.choices.image} is built for {built.strip()}, and node {name_of(node)} is {found}",
+                hint=f"build and push it on {found}, or join the images of both as one index (docs/cluster.md)",
+            )
 
 
 async def _read_facts(survey: ClusterSurvey, scope: RunScope, nodes: Nodes) -> TargetFacts:

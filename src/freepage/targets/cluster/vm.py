@@ -114,7 +114,7 @@ async def open_cluster_vm(
     """
     console = folder / f"console-{shape.instance}.log"
     async with session.open_object(VMIS, manifest, shape.instance):
-        vmi = await session.wait_running(VMIS, shape.name, shape.instance)
+        vmi = await _wait_running(session, shape)
         with console.open("ab", buffering=0) as log:
             async with session.open_worker(
                 session.console(shape.name),
@@ -137,6 +137,15 @@ def _write(log: FileIO, line: bytes) -> None:
     log.write(line)
 
 
+async def _wait_running(session: ClusterSession, shape: VmiShape) -> Object:
+    """Wait until a VM runs; InstanceError also has the console of one that ended at once."""
+    try:
+        return await session.wait_running(VMIS, shape.name, shape.instance)
+    except InstanceError as error:
+        words = filter(None, (error.hint, await read_console(session, shape.name)))
+        raise InstanceError(error.message, hint="\n".join(words)) from error
+
+
 async def _wait_ready(session: ClusterSession, worker: WorkerClient, vm: str) -> None:
     try:
         await worker.wait_ready(session.ready_deadline_s)
@@ -146,8 +155,8 @@ async def _wait_ready(session: ClusterSession, worker: WorkerClient, vm: str) ->
 
 
 async def read_console(session: ClusterSession, vm: str) -> str:
-    """Read the last lines of a VM's console from its launcher; "" where they cannot be had."""
-    launcher = session.find_launcher(vm)
+    """Read the last lines of a VM's console from its launcher, or the one it had; "" where they cannot be had."""
+    launcher = session.find_last_launcher(vm)
     if launcher is None:
         return ""
     try:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.fpr.eligibility import ANNOTATION
 from freepage.kube.resources import VMIS
-from freepage.targets.cluster.manifests import HOSTNAME_LABEL, build_metadata, format_mebibytes
-from freepage.units import MIB
+from freepage.targets.cluster.manifests import build_metadata, build_node_selector, format_mebibytes
 
 if TYPE_CHECKING:
     from freepage.kube.resources import Object
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
 KERNEL_PATH = "/boot/vmlinuz"
 INITRAMFS_PATH = "/boot/initramfs"
 TOOLS_DISK_PATH = "/disk/tools.img"
-# KubeVirt's estimate of a launcher beside its guest's memory, since 1.0: 210 to 220 MiB, and this a thread that runs.
-LAUNCHER_BYTES = 210 * MIB
-LAUNCHER_CPU_BYTES = 8 * MIB
 # Quiet but for what ends the guest; the worker has the console to itself.
-KERNEL_ARGUMENTS = ("console=ttyS0", "quiet", "loglevel=1", "panic=-1", "reboot=t", "oops=panic")
+KERNEL_ARGUMENTS = ("quiet", "loglevel=1", "panic=-1", "reboot=t", "oops=panic")
 
 
 @dataclass(frozen=True)
@@ -45,10 +41,9 @@ class VmiShape:
     data_bytes: int = 0
 
     @property
-    def request_bytes(self) -> int:
-        """Return the least memory its launcher requests: KubeVirt adds its own processes, page tables and a share per CPU."""
-        tables_bytes = self.memory_bytes // 512
-        return self.memory_bytes + LAUNCHER_BYTES + tables_bytes + LAUNCHER_CPU_BYTES * (self.cpus + 1)
+    def images(self) -> int:
+        """Return how many images its launcher has beside its own: to boot from, and as disks."""
+        return sum((self.image is not None, self.disk_image is not None, self.tools))
 
 
 def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
@@ -80,7 +75,9 @@ def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
         "spec": {
             "terminationGracePeriodSeconds": 0,
             "evictionStrategy": "None",
-            "nodeSelector": {HOSTNAME_LABEL: shape.node},
+            # What KubeVirt assumes otherwise is its own control plane's.
+            "architecture": scope.architecture.name,
+            "nodeSelector": build_node_selector(scope, shape.node),
             "domain": domain,
             "volumes": volumes,
         },
@@ -88,7 +85,8 @@ def build_vmi(scope: RunScope, shape: VmiShape) -> Object:
 
 
 def _kernel_boot(scope: RunScope, shape: VmiShape, image: str) -> Object:
-    words = [*KERNEL_ARGUMENTS, "freepage.console=1", f"freepage.deadline={scope.trial_deadline_s}"]
+    words = [f"console={scope.architecture.console}", *KERNEL_ARGUMENTS]
+    words += ["freepage.console=1", f"freepage.deadline={scope.trial_deadline_s}"]
     if shape.tools:
         words.append("freepage.tools=ext4")
     if shape.data is not None:

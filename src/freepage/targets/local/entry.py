@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from freepage.study.plan import Trial
+
 
 @dataclass(frozen=True)
 class LocalPreview:
@@ -36,6 +38,13 @@ class LocalPreview:
     @property
     def execution(self) -> str:
         return str(self.accelerator)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def find_obstacle(self, trial: Trial) -> None:
+        """Return None: what stands in the way on this host shows when it is made ready, which may fetch a kernel."""
 
     def list_objects(self) -> tuple[tuple[str, dict[str, Any]], ...]:
         return ()

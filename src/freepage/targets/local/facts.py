@@ -7,8 +7,10 @@ import platform
 import re
 from pathlib import Path
 
-from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features, parse_reporting_order
-from freepage.sampling.procfs import THP, parse_meminfo, read_text
+from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features
+from freepage.fpr.kernels import Kernel, is_reporting_registered
+from freepage.sampling.balloon import count_free_lists
+from freepage.sampling.procfs import THP, parse_meminfo, read_page_sizes, read_text
 
 _SYS = Path("/sys")
 _THP = Path(THP).parent
@@ -17,6 +19,7 @@ _THP = Path(THP).parent
 def read_host_facts() -> dict[str, object]:
     """Read what is known of this host by name; None is not known. Bytes for sizes."""
     meminfo = parse_meminfo(read_text(Path("/proc/meminfo")))
+    page_bytes, huge_page_bytes = read_page_sizes()
     return {
         "hostname": platform.node(),
         "architecture": platform.machine(),
@@ -27,10 +30,11 @@ def read_host_facts() -> dict[str, object]:
         "memory_total_bytes": _whole(meminfo["mem_total_bytes"]),
         "memory_available_bytes": _whole(meminfo["mem_available_bytes"]),
         "swap_total_bytes": _whole(meminfo["swap_total_bytes"]),
-        "page_bytes": os.sysconf("SC_PAGESIZE"),
+        "page_bytes": page_bytes,
         "numa_nodes": len(list((_SYS / "devices/system/node").glob("node[0-9]*"))) or None,
         "thp_enabled": parse_choice(read_text(_THP / "enabled")),
         "thp_defrag": parse_choice(read_text(_THP / "defrag")),
+        "thp_bytes": huge_page_bytes,
         "khugepaged_max_ptes_none": _number(read_text(_THP / "khugepaged/max_ptes_none")),
         "ksm_run": _number(read_text(_SYS / "kernel/mm/ksm/run")),
         "zswap": read_text(_SYS / "module/zswap/parameters/enabled").strip() or None,
@@ -67,8 +71,8 @@ def find_cgroup_version() -> int | None:
     return 2 if "memory" in controllers else None
 
 
-def find_free_page_reporting(sys: Path = _SYS) -> bool | None:
-    """Find whether this host is a guest that reports its own free pages; None where its balloon does not say.
+def find_free_page_reporting(sys: Path = _SYS, kernel: Kernel | None = None) -> bool | None:
+    """Find whether this host is a guest that reports its own free pages; None where that is not known.
 
     Both must be so: its balloon and its host agreed on the feature, and a driver registered with the kernel's page reporting.
     """
@@ -78,8 +82,16 @@ def find_free_page_reporting(sys: Path = _SYS) -> bool | None:
     features = [parse_features(read_text(path)) for path in balloons]
     if any(bits is None for bits in features):
         return None
-    order = parse_reporting_order(read_text(sys / "module/page_reporting/parameters/page_reporting_order"))
-    return order is not None and any(REPORTING_BIT in bits for bits in features if bits is not None)
+    if not any(REPORTING_BIT in bits for bits in features if bits is not None):
+        return False
+    order = read_text(sys / "module/page_reporting/parameters/page_reporting_order")
+    return is_reporting_registered(order, kernel or _find_kernel())
+
+
+def _find_kernel() -> Kernel:
+    """Return this host's kernel."""
+    free_lists = count_free_lists(read_text(Path("/proc/buddyinfo")))
+    return Kernel(platform.release(), platform.machine(), read_page_sizes()[0], free_lists)
 
 
 def describe_kvm() -> str:

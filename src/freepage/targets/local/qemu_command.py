@@ -23,7 +23,7 @@ TCG_BUFFER_MIB = 32
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Machine:
     """The differences between the machine types of guests."""
 
     program: str
@@ -34,8 +34,8 @@ class Architecture:
 
 ARCHITECTURES = {
     # Under TCG "rep stosb" is emulated byte by byte: without erms the guest clears pages three times faster.
-    "x86_64": Architecture("qemu-system-x86_64", "q35,usb=off,vmport=off", "ttyS0", "max,-erms"),
-    "aarch64": Architecture("qemu-system-aarch64", "virt,gic-version=max", "ttyAMA0", "max"),
+    "x86_64": Machine("qemu-system-x86_64", "q35,usb=off,vmport=off", "ttyS0", "max,-erms"),
+    "aarch64": Machine("qemu-system-aarch64", "virt,gic-version=max", "ttyAMA0", "max"),
 }
 
 
@@ -75,7 +75,7 @@ class VmPipes:
     console: Path
 
 
-def find_architecture(machine: str) -> Architecture:
+def find_architecture(machine: str) -> Machine:
     """Return the machine type of a host's architecture; HostError for one freepage has no guest for."""
     if machine not in ARCHITECTURES:
         raise HostError(
@@ -84,7 +84,7 @@ def find_architecture(machine: str) -> Architecture:
     return ARCHITECTURES[machine]
 
 
-def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipes: VmPipes) -> list[str]:
+def build_command(architecture: Machine, shape: VmShape, guest: Guest, pipes: VmPipes) -> list[str]:
     """Return the whole command that starts one VM."""
     return [
         architecture.program,
@@ -102,7 +102,7 @@ def build_command(architecture: Architecture, shape: VmShape, guest: Guest, pipe
     ]
 
 
-def kernel_arguments(architecture: Architecture, shape: VmShape) -> str:
+def kernel_arguments(architecture: Machine, shape: VmShape) -> str:
     """Return the guest kernel's command line: quiet but for what ends it, and a panic ends QEMU."""
     words = [f"console={architecture.console}", "quiet", "loglevel=4", "panic=-1", "reboot=t", "oops=panic"]
     disks = [f"freepage.{disk.serial}={disk.filesystem}" for disk in shape.disks]
@@ -113,12 +113,12 @@ def _name(shape: VmShape) -> list[str]:
     return ["-name", f"guest={shape.name},debug-threads=on"]
 
 
-def _bare_vm(architecture: Architecture) -> list[str]:
+def _bare_vm(architecture: Machine) -> list[str]:
     bare = ["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"]
     return [*bare, "-machine", architecture.machine]
 
 
-def _execution(architecture: Architecture, shape: VmShape) -> list[str]:
+def _execution(architecture: Machine, shape: VmShape) -> list[str]:
     if shape.accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-smp", str(shape.cpus)]
     accelerator = f"tcg,thread=multi,tb-size={TCG_BUFFER_MIB}"
@@ -130,7 +130,7 @@ def _memory(shape: VmShape) -> list[str]:
     return ["-m", f"{shape.memory_bytes // MIB}M"]
 
 
-def _boot(architecture: Architecture, shape: VmShape, guest: Guest) -> list[str]:
+def _boot(architecture: Machine, shape: VmShape, guest: Guest) -> list[str]:
     images = ["-kernel", str(guest.kernel), "-initrd", str(guest.initramfs)]
     return [*images, "-append", kernel_arguments(architecture, shape)]
 

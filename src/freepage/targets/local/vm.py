@@ -18,7 +18,7 @@ from freepage.fpr.evidence import parse_choice
 from freepage.records import Evidence
 from freepage.sampling.balloon import parse_guest_stats
 from freepage.sampling.instances import parse_vm, read_qemu
-from freepage.sampling.procfs import THP, read_text
+from freepage.sampling.procfs import THP, read_page_sizes, read_text
 from freepage.targets.guest import read_guest_counters, read_guest_evidence
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.targets.local.qemu_command import VmPipes, VmShape, build_command, find_architecture
@@ -62,12 +62,15 @@ class Vm:
 
     async def read_evidence(self) -> Evidence:
         reports = await self._count_reports()
+        page_bytes, huge_page_bytes = read_page_sizes()
         return Evidence(
             instance=self.name,
             configured=await self.monitor.read_reporting(),
             active=None if reports is None else reports > 0,
             report_count=reports,
             host_thp=parse_choice(read_text(Path(THP))),
+            host_page_bytes=page_bytes,
+            host_huge_page_bytes=huge_page_bytes,
             memory_backend="anonymous",
             accelerator=self.shape.accelerator,
             **await read_guest_evidence(self.worker),
