@@ -53,6 +53,24 @@ async def test_a_study_is_planned_again_by_what_the_opened_host_really_has(host,
     assert host[3][1] == largest
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 0.05}, "the study is too large"),
+        ({"memory_bytes": 4 * GIB}, "more than the 2.00 GiB available"),
+    ],
+)
+async def test_a_host_that_has_less_memory_when_the_run_starts_than_when_it_was_planned_is_refused(
+    host, tmp_path, options, words
+):
+    request = RunRequest("cycle", arms=(Arm.VM,), **options)
+    async with entry.open_local_preview(LocalChoices(), request) as preview:
+        with pytest.raises(CapacityError, match=words):
+            async with preview.open_target(tmp_path):
+                pytest.fail("it was opened")
+    assert "warmed up" not in [step for step, _ in host]
+
+
 async def test_a_disk_that_is_too_small_is_found_before_anything_starts(host, tmp_path, monkeypatch):
     def refuse(_trials, _folder):
         raise CapacityError("the test files need 1 TiB")
