@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from freepage.study.fio import FioJob, FioOptions
-from freepage.study.scaling.memory import SMALLEST_VM_BYTES
+from freepage.study.scaling.memory import COMPACT_RESERVE_BYTES, SMALLEST_VM_BYTES
 from freepage.study.study import FioGroup
 from freepage.units import MIB
 
@@ -71,7 +71,8 @@ def _vm_memory_bytes(file: FioGroupFile, file_bytes: int, scale: Scale) -> int:
         wanted = _scale_vm(file.vm_memory, file, file_bytes, scale)
     if scale.shrinks or file.vm_memory is None:
         wanted = max(wanted, min(file_bytes, wanted) + GUEST_IO_RESERVE_BYTES)
-    return max(SMALLEST_VM_BYTES, math.ceil(wanted / (16 * MIB)) * 16 * MIB)
+    least = COMPACT_RESERVE_BYTES if scale.sizing.compact else SMALLEST_VM_BYTES
+    return max(least, math.ceil(wanted / (16 * MIB)) * 16 * MIB)
 
 
 def _scale_vm(vm_memory: int | Share, file: FioGroupFile, file_bytes: int, scale: Scale) -> float:
