@@ -8,6 +8,7 @@ from freepage.analysis.compared import Comparison
 from freepage.analysis.results import build_results
 from freepage.records import Arm
 from freepage.report.page import render_report
+from freepage.report.parts.comparison import comparison_table
 from freepage.store import load_run
 from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
@@ -32,10 +33,14 @@ def test_the_control_is_compared_with_the_arm_it_repeats(tmp_path, arm):
     assert not [c for c in results.claims if c.decision in {"confirmed", "contradicted"}]
 
 
-def test_a_report_shows_the_control_beside_its_arm(tmp_path):
-    write_run(tmp_path / "run", Truth(repeats=3), study=AA, arms=(Arm.VM,))
+@pytest.mark.parametrize("arm", [Arm.VM, Arm.VM_FPR])
+def test_a_report_shows_the_control_beside_its_arm_and_what_is_shown_of_differences(tmp_path, arm):
+    write_run(tmp_path / "run", Truth(repeats=3), study=AA, arms=(arm,))
     page = render_report(tmp_path / "run").read_text()
     assert "control (the same arm once more)" in page
+    table = comparison_table(build_results(load_run(tmp_path / "run")))
+    (shown,) = [row[3].text for row in table.rows if row[1].text == Comparison.SAVED_MEAN.heading]
+    assert shown
 
 
 def test_arms_that_are_not_equal_after_all_are_false_alarms_by_name(tmp_path):

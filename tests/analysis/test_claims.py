@@ -141,7 +141,8 @@ def test_the_same_is_shown_by_two_one_sided_tests():
     assert find_interval(closer, 0.90)[1] < 1.1
     assert decide_one("later-as-first", closer).decision == "confirmed"
     assert decide_one("later-as-first", close).decision == "not-decidable"
-    assert decide_one("later-as-first", estimate_positive([1.3] * 5, "ratio")).decision == "contradicted"
+    slower = decide_one("later-as-first", estimate_positive([1.3] * 5, "ratio"))
+    assert (slower.decision, slower.reason) == ("contradicted", "The interval misses the rule.")
 
 
 def test_a_limit_on_cpu_that_no_price_could_reach_is_not_decided_at_this_scale():
@@ -300,6 +301,7 @@ def test_a_claim_of_every_experiment_falls_with_one_of_them():
     claims = decided({"ext4": io(0.0), "xfs": io(6.0)})
     assert claims["no-cached-case-lost"].decision == "contradicted"
     assert claims["no-cached-case-lost"].experiment == "xfs"
+    assert claims["no-cached-case-lost"].reason == "The exact interval misses the rule."
     assert decided({"ext4": io(0.0), "xfs": io(0.0)})["no-cached-case-lost"].decision == "confirmed"
 
 

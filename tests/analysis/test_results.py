@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from freepage.analysis.releases import find_releases
-from freepage.analysis.results import build_results
+from freepage.analysis.results import build_results, judge_run
+from freepage.analysis.trial_values import measure_trial
+from freepage.report.page import render_page
 from freepage.store import load_run
 from freepage.units import GIB
 from helpers.synthetic import BASELINE_BYTES, IDLE_BYTES, Truth, write_run
@@ -120,6 +122,20 @@ def test_a_run_without_one_good_trial_is_inconclusive(tmp_path):
     results = results_of(tmp_path, Truth(failed=tuple(range(9))))
     assert results["verdict"]["decision"] == "inconclusive"
     assert all(e is None for e in arm(results, "vm-fpr").values())
+
+
+def test_a_headline_that_did_not_come_to_run_is_answered_by_no_other_experiment(tmp_path):
+    """A run that was cut short before the experiment its study names once answered by what it had."""
+    run = load_run(write_run(tmp_path, Truth(repeats=5)))
+    rule = replace(run.manifest.verdict_rule, headline="random")
+    cut = replace(run, manifest=replace(run.manifest, verdict_rule=rule))
+    results = judge_run(cut, {t.record.id: measure_trial(t) for t in cut.ok_trials()})
+    assert (results.verdict.decision, results.headline) == ("inconclusive", None)
+    assert (
+        "The experiment random, by which the study is answered, did not come to run."
+        in results.verdict.sentence
+    )
+    assert "did not come to run" in render_page(cut, results)
 
 
 def test_results_are_json_without_nan(tmp_path):

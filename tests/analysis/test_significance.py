@@ -67,6 +67,24 @@ def test_how_many_repeats_would_do_is_said_where_the_interval_is_open():
     assert "too near the bound" in explain_undecided(unsure, Bounds(at_least=unsure.value))
 
 
+def test_repeats_that_would_do_are_never_fewer_than_a_decision_asks_for():
+    """A claim is decided from five trials on; four once "would do"."""
+    unsure = estimate_positive([1.3, 1.1, 1.2, 1.02], "ratio")
+    needed, rule = find_repeats(unsure, 1.0), Bounds(at_least=1.0)
+    assert f"{needed} repeats would do" in explain_undecided(unsure, rule)
+    assert f"{needed + 3} repeats would do" in explain_undecided(unsure, rule, needed + 3)
+
+
+def test_the_error_between_two_bounds_is_that_of_the_nearer_one_on_the_intervals_own_scale():
+    same, rule = (
+        estimate_positive([0.98, 1.02, 0.99, 1.01, 0.995], "ratio"),
+        Bounds(at_least=0.9, at_most=1.1),
+    )
+    assert abs(same.value - 0.9) < abs(same.value - 1.1)
+    assert rule.find_error(same) == find_error(same, 1.1) > find_error(same, 0.9)
+    assert rule.find_error(estimate_share(FIVE, "fraction")) is None
+
+
 def test_few_trials_say_what_was_seen_and_how_many_decide():
     rule = Bounds(at_least=0.5)
     assert explain_undecided(estimate_share([0.9, 0.95, 0.96], "fraction"), rule) == (

@@ -161,6 +161,30 @@ def test_cpu_is_too_much_when_it_is_out_of_proportion_and_noticeable(per_gib, pe
     assert decided(CYCLE, churn).decision == decision
 
 
+def test_where_vms_without_fpr_give_memory_back_too_that_nothing_is_saved_says_nothing_of_fpr():
+    """Reporting that was on in both arms once said: leave it off."""
+    both = cycle(given_back_without=between(0.9, 0.95), saved_mean=between(-0.01, 0.02))
+    for outcome in (
+        both,
+        replace(both, given_back=between(0.28, 0.32), given_back_without=between(0.2, 0.3)),
+    ):
+        verdict = decided(outcome)
+        assert verdict.decision == "inconclusive"
+        assert "which FPR cannot explain" in verdict.sentence
+    for without in (None, between(0.0, 0.3)):
+        verdict = decided(cycle(given_back=between(0.1, 0.2), given_back_without=without))
+        assert verdict.decision == "inconclusive"
+
+
+def test_an_open_price_of_vms_that_are_excepted_anyway_leaves_nothing_open():
+    dear = replace(GUEST_IO, guest_io=between(0.85, 0.95), allocation=between(3, 3.4))
+    keeping = replace(RANDOM, given_back=between(0.1, 0.2), allocation=between(1.5, 2.5))
+    for other in (dear, keeping):
+        verdict = decided(CYCLE, other)
+        assert verdict.decision == "enable-except"
+        assert "open" not in verdict.sentence
+
+
 def test_no_price_decides_under_emulation_and_the_answer_asks_for_real_hardware():
     verdict = decided(cycle(reallocation=between(5, 6)), CHURN, GUEST_IO, times_count=False)
     assert verdict.decision == "memory-only"

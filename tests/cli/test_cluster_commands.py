@@ -31,6 +31,8 @@ OPERATORS = {
 STATES = {
     "on": "on",
     "on-agentless": "on",
+    "typed": "on",
+    "typed-by-cluster": "on",
     "migrated": "on",
     "restart-pending": "on",
     "off-by-annotation": "off",

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from freepage.cli.main import main
+from freepage.cli.manifests import print_comments
 from freepage.cli.progress import LiveProgress, PlainProgress
 from freepage.errors import FreepageError
 from freepage.kube.resources import VMIS, name_of
@@ -106,3 +107,8 @@ def test_a_trials_last_words_are_no_more_than_words(view):
     progress.trial_ended(trial, record)
     progress.run_ended()
     assert_harmless(stream.getvalue())
+
+
+def test_the_comments_of_a_dry_run_are_words_and_nothing_else(capsys):
+    print_comments([f"node {HOSTILE} is not ready"])
+    assert_harmless(capsys.readouterr().out)

@@ -80,6 +80,9 @@ def without_agent(annotations=None, features=None, conditions=()):
         ("anolis", "4.19.91-26.an8.x86_64", UNKNOWN),
         ("alinux", "5.10.134-13.al8.x86_64", YES),
         ("tencentos", "5.4.119-19.0009.tl3", UNKNOWN),
+        ("tencentos", "5.4.119-19-0009.11", UNKNOWN),
+        ("openEuler", "4.19.90-custom", UNKNOWN),
+        ("openEuler", "5.10.0-custom", YES),
         ("virtuozzo", "4.18.0-372.9.1.vz8.1", UNKNOWN),
     ],
 )

@@ -13,6 +13,12 @@ from freepage.kubevirt.audit_objects import UNSEEN, audit_objects, is_wanted, ke
 from helpers.kubevirt_objects import KUBEVIRT, build_instance, build_launcher, build_vm
 
 OUT = {ANNOTATION: "true"}
+HYPERCONVERGED = {
+    "apiVersion": "hco.kubevirt.io/v1beta1",
+    "kind": "HyperConverged",
+    "metadata": {"name": "hco"},
+    "spec": {"virtualMachineOptions": {"disableFreePageReporting": False}},
+}
 
 
 def audit_one(*objects):
@@ -96,7 +102,7 @@ def test_of_an_object_that_was_given_again_the_newest_counts():
         audit = audit_objects([KUBEVIRT, *objects, build_instance()])
         assert audit.vms[0].eligibility.restart is not None
         (note,) = audit.notes
-        assert note.startswith("1 objects were given again: of each the newest counts (by resourceVersion")
+        assert note.startswith("given again: 1 object; of each the newest counts (by resourceVersion")
     unversioned = build_vm(annotations=OUT)
     assert keep_newest([build_vm(), unversioned]) == [build_vm()]
     unversioned["metadata"]["generation"] = 3
@@ -119,6 +125,36 @@ def test_objects_of_two_clusters_are_not_mixed():
         audit_objects([KUBEVIRT, other])
 
 
+def with_uid(uid):
+    found = copy.deepcopy(KUBEVIRT)
+    found["metadata"]["uid"] = uid
+    return found
+
+
+def test_objects_of_two_clusters_are_told_apart_where_their_kubevirt_has_the_same_name():
+    with pytest.raises(ObjectsError, match="2 of kind KubeVirt: kubevirt/kubevirt, with different uids"):
+        audit_objects([with_uid("one"), build_instance(), with_uid("two"), build_instance("web")])
+    for same in (with_uid("one"), with_uid(None), KUBEVIRT):
+        assert audit_objects([with_uid("one"), same, build_instance()]).count_expected(True) == 1
+
+
+def test_a_kubevirt_that_cannot_be_read_leaves_the_setting_unknown_whatever_else_was_given():
+    broken = copy.deepcopy(KUBEVIRT)
+    broken["spec"]["configuration"]["virtualMachineOptions"] = {"disableFreePageReporting": True}
+    for others in ([], [HYPERCONVERGED]):
+        audit = audit_objects([broken, *others, build_vm(), build_instance()])
+        assert audit.setting.enabled is None
+        assert audit.setting.source == "the KubeVirt object, which decides, was given and cannot be read"
+        assert audit.count_expected(None) == 1
+        assert audit.notes == ()
+    assert audit_objects([broken, KUBEVIRT, build_vm(), build_instance()]).setting.enabled is True
+
+
+def test_a_namespace_without_a_vm_is_told():
+    audit = audit_objects([KUBEVIRT, build_vm(), build_instance()], "lab")
+    assert (audit.vms, audit.notes) == ([], ("no VM among the objects is in namespace lab",))
+
+
 @pytest.mark.parametrize(
     ("objects", "note"),
     [
@@ -130,12 +166,7 @@ def test_objects_of_two_clusters_are_not_mixed():
         ([KUBEVIRT, build_vm()], "there is no VirtualMachineInstance: which VMs run"),
         (
             [
-                {
-                    "apiVersion": "hco.kubevirt.io/v1beta1",
-                    "kind": "HyperConverged",
-                    "metadata": {"name": "hco"},
-                    "spec": {"virtualMachineOptions": {"disableFreePageReporting": False}},
-                },
+                HYPERCONVERGED,
                 build_vm(),
                 build_instance(),
             ],

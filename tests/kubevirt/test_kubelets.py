@@ -138,8 +138,19 @@ def test_a_node_that_is_behind_a_way_that_fails_is_given_up_too():
     run_virtually(work())
 
 
+ENDED = ClusterError(
+    'get pods/exec p: unable to upgrade connection: container not found ("compute")', status=500
+)
+
+
 @pytest.mark.parametrize(
-    "error", [NotFoundError("gone", status=404), ForbiddenError("no", status=403), NotConnectedError("away")]
+    "error",
+    [
+        NotFoundError("gone", status=404),
+        ForbiddenError("no", status=403),
+        NotConnectedError("away"),
+        ENDED,
+    ],
 )
 def test_what_is_no_failure_of_the_node_is_raised_as_it_is(error):
     async def work():

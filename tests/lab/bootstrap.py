@@ -76,7 +76,7 @@ class Make:
     def kinds(self) -> tuple[Kind, ...]:
         found = list(kinds.CORE)
         if self.operator != "none":
-            found += kinds.KUBEVIRT
+            found += [*kinds.KUBEVIRT, *kinds.INSTANCE_TYPES, kinds.REVISIONS]
         if self.has_operator:
             found.append(kinds.hyperconverged(OPERATORS[self.operator]))
         if self.openshift:

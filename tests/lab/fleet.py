@@ -38,7 +38,8 @@ class Variant:
     """One sort of VMI: what it has beside an ordinary one, and what its domain XML says of FPR.
 
     rotated: the log no longer has the domain XML. migrated: a second launcher pod is left of a live migration. template:
-    annotations its VirtualMachine's template has, where they differ from the VMI's.
+    annotations its VirtualMachine's template has, where they differ from the VMI's. typed: its VirtualMachine names an instance
+    type and a preference, of the whole cluster ("Cluster") or of its namespace ("").
     """
 
     name: str
@@ -49,6 +50,7 @@ class Variant:
     template: dict[str, str] | None = None
     rotated: bool = False
     migrated: bool = False
+    typed: str | None = None
 
 
 def _devices(**devices: Any) -> Object:
@@ -62,12 +64,12 @@ VARIANTS = (
     Variant("off-by-annotation", "off", annotations=OFF),
     Variant("on-agentless", guest=None),
     Variant("dedicated-cpus", "off", spec={"domain": {"cpu": {"dedicatedCpuPlacement": True}}}),
-    Variant("on"),
+    Variant("typed", typed=""),
     Variant("huge-pages", "off", spec={"domain": {"memory": {"hugepages": {"pageSize": "2Mi"}}}}),
-    Variant("vfio", spec=_devices(hostDevices=[{"name": "nic", "deviceName": "intel.com/nic"}])),
+    Variant("vfio", spec=_devices(gpus=[{"name": "gpu", "deviceName": "nvidia.com/A2"}])),
     Variant("windows", guest=WINDOWS),
-    Variant("on"),
-    Variant("old-kernel", guest={**LINUX, "id": "rhel", "kernelRelease": "4.18.0-553.el8_10.x86_64"}),
+    Variant("typed-by-cluster", typed="Cluster"),
+    Variant("old-kernel", guest={**LINUX, "id": "rhel", "kernelRelease": "4.18.0-193.el8.x86_64"}),
     Variant("restart-pending", "on", template=OFF),
     Variant("realtime", "off", spec={"domain": {"cpu": {"dedicatedCpuPlacement": True, "realtime": {}}}}),
     Variant("migrated", migrated=True),
@@ -143,7 +145,10 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         create_namespace(store, namespace)
     if n < NODE_COUNT:
         store.create(NODES, build_node(node_name(n)))
-    owner = _create(store, VMS, build_vm(namespace, name, variant))
+    vm = build_vm(namespace, name, variant)
+    if variant.typed is not None:
+        vm["spec"] |= _add_types(store, namespace, name, variant.typed)
+    owner = _create(store, VMS, vm)
     instance = _create(store, INSTANCES, build_instance(namespace, name, variant, owner, node_name(n)))
     nodes = [node_name(n), node_name(n + 1)] if variant.migrated else [node_name(n)]
     pods = tuple(_create(store, PODS, build_launcher(instance, node)) for node in nodes)
@@ -154,6 +159,39 @@ def _add_instance(store: MemoryStore, n: int, variant: Variant) -> Launched:
         instance = store.merge(INSTANCES, namespace, name, status)
         _complete(store, pods[0])
     return Launched(instance, variant, pods)
+
+
+def _add_types(store: MemoryStore, namespace: str, name: str, scope: str) -> Object:
+    """Add an instance type and a preference for one VM; return what its spec says of them.
+
+    KubeVirt keeps a copy of what a VM started with; the instance type of a namespace is changed afterwards.
+    """
+    named = {}
+    for field_, part, spec in (
+        ("instancetype", "Instancetype", {"cpu": {"guest": 4}, "memory": {"guest": "8Gi"}}),
+        ("preference", "Preference", {"devices": {"preferredDiskBus": "virtio"}}),
+    ):
+        kind = f"VirtualMachine{scope}{part}"
+        metadata = {"name": f"{name}-{field_}", **({} if scope else {"namespace": namespace})}
+        group = "instancetype.kubevirt.io"
+        obj = {"apiVersion": f"{group}/v1beta1", "kind": kind, "metadata": metadata, "spec": spec}
+        _create(store, (group, f"{kind.lower()}s"), obj)
+        named[field_] = {"kind": kind, "name": metadata["name"]}
+    if not scope:
+        named["instancetype"]["revisionName"] = _add_revision(store, namespace, f"{name}-instancetype")
+    return named
+
+
+def _add_revision(store: MemoryStore, namespace: str, name: str) -> str:
+    labels = {"instancetype.kubevirt.io/object-name": name}
+    revision = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"name": f"{name}-copy", "namespace": namespace, "labels": labels},
+        "data": {"spec": {"cpu": {"guest": 4}, "memory": {"guest": "8Gi"}}},
+        "revision": 1,
+    }
+    return _create(store, ("apps", "controllerrevisions"), revision)["metadata"]["name"]
 
 
 def _create(store: MemoryStore, key: Key, obj: Object) -> Object:

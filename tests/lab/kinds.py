@@ -145,6 +145,22 @@ KUBEVIRT = (
     ),
 )
 
+INSTANCE_TYPES = tuple(
+    Kind(
+        "instancetype.kubevirt.io",
+        f"{kind.lower()}s",
+        kind,
+        versions=("v1beta1",),
+        namespaced="Cluster" not in kind,
+    )
+    for kind in (
+        "VirtualMachineInstancetype",
+        "VirtualMachineClusterInstancetype",
+        "VirtualMachinePreference",
+        "VirtualMachineClusterPreference",
+    )
+)
+REVISIONS = Kind("apps", "controllerrevisions", "ControllerRevision")
 ROUTES = Kind("route.openshift.io", "routes", "Route")
 
 

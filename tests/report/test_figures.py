@@ -160,8 +160,14 @@ def test_a_title_says_only_what_is_decided(tmp_path):
     assert three["node-memory-cycle"].title == "Node memory in use while cycle runs"
     assert three["release-cycle"].title == "How freed memory comes back to the host in cycle"
     once = Estimate(-0.003, None, None, "cores", 1, "student")
-    assert describe_extra_cpu(once, "churn") == "CPU of the host while churn runs"
-    assert "than without" in describe_extra_cpu(Estimate(0.1, 0.05, 0.15, "cores", 5, "student"), "churn")
+    neutral = "CPU of the host while churn runs"
+    assert describe_extra_cpu(once, 0.02, "churn") == neutral
+    five = Estimate(0.1, 0.05, 0.15, "cores", 5, "student")
+    assert describe_extra_cpu(five, 0.02, "churn") == "VMs with FPR use 0.10 cores more than without"
+    assert describe_extra_cpu(five, 0.08, "churn") == neutral, "it differs, but perhaps by less than matters"
+    assert describe_extra_cpu(five, None, "churn") == neutral
+    unsure = replace(five, low=-0.05)
+    assert "no more CPU than this run can tell" in describe_extra_cpu(unsure, 0.02, "churn")
 
 
 def with_savings(results, **changes):

@@ -202,6 +202,10 @@ def test_a_study_names_the_experiment_whose_answer_is_the_runs():
     assert (study.verdict_headline, study.verdict) == ("random", {"min_io_ratio": 0.8})
     assert parse_study(STUDY, "mine.toml").verdict_headline == ""
     assert "no experiment: cycle, random" in complaint(STUDY + '[verdict]\nheadline = "burst"\n')
+    assert "headline = 5 in [verdict] is no experiment's name" in complaint(
+        STUDY + "[verdict]\nheadline = 5\n"
+    )
+    assert "unknown key 'verdict_headline'" in complaint('verdict_headline = "random"\n' + STUDY)
 
 
 def test_text_that_is_no_toml_is_refused_with_its_line():

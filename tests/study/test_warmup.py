@@ -6,10 +6,11 @@ import pytest
 
 from freepage.records import Action
 from freepage.study.plan import plan_trials, planned_duration_s
-from freepage.study.read import builtin_studies
+from freepage.study.read import builtin_studies, parse_study
 from freepage.study.request import RunRequest, plan_run
+from freepage.study.scaling.study import scale_study
 from freepage.study.warmup import WARMUP_S, plan_run_trials, plan_warmup, warmup_duration_s
-from helpers.studies import HOST, scaled
+from helpers.studies import HOST, SMALL, scaled
 
 
 def steps_of(trial):
@@ -39,6 +40,23 @@ def test_a_warm_up_starts_at_once_and_frees_all_it_allocates_by_its_end(name):
         assert max(s.at_s for s in steps) <= WARMUP_S
         held = sum(s.bytes * (1 if s.action is Action.ALLOCATE else -1) for s in steps)
         assert held == 0
+
+
+def test_a_program_is_ended_with_the_warm_up_however_long_it_would_run():
+    """One of ten minutes once held up the first trial of each arm until that failed."""
+    own = """
+name = "own"
+[[experiment]]
+kind = "command"
+command = ["/bin/sleep", "600"]
+timeout = "15min"
+"""
+    study = scale_study(parse_study(own, "own.toml"), 1.0, SMALL)
+    for trial in (*plan_warmup(study), *plan_warmup(scaled("guest-io", 0.2))):
+        runs = [s for s in steps_of(trial) if s.action is Action.RUN]
+        assert runs
+        assert all(0 < s.timeout_s <= WARMUP_S for s in runs)
+    assert all(s.timeout_s == 900 for t in plan_trials(study) for s in steps_of(t))
 
 
 def test_a_smoke_run_has_no_warm_up():

@@ -51,13 +51,16 @@ class Bounds:
         return IntervalPosition.BEYOND if outside else IntervalPosition.WITHIN
 
     def find_error(self, estimate: Estimate) -> float | None:
-        """Return the probability of such an estimate, were the truth at the nearest bound; None where the method has none."""
-        return find_error(estimate, self.find_nearest(estimate.value))
+        """Return the probability of such an estimate, were the truth at the bound that it is the nearest to; None where the method has none.
+
+        The nearest on the scale of the interval: between 0.9 and 1.1 a ratio of 0.999 is nearer to 1.1.
+        """
+        errors = [find_error(estimate, bound) for bound in self._list()]
+        return max((e for e in errors if e is not None), default=None)
 
     def find_nearest(self, value: float) -> float:
         """Return the bound that a value lies nearest to."""
-        bounds = [b for b in (self.at_least, self.above, self.at_most) if b is not None]
-        return min(bounds, key=lambda bound: abs(bound - value))
+        return min(self._list(), key=lambda bound: abs(bound - value))
 
     def describe(self, unit: str) -> str:
         """Return the bounds in words: "between 1.1 and 1.6 times", "at most 1.00 GiB"."""
@@ -69,6 +72,9 @@ class Bounds:
             return f"between {format_bound(self.at_least, '')} and {most}"
         above = f"more than {format_bound(self.above, '')} and " if self.above is not None else ""
         return f"{above}at most {most}"
+
+    def _list(self) -> list[float]:
+        return [b for b in (self.at_least, self.above, self.at_most) if b is not None]
 
     def _falls_short(self, value: float) -> bool:
         return (self.at_least is not None and value < self.at_least) or (

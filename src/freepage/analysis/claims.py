@@ -228,13 +228,16 @@ def _decide_by(
             f"(--repeats {LEAST_FOR_CLAIM})."
         )
         return _Outcome(ClaimDecision.NOT_DECIDABLE, reason, name, error)
-    return _Outcome(decision, f"{_name_interval(estimate, claim)} {words}.", name, error)
+    narrowed = claim.same and position is IntervalPosition.WITHIN
+    return _Outcome(decision, f"{_name_interval(estimate, narrowed=narrowed)} {words}.", name, error)
 
 
-def _name_interval(estimate: Estimate, claim: Claim) -> str:
+def _name_interval(estimate: Estimate, *, narrowed: bool) -> str:
     if estimate.method in {Method.RANGE, Method.CENSORED}:
         return f"Each of {estimate.n} trials"
-    return "The 90\u00a0% interval" if claim.same else "The interval"
+    if estimate.method == Method.CLOPPER_PEARSON:
+        return "The exact interval"
+    return "The 90\u00a0% interval" if narrowed else "The interval"
 
 
 def _find_obstacle(

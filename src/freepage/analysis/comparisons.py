@@ -127,13 +127,16 @@ def _estimate_saved_share(pairs: _Pairs, number: Quantity, best: Arm | None, uni
 
 
 def _extra_cpu_per_gib(pairs: _Pairs) -> Estimate | None:
-    """Return the CPU seconds that instances with FPR used more than those without, for each GiB that came back."""
+    """Return the CPU seconds that instances with FPR used more than those without, for each GiB that came back.
+
+    None where in a block next to nothing did: what the others cost alone would flatter.
+    """
     back = pairs.by_repeat(Arm.VM_FPR, TrialOnly.GIVEN_BACK_GIB)
     with_fpr = pairs.by_repeat(Arm.VM_FPR, TrialOnly.INSTANCE_CPU_TIME)
     without = pairs.by_repeat(Arm.VM, TrialOnly.INSTANCE_CPU_TIME)
+    if any(gib is not None and gib <= LEAST_GIVEN_BACK_GIB for gib in back.values()):
+        return None
     values = [
-        divide(subtract(with_fpr.get(repeat), without.get(repeat)), gib)
-        for repeat, gib in back.items()
-        if gib is not None and gib > LEAST_GIVEN_BACK_GIB
+        divide(subtract(with_fpr.get(repeat), without.get(repeat)), gib) for repeat, gib in back.items()
     ]
     return estimate_mean(values, Comparison.EXTRA_CPU_PER_GIB.unit)

@@ -109,10 +109,13 @@ def conclude(found: VerdictInput, checks: Checks) -> Conclusion:
 
 
 def _conclude_by_memory(found: VerdictInput, checks: Checks) -> Conclusion | None:
-    """Return the conclusion where memory alone settles it; None where costs have a say."""
-    given, saved, _ = checks.headline
+    """Return the conclusion where memory alone settles it; None where costs have a say.
+
+    Nothing is settled where VMs without FPR gave memory back as well, or nobody knows: then it is not FPR that was seen.
+    """
+    given, saved, without = checks.headline
     beyond = next((c for c in (given, saved) if c.position is IntervalPosition.BEYOND), None)
-    if beyond is not None:
+    if beyond is not None and without.position is IntervalPosition.WITHIN:
         return Conclusion(Decision.NO_BENEFIT, Reason(beyond.about, beyond.text))
     every = [("", check) for check in checks.headline] + list(checks.others.items())
     is_open = [(where, c) for where, c in every if c.position is IntervalPosition.STRADDLING]
@@ -148,18 +151,25 @@ def _conclude_by_costs(found: VerdictInput, checks: Checks) -> Conclusion:
     if paying and not left:
         text = as_sentence("; ".join(e.words for e in paying))
         return Conclusion(Decision.NO_BENEFIT, Reason("costs", text))
-    unknown = _find_unknown_price(found, checks, left)
+    unknown = _find_unknown_price(
+        found, [r for r in checks.costs if r.outcome.experiment not in excepted], left
+    )
     if unknown is not None:
         return Conclusion(Decision.MEMORY_ONLY, unknown, (*keeping, *paying), found.headline)
     decision = Decision.ENABLE_EXCEPT if keeping or paying else Decision.ENABLE
     return Conclusion(decision, excepted=(*keeping, *paying), shown=left[0].outcome)
 
 
-def _find_unknown_price(found: VerdictInput, checks: Checks, left: list[CostReport]) -> Reason | None:
-    """Return why the price is not known: emulation, a cost that is open, or none measured where memory comes back."""
+def _find_unknown_price(
+    found: VerdictInput, costs: list[CostReport], left: list[CostReport]
+) -> Reason | None:
+    """Return why the price is not known: emulation, a cost that is open, or none measured where memory comes back.
+
+    costs: of all experiments whose VMs are not excepted anyway; left: of those among them that gain.
+    """
     if not found.times_count:
         return Reason("emulation", "Times, CPU and throughput under emulation do not decide.")
-    for report in checks.costs:
+    for report in costs:
         for check in report.at(IntervalPosition.STRADDLING):
             about = f"{check.cost} of {report.outcome.experiment}"
             return Reason(about, place(report.outcome.experiment if found.others else "", check.words))

@@ -10,7 +10,6 @@ from freepage.analysis.comparisons import DIFFERENCES, RATIOS, find_margin
 from freepage.analysis.conclusion import Decision
 from freepage.analysis.significance import Difference, find_interval, find_smallest_effect, judge_difference
 from freepage.analysis.verdict import Verdict
-from freepage.records import Arm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +51,6 @@ def judge_equal_arms(experiments: Experiments) -> Verdict | None:
 
 def _compare(experiment: ExperimentResults) -> Iterator[EqualNumber]:
     """Yield each number of the two arms that has an interval."""
-    original = next((e for arm, e in experiment.arms.items() if arm is not Arm.CONTROL), {})
     for comparison in (*RATIOS, *DIFFERENCES):
         estimate = experiment.compared(comparison)
         interval = None if estimate is None else find_interval(estimate)
@@ -60,7 +58,7 @@ def _compare(experiment: ExperimentResults) -> Iterator[EqualNumber]:
             continue
         neutral = 1.0 if comparison.unit == "ratio" else 0.0
         low, high = interval
-        margin = find_margin(comparison, original)
+        margin = find_margin(comparison, experiment.without)
         yield EqualNumber(
             comparison,
             estimate,

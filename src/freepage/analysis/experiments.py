@@ -14,7 +14,7 @@ from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.io import estimate_cells
 from freepage.analysis.stats import estimate_count, estimate_trials
 from freepage.kinds import Subject, find_kind
-from freepage.records import Action
+from freepage.records import Action, Arm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from freepage.analysis.io import CellResult
     from freepage.analysis.stats import Estimate
     from freepage.kinds import Kind
-    from freepage.records import Arm
     from freepage.store import Run, TrialData
 
 
@@ -43,6 +42,13 @@ class ExperimentResults:
     @property
     def traits(self) -> Kind:
         return find_kind(self.kind)
+
+    @property
+    def without(self) -> ArmEstimates:
+        """The numbers of what FPR is compared with: VMs without it, in an A/A test the arm that the control repeats."""
+        if Arm.CONTROL not in self.arms:
+            return self.arms.get(Arm.VM, {})
+        return next((found for arm, found in self.arms.items() if arm is not Arm.CONTROL), {})
 
     def estimate(self, arm: Arm, number: Quantity) -> Estimate | None:
         """Return a number of an arm; None where it was not measured, or the arm is not there."""
@@ -97,10 +103,11 @@ def _find_value(values: TrialValues, number: Quantity) -> float | None:
 def find_headline(experiments: Mapping[str, ExperimentResults], named: str = "") -> str | None:
     """Return the experiment whose numbers stand first: the one the study names, else its first about releases.
 
-    Never by what was measured: a trial that failed must not put another experiment's answer there.
+    Never by what was measured: a trial that failed must not put another experiment's answer there. None where the one that
+    the study names did not come to run.
     """
-    if named in experiments:
-        return named
+    if named:
+        return named if named in experiments else None
     about = [name for name, e in experiments.items() if is_about_releases(e.traits)]
     return next(iter(about or experiments), None)
 

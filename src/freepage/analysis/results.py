@@ -170,7 +170,12 @@ def _build_verdict_input(run: Run, experiments: Experiments, doubts: Iterable[Do
         for name, e in experiments.items()
     }
     named = run.manifest.verdict_rule.headline
-    headline = outcomes.pop(find_headline(experiments, named) or "", ExperimentOutcome())
+    missing = ExperimentOutcome(
+        obstacle=f"The experiment {named}, by which the study is answered, did not come to run."
+        if named
+        else ""
+    )
+    headline = outcomes.pop(find_headline(experiments, named) or "", missing)
     return VerdictInput(
         headline,
         tuple(outcomes.values()),

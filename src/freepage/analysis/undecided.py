@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import IntervalPosition, format_bound
-from freepage.analysis.significance import find_repeats, find_smallest_effect
+from freepage.analysis.significance import MOST_REPEATS, find_repeats, find_smallest_effect
 from freepage.analysis.stats import Method
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def explain_undecided(estimate: Estimate, bounds: Bounds, least: int = 0) -> str
     if estimate.method == Method.CLOPPER_PEARSON:
         return f"The exact interval, {describe_interval(estimate)}, lies on both sides of the bound; more repeats narrow it."
     sentence = f"The interval, {describe_interval(estimate)}, lies on both sides of the bound"
-    return f"{sentence}{_describe_power(estimate, bounds)}."
+    return f"{sentence}{_describe_power(estimate, bounds, least)}."
 
 
 def describe_interval(estimate: Estimate) -> str:
@@ -71,8 +71,8 @@ def _describe_seen(estimate: Estimate, bounds: Bounds) -> str:
     return f"{trials} {'meet' if meets else 'miss'}{('s' if meets else 'es') if one else ''} the rule"
 
 
-def _describe_power(estimate: Estimate, bounds: Bounds) -> str:
-    """Return what such a run could have seen, and how many repeats would decide."""
+def _describe_power(estimate: Estimate, bounds: Bounds, least: int) -> str:
+    """Return what such a run could have seen, and how many repeats would decide, `least` of them at least."""
     seen = find_smallest_effect(estimate)
     if seen is None:
         return ""
@@ -80,8 +80,8 @@ def _describe_power(estimate: Estimate, bounds: Bounds) -> str:
     effect = f"{seen * 100:.2g}\u00a0%" if is_log else format_rounded(seen, estimate.unit)
     repeats = find_repeats(estimate, bounds.find_nearest(estimate.value))
     would = (
-        f"{repeats} repeats would do"
+        f"{max(repeats, least)} repeats would do"
         if repeats
-        else "it is too near the bound for any number of repeats to do"
+        else f"it is too near the bound for {MOST_REPEATS} repeats to do"
     )
     return f"; {estimate.n} trials like these see differences from {effect} on, and {would}"

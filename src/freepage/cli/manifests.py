@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from freepage.terminal.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,7 @@ def print_manifests(objects: Iterable[tuple[str, dict[str, Any]]]) -> None:
 def print_comments(lines: Iterable[str]) -> None:
     """Print lines as comments of YAML, whatever line breaks there are within them."""
     for line in (part for text in lines for part in text.splitlines()):
-        print(f"# {line}".rstrip())
+        print(f"# {printable(line)}".rstrip())
 
 
 def _leave_out_binaries(obj: dict[str, Any]) -> tuple[dict[str, Any], str]:

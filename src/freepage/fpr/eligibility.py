@@ -67,13 +67,16 @@ def read_surroundings(objects: Iterable[Object]) -> Surroundings:
     return Surroundings(read_permitted(known), read_catalog(known))
 
 
-def assess_all(objects: Iterable[Object]) -> tuple[ReportingSetting, list[Eligibility]]:
+def assess_all(
+    objects: Iterable[Object], setting: ReportingSetting | None = None
+) -> tuple[ReportingSetting, list[Eligibility]]:
     """Assess every VM among the objects: running ones by their VirtualMachineInstance, stopped ones by their template.
 
-    An instance that has ended does not run; without a VirtualMachine it is no VM any more.
+    An instance that has ended does not run; without a VirtualMachine it is no VM any more. setting: the cluster's, where
+    the objects do not have it.
     """
     known = list(objects)
-    setting, around = read_setting(known), read_surroundings(known)
+    setting, around = setting or read_setting(known), read_surroundings(known)
     vms = {qualified_name(o): o for o in known if o.get("kind") == "VirtualMachine"}
     instances = [o for o in known if o.get("kind") == "VirtualMachineInstance"]
     running = {qualified_name(o): o for o in instances if not has_ended(o)}

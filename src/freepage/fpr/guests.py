@@ -74,7 +74,7 @@ def _judge_linux(release: str, distribution: str) -> Effect:
 
 def _find_line(release: str, distribution: str) -> KernelLine | None:
     for line in OLD_KERNELS:
-        is_marked = line.mark.search(release) is not None or distribution in line.ids
+        is_marked = line.mark.search(release) is not None or distribution.lower() in line.ids
         if is_marked and release.startswith(f"{line.version}-" if line.version else ""):
             return line
     return None

@@ -29,7 +29,7 @@ class GuestSystem:
 class KernelLine:
     """The kernels of a distribution before Linux 5.7 that may report all the same.
 
-    version: how their release begins ("": any). mark: what else stands in it; ids: the distributions that need no mark.
+    version: how their release begins ("": any). mark: what else stands in it; ids: the distributions, in lower case, that need no mark.
     The number behind the version counts builds: first is the first known to report, silent the last known not to.
     """
 
@@ -125,12 +125,34 @@ OLD_KERNELS = (
     KernelLine(
         "Oracle's UEK", "", _mark(r"uek\b|\duek"), "whether UEK 6 (5.4) and older have it was not found"
     ),
-    KernelLine("openEuler's", "", _mark(r"\.oe\d|euler"), "whether 4.19.90 has it was not found"),
-    KernelLine("Anolis' and Alibaba Cloud's", "", _mark(r"\.(an|al)\d"), "whether 4.19 has it was not found"),
     KernelLine(
-        "TencentOS' and OpenCloudOS'", "", _mark(r"\.(tl|oc)\d|tlinux"), "whether 5.4 has it was not found"
+        "openEuler's",
+        "",
+        _mark(r"\.oe\d|euler"),
+        "whether 4.19.90 has it was not found",
+        ids=frozenset({"openeuler"}),
     ),
-    KernelLine("Kylin's", "", _mark(r"\.ky\d"), "whether 4.19.90 has it was not found"),
+    KernelLine(
+        "Anolis' and Alibaba Cloud's",
+        "",
+        _mark(r"\.(an|al)\d"),
+        "whether 4.19 has it was not found",
+        ids=frozenset({"anolis", "alinux"}),
+    ),
+    KernelLine(
+        "TencentOS' and OpenCloudOS'",
+        "",
+        _mark(r"\.(tl|oc)\d|tlinux"),
+        "whether 5.4 has it was not found",
+        ids=frozenset({"tencentos", "opencloudos"}),
+    ),
+    KernelLine(
+        "Kylin's",
+        "",
+        _mark(r"\.ky\d"),
+        "whether 4.19.90 has it was not found",
+        ids=frozenset({"kylin"}),
+    ),
 )
 
 

@@ -67,12 +67,13 @@ def read_documents(text: str) -> Iterator[Any]:
 class _Level:
     """A mapping or a sequence that is being read.
 
-    key: of the value that comes next. merged: what `<<` puts into it. size: of all that is in it, with what aliases stand for.
+    key: of the value that comes next, and whether that is merged. merged: what `<<` puts into it. size: of all that is in it, with what aliases stand for.
     """
 
     values: dict[str, Any] | list[Any]
     anchor: str | None = None
     key: str | None = None
+    is_merge: bool = False
     merged: list[dict[str, Any]] = field(default_factory=list)
     size: int = 1
 
@@ -95,6 +96,7 @@ class _Builder:
         level = self._levels[-1]
         if level.key is None and isinstance(level.values, dict):
             level.key = event.value
+            level.is_merge = event.value == _MERGE and not event.style
             return
         value = _read_scalar(event)
         if event.anchor:
@@ -136,7 +138,7 @@ class _Builder:
         assert level.key is not None  # noqa: S101 - a mapping's values follow their keys
         key, level.key = level.key, None
         merged = value if isinstance(value, list) else [value]
-        if key == _MERGE and all(isinstance(each, dict) for each in merged):
+        if level.is_merge and all(isinstance(each, dict) for each in merged):
             level.merged += merged
         else:
             level.values[key] = value

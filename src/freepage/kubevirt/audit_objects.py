@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import assess_all
+from freepage.fpr.eligibility import ReportingSetting, assess_all
 from freepage.kube.object_files import ObjectsError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, PODS, VMIS, VMS, dig
 from freepage.kubevirt.audit import Audit, AuditedVm
@@ -43,18 +43,20 @@ def audit_objects(objects: Sequence[Object], namespace: str | None = None) -> Au
     ObjectsError for the objects of several clusters, ClusterError for a KubeVirt that is older than FPR.
     """
     sound, skipped = part_sound(objects)
+    _check_one_cluster(sound)
     newest = keep_newest(sound)
     by_kind = group_by_kind(newest)
-    _check_one_cluster(by_kind)
     kubevirt = next(iter(by_kind[KUBEVIRTS.kind].values()), None)
     check_version(read_version(kubevirt))
-    setting, assessed = assess_all(newest)
+    setting, assessed = assess_all(newest, _find_unread_setting(objects, by_kind))
     launchers = group_launchers(by_kind[PODS.kind].values())
     vms = [_describe_vm(e, by_kind, launchers) for e in assessed if namespace in {None, e.namespace}]
-    notes = [*_find_notes(by_kind, assessed)]
-    if len(newest) < len(sound):
+    notes = [*_find_notes(by_kind, assessed, setting)]
+    if assessed and not vms:
+        notes.append(f"no VM among the objects is in namespace {namespace}")
+    if again := len(sound) - len(newest):
         notes.append(
-            f"{len(sound) - len(newest)} objects were given again: of each the newest counts "
+            f"given again: {again} object{'' if again == 1 else 's'}; of each the newest counts "
             "(by resourceVersion, else generation, else the first)"
         )
     return Audit(setting, vms, read_version(kubevirt), tuple(notes), tuple(skipped))
@@ -88,14 +90,30 @@ def group_by_kind(objects: Sequence[Object]) -> Mapping[str, Mapping[str, Object
     return kinds
 
 
-def _check_one_cluster(by_kind: Mapping[str, Mapping[str, Object]]) -> None:
+def _check_one_cluster(objects: Sequence[Object]) -> None:
+    """Raise ObjectsError where several objects hold a setting of which a cluster has one: KubeVirt has the same name everywhere."""
     for kind in _SETTING_KINDS:
-        if len(by_kind[kind]) > 1:
+        found = [obj for obj in objects if obj["kind"] == kind]
+        names = sorted({full_name(obj) for obj in found})
+        uids = {uid for obj in found if (uid := dig(obj, "metadata", "uid"))}
+        if len(names) > 1 or len(uids) > 1:
+            apart = ", ".join(names) if len(names) > 1 else f"{names[0]}, with different uids"
             raise ObjectsError(
-                f"the objects are of several clusters, for there are {len(by_kind[kind])} of kind {kind}: "
-                f"{', '.join(by_kind[kind])}",
+                f"the objects are of several clusters, for there are {max(len(names), len(uids))} of kind {kind}: {apart}",
                 hint="audit the objects of one cluster at a time",
             )
+
+
+def _find_unread_setting(
+    objects: Sequence[Object], by_kind: Mapping[str, Mapping[str, Object]]
+) -> ReportingSetting | None:
+    """Return that the setting is not known where the object that decides was given and cannot be read; None where it can."""
+    for kind in _SETTING_KINDS:
+        if by_kind[kind]:
+            return None
+        if any(obj["kind"] == kind for obj in objects):
+            return ReportingSetting(None, f"the {kind} object, which decides, was given and cannot be read")
+    return None
 
 
 def _describe_vm(
@@ -117,14 +135,14 @@ def _describe_vm(
 
 
 def _find_notes(
-    by_kind: Mapping[str, Mapping[str, Object]], assessed: Sequence[Eligibility]
+    by_kind: Mapping[str, Mapping[str, Object]], assessed: Sequence[Eligibility], setting: ReportingSetting
 ) -> Iterator[str]:
     """Yield what the objects do not show, and what of them was not judged."""
     kubevirts, vms, instances = (by_kind[r.kind] for r in (KUBEVIRTS, VMS, VMIS))
     if not vms and not instances:
         yield "there is no VirtualMachine or VirtualMachineInstance among the objects"
         return
-    if not kubevirts and by_kind[HYPERCONVERGED_V1.kind]:
+    if not kubevirts and by_kind[HYPERCONVERGED_V1.kind] and setting.enabled is not None:
         yield (
             "there is no KubeVirt object, which decides: HyperConverged counts as far as KubeVirt has followed it"
         )

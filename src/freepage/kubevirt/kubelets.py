@@ -22,6 +22,8 @@ FIRST_SLOTS = 128
 LIMIT_S = 6.0
 # A node that has failed so many questions in a row is asked no more.
 MOST_FAILURES = 2
+# A kubelet's own words, also with 500, for a container that has ended: it answers.
+_CONTAINER_GONE = "container not found"
 
 
 class SilentNodeError(ClusterError):
@@ -86,7 +88,8 @@ async def _ask(kubelet: _Kubelet, question: Callable[[], Awaitable[T]], *, again
     try:
         answer = await question()
     except ClusterError as error:
-        if not (is_of_node(error) or (error.status or 0) > 500):
+        silent = is_of_node(error) or (error.status or 0) > 500
+        if not silent or _CONTAINER_GONE in error.message:
             kubelet.answered |= error.status is not None
             raise
         # What was not the node's was repeated on the way, and silence has lasted.

@@ -155,9 +155,13 @@ class StudyFile(BaseModel):
     @classmethod
     def _part_headline(cls, content: Any) -> Any:
         """Part the name of the headline from the thresholds it stands among."""
+        if isinstance(content, dict) and "verdict_headline" in content:
+            raise ValueError("unknown key 'verdict_headline'; the headline's name is `headline` in [verdict]")
         verdict = content.get("verdict") if isinstance(content, dict) else None
         if not isinstance(verdict, dict) or "headline" not in verdict:
             return content
+        if not isinstance(verdict["headline"], str):
+            raise ValueError(f"headline = {verdict['headline']!r} in [verdict] is no experiment's name")  # noqa: TRY004 - of pydantic's own
         thresholds = {key: value for key, value in verdict.items() if key != "headline"}
         return content | {"verdict": thresholds, "verdict_headline": verdict["headline"]}
 

@@ -51,11 +51,11 @@ def _cut_trial(trial: Trial) -> Trial:
 
 
 def _cut_schedule(schedule: ProcessSchedule, start_s: float) -> ProcessSchedule:
-    """Return the steps that start within the warm-up, and the frees of what they allocate."""
+    """Return the steps that start within the warm-up, and the frees of what they allocate; a program is ended with it."""
     shifted = [replace(step, at_s=round(step.at_s - start_s, 6)) for step in schedule.steps]
     started = {s.iteration for s in shifted if s.at_s < WARMUP_S and s.action is not Action.FREE}
-    return replace(schedule, steps=tuple(_free_early(s) for s in shifted if s.iteration in started))
+    return replace(schedule, steps=tuple(_end_early(s) for s in shifted if s.iteration in started))
 
 
-def _free_early(step: Step) -> Step:
-    return replace(step, at_s=min(step.at_s, WARMUP_S))
+def _end_early(step: Step) -> Step:
+    return replace(step, at_s=min(step.at_s, WARMUP_S), timeout_s=min(step.timeout_s, WARMUP_S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import polars as pl
 import pytest
 
 from freepage.analysis.compare.measured import BlockValues, MeasuredRun
@@ -12,6 +13,8 @@ from freepage.analysis.estimates import Quantity
 from freepage.analysis.paths import EstimatePath
 from freepage.records import Arm
 from freepage.store import load_run
+from freepage.units import MIB
+from helpers.changed_run import change_samples
 from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 LATER = EstimatePath(Quantity.ALLOC_REST, Arm.VM_FPR)
@@ -54,3 +57,16 @@ def test_a_good_trial_without_the_number_is_missing_and_so_is_a_time_that_was_no
     run.values[first][Quantity.ALLOC_REST] = value
     found = run.find("cycle", LATER)
     assert (len(found.values), found.missing) == (2, 1)
+
+
+def test_shares_that_the_runs_own_pods_show_to_be_wrong_are_not_there(tmp_path):
+    """The report leaves them out; a gate on what VMs give back once passed by them."""
+    write_run(tmp_path / "run", Truth(repeats=3), study=CYCLE_ONLY)
+    change_samples(
+        tmp_path / "run", Arm.POD, "rss_bytes", lambda t, v: pl.when(t > 3).then(300.0 * MIB).otherwise(v)
+    )
+    run = MeasuredRun(load_run(tmp_path / "run"))
+    given_back = EstimatePath(Quantity.GIVEN_BACK, Arm.VM_FPR)
+    assert run.find("cycle", given_back) == BlockValues()
+    assert given_back.find(run.results["cycle"]) is None
+    assert len(run.find("cycle", LATER).values) == 3

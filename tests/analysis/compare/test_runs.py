@@ -78,6 +78,13 @@ def test_turned_round_the_comparison_is_its_mirror(runs):
             assert change.change.value == pytest.approx(-back[path].change.value)
 
 
+def test_what_fpr_saves_of_the_nodes_memory_has_a_margin_in_points(runs):
+    """A share that may be negative once had none: nothing was the same, and whatever was no chance mattered."""
+    changes = by_path(compare_runs([runs["base"]], [runs["again"]], every_number=True))
+    saved = changes["comparisons.saved_mean_fraction"]
+    assert (saved.margin, saved.outcome) == (0.05, Outcome.SAME)
+
+
 def test_with_one_run_a_side_the_comparison_says_that_variation_between_runs_is_not_known(runs):
     assert any(
         "Between-run variation is not known" in note

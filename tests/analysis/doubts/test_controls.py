@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 
 from freepage.analysis.controls import find_drift
+from freepage.analysis.doubts.base import DoubtInput
+from freepage.analysis.doubts.controls import find_drifting_memory, find_drifting_times
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.results import build_results
 from freepage.records import CARRIERS, Arm
@@ -152,6 +154,25 @@ def test_a_number_that_moves_with_the_order_of_trials_is_named(tmp_path):
     doubt = doubts_of(folder)["drift"]
     assert "alloc_s_per_gib by +1" in doubt.text
     assert doubt.touches == "time"
+
+
+def test_a_drift_of_the_nodes_memory_touches_it_though_times_drift_more_certainly(tmp_path):
+    """Only the most certain number once told what a drift touches."""
+    write_run(tmp_path / "run", Truth(trial_spread=0.005), study=CYCLE_ONLY)
+    run = load_run(tmp_path / "run")
+    wobble = {0: 0.0, 1: 0.002, 2: -0.002}
+    values = {
+        t.record.id: {
+            Quantity.NODE_CPU: 1 + 0.05 * t.record.order,
+            Quantity.NODE_MEAN: (1 + 0.05 * t.record.order + wobble[t.record.order % 3]) * MIB,
+        }
+        for t in run.trials
+    }
+    assert [d.number for d in find_drift(run.trials, values)] == [Quantity.NODE_CPU, Quantity.NODE_MEAN]
+    found = DoubtInput(run, values, {})
+    assert "node_cpu_cores" in find_drifting_times(found, "cycle").text
+    doubt = find_drifting_memory(found, "cycle")
+    assert (doubt.touches, "node_in_use_mean_bytes" in doubt.text) == ("node", True)
 
 
 def test_too_few_trials_show_no_drift(tmp_path):

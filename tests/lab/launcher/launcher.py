@@ -127,16 +127,21 @@ class Launcher:
         host = Host(request["accelerator"], platform.machine())
         disks = prepare_disks(instance)
         xml = build_domain(instance, reporting=request["reporting"], host=host, disks=disks)
-        definition = SETTINGS / "domain.xml"
-        definition.write_text(xml, encoding="utf-8")
-        # KubeVirt defines a new domain again once it knows which ports libvirt has given it, and again with more of them.
+        # KubeVirt defines a new domain again by what libvirt has made of it, for ports to plug devices in.
         for _ in range(DEFINITIONS):
-            self.log("info", f"Domain XML generated. Base64 dump {base64.b64encode(xml.encode()).decode()}")
-            virsh("define", str(definition))
+            self.define(xml)
+            xml = virsh("dumpxml", "--inactive", self.domain)
         virsh("start", self.domain)
         pid = int((RUNTIME / f"qemu/run/{self.domain}.pid").read_text(encoding="ascii"))
         self.qemu = os.pidfd_open(pid)
         self.log("info", "Domain started.")
+
+    def define(self, xml: str) -> None:
+        """Define the domain, with its XML in the log."""
+        self.log("info", f"Domain XML generated. Base64 dump {base64.b64encode(xml.encode()).decode()}")
+        definition = SETTINGS / "domain.xml"
+        definition.write_text(xml, encoding="utf-8")
+        virsh("define", str(definition))
 
     def do_stats(self, _request: dict) -> dict:
         """Return libvirt's numbers of the VM by libvirt's names."""

@@ -228,7 +228,8 @@ def _find_margin(
     runs: Sequence[MeasuredRun], experiment: str, path: EstimatePath, nature: Nature, margin: float
 ) -> float | None:
     """Return the margin in the measure of the change: relative, of a share, or of what a difference is taken from."""
-    if nature.has_ratio or nature is Nature.SHARE:
+    is_share = path.number.unit == "fraction" and nature is not Nature.COUNT
+    if nature.has_ratio or is_share:
         return margin
     if path.number is Comparison.EXTRA_CPU_PER_GIB:
         return margin * fmean(r.run.manifest.verdict_rule.max_extra_cpu_s_per_gib for r in runs)

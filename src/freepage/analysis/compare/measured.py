@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import compare_arms
+from freepage.analysis.controls import void_shares
 from freepage.analysis.doubts.base import DoubtInput
 from freepage.analysis.doubts.find import find_doubts
 from freepage.analysis.experiments import build_experiments
@@ -44,8 +45,8 @@ class MeasuredRun:
 
     @cached_property
     def values(self) -> dict[str, TrialValues]:
-        """The numbers of the trials that ended well, by the trials' ids."""
-        return {t.record.id: measure_trial(t) for t in self.run.ok_trials()}
+        """The numbers of the trials that ended well, by the trials' ids; shares that the run's own pods show to be wrong are void."""
+        return void_shares(self.run, {t.record.id: measure_trial(t) for t in self.run.ok_trials()})
 
     @cached_property
     def results(self) -> Experiments:

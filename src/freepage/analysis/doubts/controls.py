@@ -108,8 +108,17 @@ def find_other_cpu(found: DoubtInput, experiment: str) -> Doubt | None:
     )
 
 
-def find_drifting_numbers(found: DoubtInput, experiment: str) -> Doubt | None:
-    drifts = find_drift(found.run.ok_trials(experiment), found.values)
+def find_drifting_memory(found: DoubtInput, experiment: str) -> Doubt | None:
+    return _find_drift_of(found, experiment, Area.NODE)
+
+
+def find_drifting_times(found: DoubtInput, experiment: str) -> Doubt | None:
+    return _find_drift_of(found, experiment, Area.TIME)
+
+
+def _find_drift_of(found: DoubtInput, experiment: str, area: Area) -> Doubt | None:
+    every = find_drift(found.run.ok_trials(experiment), found.values)
+    drifts = [drift for drift in every if drift.number.area is area]
     if not drifts:
         return None
     words = "; ".join(f"{d.number} by {d.factor - 1:+.0%} (chance {d.chance:.2g})" for d in drifts)
@@ -118,7 +127,7 @@ def find_drifting_numbers(found: DoubtInput, experiment: str) -> Doubt | None:
         f"In {experiment} numbers moved with the order of trials, from the first to the last: {words}. Arms are "
         "compared by blocks, in which each has its turn at every place, but not all of it cancels.",
         "Let the host settle (temperature, other work), and run again with more --repeats.",
-        drifts[0].number.area,
+        area,
         experiment,
     )
 

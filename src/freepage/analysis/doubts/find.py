@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.doubts.controls import (
-    find_drifting_numbers,
+    find_drifting_memory,
+    find_drifting_times,
     find_other_cpu,
     find_other_work,
     find_unseen_releases,
@@ -76,7 +77,8 @@ CHECKS_OF_EXPERIMENTS: tuple[Callable[[DoubtInput, str], Doubt | None], ...] = (
     find_other_cpu,
     find_noisy_node,
     find_baseline_drift,
-    find_drifting_numbers,
+    find_drifting_memory,
+    find_drifting_times,
 )
 
 

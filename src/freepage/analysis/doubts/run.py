@@ -195,15 +195,15 @@ def find_unsettled_trials(found: DoubtInput) -> Doubt | None:
 
 
 def find_missing_cells(found: DoubtInput, experiment: str) -> Doubt | None:
-    """Return a doubt where fio's cells are missing, so that a ratio over all cells is one over fewer."""
+    """Return a doubt where fio's cells are missing, so that a ratio over all cells comes from fewer blocks, or from none."""
     mine = [found.values[t.record.id] for t in found.run.ok_trials(experiment)]
     shares = [s for values in mine if (s := values.get(TrialOnly.CELLS_MEASURED)) is not None]
     if all(share == 1 for share in shares):
         return None
     return Doubt(
         "cells-missing",
-        f"In {experiment} {sum(shares) / len(shares):.0%} of fio's cells were measured; throughput is compared over those that both "
-        "arms have, not over all.",
+        f"In {experiment} {sum(shares) / len(shares):.0%} of fio's cells were measured; a block in which one is missing has no "
+        "throughput over all cells.",
         "The table of cells says why each is empty.",
         Area.TIME,
         experiment,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from freepage.analysis.comparisons import find_margin
 from freepage.analysis.significance import Difference, find_smallest_effect, judge_difference
 from freepage.analysis.undecided import format_rounded
-from freepage.records import Arm
 from freepage.report.decisions import CLAIM_DECISION_WORDS
 from freepage.report.numbers import show_basis, show_value
 from freepage.report.table import Cell, Table, estimate_cell
@@ -44,7 +43,7 @@ def comparison_table(results: Results) -> Table:
 
 def _describe_difference(comparison: Comparison, estimate: Estimate, experiment: ExperimentResults) -> str:
     """Return what is shown of two arms: that they differ, that they are the same, or what could have been seen."""
-    margin = find_margin(comparison, experiment.arms.get(Arm.VM, {}))
+    margin = find_margin(comparison, experiment.without)
     if margin is None:
         return ""
     neutral = 1.0 if comparison.unit == "ratio" else 0.0

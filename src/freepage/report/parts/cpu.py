@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.analysis.compared import Comparison
+from freepage.analysis.comparisons import find_margin
 from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.series import busy_cores_series, resample
+from freepage.analysis.significance import Difference, judge_difference
 from freepage.report.chart import MOST_POINTS, TIME_WORDS, Figure, band_rows, draw_lines
 from freepage.report.numbers import show_interval, show_value
 from freepage.report.table import build_arm_table
@@ -35,7 +37,9 @@ def draw_cpu(run: Run, results: Results, experiment: str) -> Figure | None:
     grid = np.linspace(0, duration_s, min(MOST_POINTS, int(duration_s / interval_s) + 2))
     arms = run.arms_of(experiment)
     rows = [row for arm in arms for row in _cpu_rows(run, experiment, arm, grid)]
-    title = describe_extra_cpu(results.experiments[experiment].compared(Comparison.EXTRA_CPU), experiment)
+    found = results.experiments[experiment]
+    margin = find_margin(Comparison.EXTRA_CPU, found.without)
+    title = describe_extra_cpu(found.compared(Comparison.EXTRA_CPU), margin, experiment)
     caption = (
         f"Experiment {experiment}: user, system and interrupt time of the whole host, per second between samples "
         f"{interval_s:g} s apart, mean over repeats with their range. How much VMs use themselves, which other work "
@@ -56,12 +60,15 @@ def _cpu_rows(run: Run, experiment: str, arm: Arm, grid: NDArray[np.float64]) ->
     return band_rows([resample(s, grid, run.manifest.interval_s) for s in series], arm, grid, 1.0)
 
 
-def describe_extra_cpu(extra: Estimate | None, experiment: str) -> str:
-    """Return the figure's title: how much more VMs with FPR use, where the interval shows it."""
+def describe_extra_cpu(extra: Estimate | None, margin: float | None, experiment: str) -> str:
+    """Return the figure's title: how much more VMs with FPR use, where the interval shows a difference that matters."""
+    neutral = f"CPU of the host while {experiment} runs"
     if extra is None or extra.low is None or extra.high is None:
-        return f"CPU of the host while {experiment} runs"
+        return neutral
     if extra.low <= 0 <= extra.high:
         return f"VMs with FPR use no more CPU than this run can tell ({show_interval(extra)} cores)"
+    if margin is None or judge_difference(extra, margin) is not Difference.DIFFERENT:
+        return neutral
     more = show_value(replace(extra, value=abs(extra.value)))
     return f"VMs with FPR use {more} {'more' if extra.value > 0 else 'less'} than without"
 
