@@ -246,9 +246,9 @@ class VerdictRule:
 class Manifest:
     """A run as it was asked for, the conditions it ran under, and all that judges it later.
 
-    host: the conditions of the host or the nodes, by name. smoke: whether the scale is so small that experiments only
-    show that they run. budget_bytes, budget_s: the memory and the time that a default scale was allowed; None where a
-    scale was given. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
+    host: the conditions of the host or the nodes, by name. smoke: whether experiments were only to show that
+    they run. budget_bytes, budget_s: the memory of a trial and the time of the run that sizes were fitted into; None where a
+    scale was given. scale: the smallest of `scales`, by experiment. sizes: by experiment what it ran instead of its original. target_noun: what a sentence calls what was measured ("host", "nodes"). target_title: what its nodes
     are of; "" for a host. node_is_fixed: whether no cgroup could have played the node. until_half_width: the share of its
     value at which half the interval that --until watches was narrow enough; None where all repeats were to be run.
     """
@@ -280,6 +280,8 @@ class Manifest:
     target_title: str = ""
     node_is_fixed: bool = False
     until_half_width: float | None = None
+    scales: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, str] = field(default_factory=dict)
 
     @property
     def location(self) -> str:

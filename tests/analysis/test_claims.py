@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -153,6 +154,8 @@ def test_a_limit_on_cpu_that_no_price_could_reach_is_not_decided_at_this_scale()
         "Not decidable at this scale: FPR would have to cost 10 s of CPU per GiB to reach the limit; a scale of 0.18 would do "
         "(here 0.017)."
     )
+    own = replace(small, scales={"one": 0.1, "other": 0.5})
+    assert "(here 0.1)" in decide_one("extra-cpu", estimate(0.1, 0.01, "cores"), own).reason
     full = ClaimConditions("kvm", 1.0, paces={"one": Pace(12.1, 5.0)})
     assert decide_one("extra-cpu", estimate(0.1, 0.01, "cores"), full).decision == "confirmed"
     assert decide_one("no-cpu-at-release", estimate(0.1, 0.01, "cores"), small).decision == "not-decidable"

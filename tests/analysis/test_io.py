@@ -21,7 +21,7 @@ def test_guests_that_keep_their_cache_lose_no_cell_and_the_ratio_has_an_interval
         tmp_path / "run", GUEST_IO, {Arm.POD: CACHED, Arm.VM: CACHED, Arm.VM_FPR: (810.0 * MIB, 0.0)}
     )
     found = build_results(run).experiments["guest-io"]
-    assert [c.id for c in found.cells] == ["read-1", "read-2", "write-1", "write-2"]
+    assert [c.id for c in found.cells] == ["read-1", "write-1", "read-2", "write-2"]
     cell = found.cells[0]
     assert cell.arms[Arm.VM_FPR].cached is True
     assert cell.arms[Arm.VM_FPR].device.value == pytest.approx(DEVICE)

@@ -290,4 +290,4 @@ def test_what_settles_an_undecided_run_is_told_once():
     nothing = decided(ExperimentOutcome("cycle", "cycle-*"))
     assert "No trial with FPR measured a release." in nothing.reasons
     smoke = decide(replace(found(CYCLE), smoke=True), VerdictRule())
-    assert smoke.reasons[-1] == "It was a smoke run: leave out --scale to measure."
+    assert smoke.reasons[-1] == "It was a smoke run, which measures nothing: leave out --smoke."

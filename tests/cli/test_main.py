@@ -135,11 +135,27 @@ def test_plan_shows_trials_schedules_memory_and_time(capsys, tmp_path):
     assert status == 0
     assert "9 trials, about" in out
     assert out.count("warm-up, not counted") == 3
-    assert "cycle: 2 repeats decide nothing; 5 do" in out
+    assert "  2 repeats decide nothing; 5 do" in out
     assert "schedules of repeat 1" in out
     assert "each repeat draws its own" in out
     assert "a 64.0 MiB @0, f @2, a 64.0 MiB @6, f @8" in out
     assert "available" in out
+
+
+def test_plan_shows_what_runs_instead_of_what_and_what_more_time_would_add(capsys):
+    status, out, _ = run(capsys, "plan", "random", "--accel", "tcg", "--time", "20min", "--memory", "6GiB")
+    assert status == 0
+    assert "fitted into 20 min (--time) and 6.00 GiB (--memory)" in out
+    assert "random: 10 VMs of " in out
+    assert "instead of 10 VMs of 8.00 GiB for 30 min" in out
+    assert "5 repeats of every experiment, which confirm and contradict" in out
+
+
+def test_plan_names_the_claims_that_its_schedules_cannot_decide(capsys):
+    _, out, _ = run(capsys, "plan", "cycle", "--accel", "tcg", "--set", "cycle.idle=4s", "--scale", "0.01")
+    assert "closely tracks a pod's. Not decidable at this scale: memory is used again so soon" in out
+    _, out, _ = run(capsys, "plan", "cycle", "--accel", "tcg", "--scale", "0.01")
+    assert "Not decidable" not in out
 
 
 def test_plan_and_dry_run_write_and_start_nothing(capsys, tmp_path, monkeypatch):
@@ -157,6 +173,13 @@ def test_plan_and_dry_run_write_and_start_nothing(capsys, tmp_path, monkeypatch)
         (("plan", "cycle", "--scale", "50"), 3, "--scale"),
         (("plan", "quick", "--arms", "vm,wm"), 2, "pod, vm, vm-fpr"),
         (("plan", "quick", "--scale", "0"), 2, "greater than 0"),
+        (("plan", "quick", "--time", "soon"), 2, "a duration such as 90s"),
+        (("plan", "quick", "--time", "0min"), 2, "is no time"),
+        (("plan", "article", "--time", "1min", "--accel", "tcg"), 3, "min works"),
+        (("plan", "quick", "--memory", "9000TiB"), 3, "available"),
+        (("plan", "random", "--memory", "99MiB"), 3, "at its smallest"),
+        (("plan", "quick", "--scale", "1", "--memory", "1GiB"), 2, "--memory would choose"),
+        (("plan", "quick", "--smoke", "--time", "9min"), 2, "--time has no part"),
         (("plan", "quick", "--repeats", "none"), 2, "not a count"),
         (("plan", "quick", "--node-memory", "8 parsecs"), 2, "512MiB"),
         (("plan", "quick", "--node-memory", "9000TiB"), 3, "available"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAMESPACE = "bench"
 ACCOUNT = "runner"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
-SMALL = ("--scale", "0.01")
+SMALL = ("--smoke",)
 OURS = "app.kubernetes.io/managed-by=freepage"
 KINDS = {
     "pods": f"/api/v1/namespaces/{NAMESPACE}/pods",

@@ -72,7 +72,7 @@ async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_neve
 ):
     study = tmp_path / "tiny.toml"
     study.write_text(TINY)
-    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), scale=0.01, repeats=6), "tcg", CONDITIONS)
+    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), smoke=True, repeats=6), "tcg", CONDITIONS)
     asked = []
 
     def measure(folder):
@@ -82,7 +82,10 @@ async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_neve
     records = await run(opening(plan), tmp_path / "run", stop_rule=StopRule(0.05, measure))
     assert len(records) == repeats
     assert asked == list(range(3, 3 + len(widths)))
-    assert load_run(tmp_path / "run").manifest.until_half_width == 0.05
+    manifest = load_run(tmp_path / "run").manifest
+    assert manifest.until_half_width == 0.05
+    assert (manifest.smoke, manifest.scales) == (True, {"cycle": 0.01})
+    assert " instead of 1 VM of " in manifest.sizes["cycle"]
 
 
 async def test_a_target_that_cannot_be_opened_leaves_the_folder_as_it_was(plan, tmp_path):

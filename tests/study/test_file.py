@@ -218,10 +218,24 @@ def test_the_keys_of_an_experiments_only_group_stand_in_the_experiment():
     assert [g.name for g in parse_study(HOST_IO, "mine.toml").experiment[0].groups] == ["memory", "fio"]
 
 
-def test_streams_that_no_layout_of_files_fits_are_refused():
-    words = complaint(HOST_IO + "streams = [2, 7]\n")
-    assert "one stream through all files, or as many as there are files" in words
-    assert "line 15" in words
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("streams = [1, 7, 1]", "stands there twice"),
+        ("depth = 8", "engine 'psync' has one I/O at a time"),
+        ('engine = "mmap"', "line 20: engine = 'mmap'"),
+    ],
+)
+def test_options_of_fio_that_make_no_sense_are_refused(keys, words):
+    assert words in complaint(HOST_IO + keys + "\n")
+
+
+def test_a_study_may_change_fios_own_options():
+    study = parse_study(
+        HOST_IO + 'engine = "libaio"\ndepth = 8\ndirect = true\nblock = "64KiB"\n', "mine.toml"
+    )
+    fio = study.experiment[0].groups[1]
+    assert (fio.engine, fio.depth, fio.direct, fio.block) == ("libaio", 8, True, 64 * 1024)
 
 
 def test_a_key_that_is_missing_is_looked_for_in_its_own_table_only():

@@ -64,16 +64,11 @@ def test_a_built_in_study_of_one_question_repeats_often_enough_to_decide_it(name
 
 
 @pytest.mark.parametrize(
-    ("name", "minutes"), [("quick", 5.5), ("cycle", 25), ("article", 37), ("churn", 15), ("random", 25)]
+    ("name", "minutes"),
+    [("quick", 5), ("cycle", 35), ("article", 90), ("churn", 15), ("random", 35), ("burst", 25)],
 )
 @pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
 def test_built_in_studies_keep_to_their_time_with_all_repeats_and_the_warm_up(name, minutes, accelerator):
     plan = plan_run(RunRequest(name), accelerator, HOST)
     assert planned_duration_s(plan.trials, accelerator) <= minutes * 60
     assert plan.trials[0].warmup
-
-
-def test_the_whole_article_repeats_what_matters_most_often():
-    repeats = {e.name: e.repeats for e in plan_run(RunRequest("article"), "tcg", HOST).study.experiments}
-    assert repeats["cycle"] == 5
-    assert min(repeats[name] for name in ("random", "churn", "guest-io-ext4")) == 3

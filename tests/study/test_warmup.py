@@ -7,9 +7,10 @@ import pytest
 from freepage.records import Action
 from freepage.study.plan import plan_trials, planned_duration_s
 from freepage.study.read import builtin_studies, parse_study
+from freepage.study.request import RunRequest, plan_run
 from freepage.study.scaling.study import scale_study
 from freepage.study.warmup import WARMUP_S, plan_run_trials, plan_warmup, warmup_duration_s
-from helpers.studies import SMALL, scaled
+from helpers.studies import HOST, SMALL, scaled
 
 
 def steps_of(trial):
@@ -59,12 +60,11 @@ timeout = "15min"
 
 
 def test_a_smoke_run_has_no_warm_up():
-    assert plan_warmup(scaled("quick", 0.01)) == []
-    assert warmup_duration_s(scaled("quick", 0.01), "tcg") == 0.0
+    assert plan_warmup(plan_run(RunRequest("quick", smoke=True), "tcg", HOST).study) == []
 
 
 def test_the_planned_time_holds_the_warm_up():
     study = scaled("quick", 1.0)
     more_s = planned_duration_s(plan_run_trials(study), "tcg") - planned_duration_s(plan_trials(study), "tcg")
-    assert more_s == pytest.approx(warmup_duration_s(study, "tcg"))
+    assert more_s == pytest.approx(warmup_duration_s(study.experiments[0], "tcg"))
     assert 15 <= more_s <= 40

@@ -43,7 +43,7 @@ def bench(tmp_path):
 def test_a_distribution_gives_its_console_to_the_worker_and_its_memory_back(bench, tmp_path):
     out = tmp_path / "run"
     disks = ("--vm-disk", bench.image, "--pod-image", SMALL_IMAGE)
-    assert bench.run("cycle", out, "--scale", "0.01", "--arms", "vm-fpr", *disks) == 0
+    assert bench.run("cycle", out, "--smoke", "--arms", "vm-fpr", *disks) == 0
     stored = load_run(out)
     (trial,) = stored.trials
     assert trial.record.status == "ok", trial.record.error

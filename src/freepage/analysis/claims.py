@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from freepage.analysis.experiments import ExperimentResults, Experiments
-    from freepage.analysis.reach import Pace
     from freepage.analysis.stats import Estimate
+    from freepage.fpr.pace import Pace
 
 
 class ClaimDecision(StrEnum):
@@ -40,7 +40,7 @@ _DECISIONS = {
 # Fewer trials show what was seen, and neither confirm nor contradict what somebody else found.
 LEAST_FOR_CLAIM = 5
 # What of the workload makes a limit on CPU reachable.
-_PACES = {"allocated": "allocated_gib_s", "freed": "freed_gib_s"}
+PACES = {"allocated": "allocated_gib_s", "freed": "freed_gib_s"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ClaimConditions:
     """Conditions under which numbers decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
     moved: experiments during which other work moved the node's memory; voided: those whose controls failed, by what is said of
-    them. paces: by experiment.
+    them. paces, scales: by experiment.
     """
 
     accelerator: str
@@ -95,6 +95,11 @@ class ClaimConditions:
     voided: Mapping[str, str] = field(default_factory=dict)
     scale: float = 1.0
     paces: Mapping[str, Pace] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    def scale_of(self, experiment: str) -> float:
+        """Return the scale of an experiment: its own, where experiments have them."""
+        return self.scales.get(experiment, self.scale)
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,9 @@ def _explain_reach(
     """Return why a claim could not have failed at this scale; "" where it could."""
     if claim.control is not None:
         unit = claim.number.number.unit
-        return explain_too_small(claim.control.find(experiment), claim.bounds, conditions.scale, unit)
+        return explain_too_small(
+            claim.control.find(experiment), claim.bounds, conditions.scale_of(name), unit
+        )
     pace = conditions.paces.get(name)
     if claim.at_peak and pace is not None:
         return explain_no_room(pace.peak_room)
@@ -272,7 +279,7 @@ def _explain_reach(
         return explain_no_time(pace.saved_in_time, claim.bounds.at_least)
     if not claim.per or pace is None or claim.bounds.at_most is None:
         return ""
-    return explain_too_slow(getattr(pace, _PACES[claim.per]), claim.bounds.at_most, conditions.scale)
+    return explain_too_slow(getattr(pace, PACES[claim.per]), claim.bounds.at_most, conditions.scale_of(name))
 
 
 def _find_numbers(claim: Claim, experiment: ExperimentResults) -> list[ClaimNumber]:

@@ -86,7 +86,7 @@ class Checks:
     costs: tuple[CostReport, ...]
 
 
-_SMOKE_RUN = Reason("smoke", "It was a smoke run: leave out --scale to measure.")
+_SMOKE_RUN = Reason("smoke", "It was a smoke run, which measures nothing: leave out --smoke.")
 
 
 def check_all(found: VerdictInput, rule: VerdictRule) -> Checks:

@@ -19,6 +19,7 @@ from freepage.analysis.series import (
     resident_series,
     vms_of,
 )
+from freepage.fpr.pace import RELEASE_WATCH_S
 from freepage.kinds import find_kind
 from freepage.records import NODE, Action
 from freepage.units import GIB, MIB
@@ -37,8 +38,6 @@ HUGE_PAGE_BYTES = 2 * MIB
 FAULT_ERROR_BYTES = 16.0 * MIB
 # CPU time per GiB given back says nothing where next to nothing came back.
 LEAST_GIVEN_BACK_GIB = 0.05
-# How long after a free of instances that act together its CPU is watched: FPR's passes are 2 s apart.
-RELEASE_WATCH_S = 10.0
 # A rate stands at the end of its sampling interval: the one a step ends in is looked at too.
 TICK_S = 1.0
 

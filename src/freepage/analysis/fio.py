@@ -14,12 +14,13 @@ from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.fio_json import read_last_result
 from freepage.analysis.series import metric_series
 from freepage.kinds import find_kind
-from freepage.records import CELL, DEVICE, Action, TrialStatus
+from freepage.records import BLOCK_BYTES, CELL, DEVICE, Action, TrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from freepage.analysis.estimates import TrialValues
+    from freepage.records import Step
     from freepage.store import TrialData
 
 # Measured, not guessed: docs/decisions/005-programs-and-disks.md.
@@ -41,6 +42,7 @@ class TrialCell:
 
     operation: str
     streams: int
+    block_bytes: int
     bytes_per_s: float | None = None
     device_bytes_per_s: float | None = None
     from_device: float | None = None
@@ -73,6 +75,7 @@ class _FioStep:
     instance: str
     process: int
     index: int
+    block_bytes: int
 
 
 def is_cached(
@@ -113,7 +116,10 @@ def measure_cells(trial: TrialData) -> Cells:
             device[name] = found.bytes_per_s
             continue
         share = _share_from_device(found) if operation in READS else None
-        cells[name] = TrialCell(operation, streams, found.bytes_per_s, device.get(name), share, found.reason)
+        block = steps[0].block_bytes
+        cells[name] = TrialCell(
+            operation, streams, block, found.bytes_per_s, device.get(name), share, found.reason
+        )
     return cells
 
 
@@ -147,8 +153,17 @@ def _find_steps(trial: TrialData) -> dict[tuple[str, str, int], list[_FioStep]]:
                 words = step.label.split("/")
                 if step.action is Action.RUN and words[0] in {DEVICE, CELL}:
                     key = (words[0], words[1], int(words[2]))
-                    found.setdefault(key, []).append(_FioStep(words[1], instance, process.process, index))
+                    block = _find_block(step)
+                    found.setdefault(key, []).append(
+                        _FioStep(words[1], instance, process.process, index, block)
+                    )
     return found
+
+
+def _find_block(step: Step) -> int:
+    """Return the bytes of one I/O that fio was asked for."""
+    given = next((a.removeprefix("--bs=") for a in step.argv if a.startswith("--bs=")), None)
+    return int(given) if given else BLOCK_BYTES[step.label.split("/")[1]]
 
 
 def _share_from_device(found: FioResult) -> float | None:

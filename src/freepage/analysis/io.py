@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.compared import Comparison
 from freepage.analysis.fio import TrialCell, is_cached, measure_cells
 from freepage.analysis.stats import Estimate, estimate_count, estimate_positive, estimate_ratio
-from freepage.records import BLOCK_BYTES, Arm, TrialStatus
+from freepage.records import Arm, TrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def estimate_cells(trials: Sequence[TrialData], arms: Sequence[Arm]) -> tuple[Ce
             name,
             cell.operation,
             cell.streams,
-            BLOCK_BYTES[cell.operation],
+            cell.block_bytes,
             {arm: _estimate_cell([c[name] for c in cells if name in c]) for arm, cells in by_arm.items()},
             _ratio(trials, measured, name),
         )

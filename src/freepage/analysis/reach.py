@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition, format_bound
-from freepage.analysis.cpu import RELEASE_WATCH_S
-from freepage.analysis.series import demand_steps
-from freepage.fpr.mechanics import predicted_release
-from freepage.records import Action
-from freepage.units import GIB
+from freepage.fpr.pace import Pace, find_schedule_pace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from freepage.analysis.stats import Estimate
-    from freepage.records import ProcessSchedule
     from freepage.store import TrialData
 
 # FPR that costs this much CPU for each GiB has to break a limit on CPU: it is what the verdict's rule allows.
@@ -26,61 +18,9 @@ ROUNDED_UP = 1.05
 LEAST_ROOM = 0.1
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Describe what the VMs of an experiment move together, in GiB/s: allocated, mean of the trial; freed, after they all free at once.
-
-    peak_room: the share of the sum of their own peaks that they never hold together, and FPR could save at the peak.
-    saved_in_time: the share of the GiB x s between frees and the next allocations that the kernel's passes leave to save.
-    """
-
-    allocated_gib_s: float
-    freed_gib_s: float
-    peak_room: float = 1.0
-    saved_in_time: float = 1.0
-
-
 def find_pace(trial: TrialData) -> Pace:
     """Return the pace of a trial, from its schedules alone."""
-    processes = [p for schedules in trial.schedules.values() for p in schedules]
-    allocated = sum(s.bytes for p in processes for s in p.steps if s.action is Action.ALLOCATE)
-    peak, peaks = _find_peak(processes), sum(_find_peak(schedules) for schedules in trial.schedules.values())
-    duration_s = trial.record.planned_duration_s or 1.0
-    room = 1 - peak / peaks if peaks else 0.0
-    return Pace(
-        allocated / GIB / duration_s,
-        peak / GIB / RELEASE_WATCH_S,
-        room,
-        _find_saved_in_time(processes, duration_s),
-    )
-
-
-def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> float:
-    """Return the share of bytes x s between each process' frees and its next allocations in which FPR has given memory back.
-
-    By the kernel's own delay and passes (fpr/mechanics.py), for blocks that lie alone in their lists, which is slowest.
-    """
-    idle = saved = 0.0
-    for process in processes:
-        for step, following in zip(process.steps, (*process.steps[1:], None), strict=True):
-            if step.action is Action.FREE:
-                span_s = max(0.0, (end_s if following is None else following.at_s) - step.at_s)
-                idle += step.bytes * span_s
-                saved += step.bytes * _integrate(predicted_release(step.bytes), span_s)
-    return saved / idle if idle else 1.0
-
-
-def _integrate(staircase: Sequence[tuple[float, float]], end_s: float) -> float:
-    """Return the integral of a staircase of (seconds, share reached) from 0 to an end, in seconds."""
-    reached = [0.0, *(share for _, share in staircase)]
-    return sum(
-        (share - before) * max(0.0, end_s - t_s)
-        for (t_s, share), before in zip(staircase, reached, strict=False)
-    )
-
-
-def _find_peak(schedules: Iterable[ProcessSchedule]) -> float:
-    return max((held for _, held in demand_steps(schedules)), default=0.0)
+    return find_schedule_pace(trial.schedules, trial.record.planned_duration_s or 1.0)
 
 
 def explain_no_room(room: float) -> str:

@@ -144,6 +144,7 @@ def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimCondition
         moved=frozenset(_find_moved(doubts)),
         voided=_find_voided(doubts),
         scale=run.manifest.scale,
+        scales=run.manifest.scales,
         paces={t.record.experiment: find_pace(t) for t in with_fpr},
     )
 

@@ -91,12 +91,12 @@ def _build(layout: Path, studies: list[str], kernel_image: Path | None, *, force
 
 
 def _plan(study: str) -> list[InstancePlan]:
-    """Plan a study's instances at the smallest scale: what they need does not depend on their size."""
+    """Plan a study's instances as for a smoke run: what they need does not depend on their size."""
     # This loads pydantic, which pushing does without.
     from freepage.study.request import RunRequest, plan_run
     from freepage.targets.local.facts import read_host_facts
 
-    run_plan = plan_run(RunRequest(study=study, scale=0.01), "tcg", read_host_facts(), nodes_are_given=True)
+    run_plan = plan_run(RunRequest(study=study, smoke=True), "tcg", read_host_facts(), nodes_are_given=True)
     return [instance for trial in run_plan.trials for instance in trial.instances]
 
 

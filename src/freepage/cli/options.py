@@ -9,7 +9,7 @@ from freepage.cli.cluster_options import add_cluster_arguments
 from freepage.errors import StudyError
 from freepage.records import CARRIERS, Arm
 from freepage.study.request import RunRequest
-from freepage.targets.arguments import parse_count
+from freepage.targets.arguments import parse_bytes, parse_count, parse_seconds
 from freepage.targets.registry import TARGETS
 
 if TYPE_CHECKING:
@@ -26,7 +26,19 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
         "--arms", type=_arms, metavar="LIST", help="of pod,vm,vm-fpr; the study's own by default"
     )
     parser.add_argument(
-        "--scale", type=_scale, metavar="F", help="1 is the study's own size; what fits this host by default"
+        "--time",
+        type=parse_seconds,
+        metavar="TIME",
+        help="what the run may take, such as 45min; sizes follow",
+    )
+    parser.add_argument(
+        "--memory", type=parse_bytes, metavar="SIZE", help="what a trial may take, such as 8GiB; sizes follow"
+    )
+    parser.add_argument(
+        "--scale", type=_scale, metavar="F", help="fix all sizes and times instead: 1 is the study's own size"
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="only try that everything runs, a minute for each experiment"
     )
     parser.add_argument(
         "--repeats", type=parse_count, metavar="N", help="trials of each experiment on each arm"
@@ -68,6 +80,9 @@ def _read_request(options: argparse.Namespace) -> RunRequest:
         scale=options.scale,
         repeats=options.repeats,
         seed=options.seed,
+        time_s=options.time,
+        memory_bytes=options.memory,
+        smoke=options.smoke,
         overrides=tuple(options.set),
     )
 

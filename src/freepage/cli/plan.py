@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import naming_manifest
 from freepage.cli.manifests import print_comments, print_manifests
 from freepage.cli.options import add_study_arguments, open_preview
 from freepage.cli.terminal import print_line
+from freepage.fpr.pace import find_schedule_pace
 from freepage.records import Arm
+from freepage.study.more import list_more
 from freepage.study.repeats import describe_repeats
 from freepage.units import format_bytes, format_duration
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
 
     from freepage.records import ProcessSchedule
     from freepage.study.plan import Trial
     from freepage.study.request import RunPlan
-    from freepage.study.study import Study
     from freepage.targets.base import Preview
 
 
@@ -66,16 +69,18 @@ def _has_vms(run_plan: RunPlan) -> bool:
 
 
 def _describe_plan(preview: Preview) -> list[str]:
-    """Describe a plan but for its trials, a line each: its size, what its repeats can decide, what a reader should know."""
+    """Describe a plan but for its trials, a line each: its size, what it can decide, what a reader should know."""
     run_plan, study = preview.plan, preview.plan.study
     largest = max(run_plan.trials, key=lambda t: t.demand_bytes)
     memory = f"at most {format_bytes(largest.demand_bytes)} of the {format_bytes(run_plan.available_bytes)} available"
     return [
         f"{study.name}: {study.title}",
-        f"scale {study.scale:g}, seed {study.seed}, guests executed by {preview.execution}",
+        f"seed {study.seed}, guests executed by {preview.execution}",
         f"{len(run_plan.trials)} trials, about {format_duration(run_plan.planned_duration_s)}; {memory}",
+        *_describe_budget(run_plan),
         *describe_notes(preview),
-        *_describe_repeats(study),
+        *_describe_experiments(run_plan),
+        *_describe_more(run_plan),
         *_describe_skipped(preview),
     ]
 
@@ -83,14 +88,53 @@ def _describe_plan(preview: Preview) -> list[str]:
 def describe_notes(preview: Preview) -> list[str]:
     """Describe what a reader should know before a run: of the target, and what a smoke run leaves out."""
     left_out = preview.plan.left_out
-    smoke = [f"a smoke run at this scale; left out: {', '.join(left_out)}"] if left_out else []
+    smoke = [f"a smoke run; left out: {', '.join(left_out)}"] if left_out else []
     return [*preview.notes, *smoke]
 
 
-def _describe_repeats(study: Study) -> list[str]:
-    """Describe what the planned repeats of each experiment can decide; a smoke run decides nothing anyway."""
-    experiments = () if study.smoke else study.experiments
-    return [f"{experiment.name}: {describe_repeats(experiment.repeats)}" for experiment in experiments]
+def _describe_budget(run_plan: RunPlan) -> list[str]:
+    """Describe what a plan was fitted into; nothing where its scale is given."""
+    budget = run_plan.budget
+    if budget is None:
+        return []
+    time = format_duration(budget.duration_s)
+    if run_plan.planned_duration_s > budget.duration_s:
+        return [f"this is the least of it: the study's own {time} do not suffice"]
+    return [f"fitted into {time} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"]
+
+
+def _describe_experiments(run_plan: RunPlan) -> list[str]:
+    """Describe what each experiment runs instead of what, and what it can decide; a smoke run decides nothing anyway."""
+    first_trials = {t.experiment.name: t for t in _first_block(run_plan.trials)}
+    lines = []
+    for experiment in run_plan.study.experiments:
+        scale = experiment.sizing.factor
+        sizes = run_plan.sizes.get(experiment.name, "at its own size")
+        lines.append(f"{experiment.name}: {sizes} (scale {scale:.2g})")
+        if not run_plan.study.smoke:
+            undecidable = _foresee(first_trials[experiment.name], scale)
+            lines.append(f"  {describe_repeats(experiment.repeats)}")
+            lines += [f"  {claim} {reason}" for claim, reason in undecidable]
+    return lines
+
+
+def _foresee(trial: Trial, scale: float) -> Iterator[tuple[str, str]]:
+    """Return the claims that the experiment of a trial cannot decide, with the reasons."""
+    # This loads the article's claims, which a run does without before its end.
+    from freepage.analysis.foresight import foresee_undecidable
+
+    schedules = {i.name: i.schedules for i in trial.instances}
+    pace = find_schedule_pace(schedules, trial.duration_s)
+    return foresee_undecidable(trial.experiment.kind, pace, scale)
+
+
+def _describe_more(run_plan: RunPlan) -> list[str]:
+    """Describe what a longer run would add."""
+    if run_plan.way is None or run_plan.budget is None:
+        return []
+    more = list_more(run_plan.way, run_plan.budget.duration_s)
+    minutes = [(math.ceil(seconds / 60), words) for seconds, words in more]
+    return [f"with --time {n}min ({format_duration(n * 60)}): {words}" for n, words in minutes]
 
 
 def _describe_skipped(preview: Preview) -> list[str]:
@@ -134,11 +178,15 @@ def _print_schedules(trials: list[Trial]) -> None:
         "\nschedules of repeat 1, the same on every arm; each repeat draws its own"
         " (a: allocate, f: free, r: run, at seconds after the start)"
     )
-    first_block = sorted((t for t in trials if t.repeat == 0 and not t.warmup), key=_count_instances)
-    for trial in {t.experiment.name: t for t in first_block}.values():
+    for trial in {t.experiment.name: t for t in _first_block(trials)}.values():
         for instance in trial.instances:
             for process in instance.schedules:
                 print_line(f"  {instance.name} process {process.process}: {_describe_steps(process)}")
+
+
+def _first_block(trials: list[Trial]) -> list[Trial]:
+    """Return the trials of the first block, the arm with all instances last."""
+    return sorted((t for t in trials if t.repeat == 0 and not t.warmup), key=_count_instances)
 
 
 def _count_instances(trial: Trial) -> int:

@@ -158,6 +158,8 @@ def _build_manifest(
         target_title=facts.title,
         node_is_fixed=facts.node_is_fixed,
         until_half_width=None if stop_rule is None else stop_rule.half_width,
+        scales={e.name: e.sizing.factor for e in study.experiments},
+        sizes=dict(run_plan.sizes),
     )
 
 

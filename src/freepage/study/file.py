@@ -1,4 +1,4 @@
-"""The study file: its experiments, each made of groups (study/group_file.py), and what a default scale has to fit into."""
+"""The study file: its experiments, each made of groups (study/group_file.py), and the budget it has to fit into."""
 
 from __future__ import annotations
 
@@ -127,12 +127,12 @@ def _join(names: list[str]) -> str:
 
 
 class FitFile(BaseModel):
-    """The bounds of a default scale: a share of the available memory, and a duration (under KVM another)."""
+    """The memory and time that a run may take where nothing else is said: a share of the available memory, and time (under KVM another)."""
 
     model_config = STRICT
-    memory: Size = Share(0.6)
-    duration: Duration = 900.0
-    duration_kvm: Duration | None = None
+    memory: Size = Share(0.75)
+    time: Duration = 900.0
+    time_kvm: Duration | None = None
 
 
 class StudyFile(BaseModel):

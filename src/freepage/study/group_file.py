@@ -90,20 +90,28 @@ class DrawnGroupFile(MemoryGroupFile):
 
 
 class FioGroupFile(GroupFile):
-    """fio on test files of `file` bytes in all, every operation with every number of streams for `runtime`."""
+    """fio on test files of `file` bytes in all, every operation with every number of streams for `runtime`.
+
+    engine, depth, direct: as fio has them. block: the bytes of one I/O, by default those of the operation.
+    """
 
     file: SizeOrAuto
     streams: Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1)] = (1,)
     operations: Annotated[tuple[Operation, ...], Field(min_length=1)] = OPERATIONS
     runtime: Duration
     filesystem: Literal["ext4", "xfs"] | None = None
+    engine: Literal["psync", "sync", "libaio", "io_uring"] = "psync"
+    depth: Annotated[int, Field(ge=1, le=1024)] = 1
+    direct: bool = False
+    block: Size | None = None
 
     @model_validator(mode="after")
-    def _check_streams(self) -> FioGroupFile:
-        if len(set(self.streams)) > 2 or (len(set(self.streams)) == 2 and 1 not in self.streams):
+    def _check_options(self) -> FioGroupFile:
+        if len(set(self.streams)) < len(self.streams):
+            raise ValueError(f"streams = {list(self.streams)}: a number of streams stands there twice")
+        if self.depth > 1 and self.engine in {"psync", "sync"}:
             raise ValueError(
-                f"streams = {list(self.streams)}: fio runs one stream through all files, or as many as there are files;"
-                " give one number, or 1 and another one, such as [1, 7]"
+                f"engine '{self.engine}' has one I/O at a time; use libaio or io_uring, or depth = 1"
             )
         return self
 

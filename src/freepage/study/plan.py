@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from freepage.records import ProcessSchedule
     from freepage.study.study import AnyGroup, Experiment, Study
 
+    Schedules = dict[str, tuple[ProcessSchedule, ...]]
+
 # Seconds of a trial beside its schedule, for the plan's time only: a settled baseline, start, clocks, teardown; and
 # until the memory of its instances is steady.
 PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
@@ -105,23 +107,25 @@ def plan_trials(study: Study, first: int = 0) -> list[Trial]:
     for number in range(max(e.repeats for e in study.experiments)):
         for experiment, drawn in zip(study.experiments, blocks, strict=True):
             for block in drawn[number : number + 1]:
-                trials += _plan_block(study, experiment, block, first + len(trials))
+                trials += plan_block(study, experiment, block, first + len(trials))
     return trials
 
 
 def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
     """Return the seconds the whole run is expected to take."""
     return sum(
-        t.duration_s + planned_overhead_s(len(t.instances), t.arm, accelerator, settles=t.settles)
+        t.duration_s
+        + planned_overhead_s(
+            sum(i.carrier is not Arm.POD for i in t.instances), accelerator, settles=t.settles
+        )
         for t in trials
     )
 
 
-def planned_overhead_s(instances: int, arm: Arm, accelerator: str, *, settles: bool) -> float:
+def planned_overhead_s(vms: int, accelerator: str, *, settles: bool) -> float:
     """Return the seconds of a trial beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
-    further = max(0, instances - 2) if arm in {Arm.VM, Arm.VM_FPR, Arm.CONTROL} else 0
     settle_s = PLANNED_SETTLE_S if settles else 0.0
-    return PLANNED_OVERHEAD_S[accelerator] + settle_s + further * PLANNED_START_S[accelerator]
+    return PLANNED_OVERHEAD_S[accelerator] + settle_s + max(0, vms - 2) * PLANNED_START_S[accelerator]
 
 
 def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
@@ -146,7 +150,9 @@ def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:
     ]
 
 
-def _plan_block(study: Study, experiment: Experiment, block: Block, first: int) -> list[Trial]:
+def plan_block(study: Study, experiment: Experiment, block: Block, first: int) -> list[Trial]:
+    """Return the trials of one block, which share their schedules; `first` is the order of the first one."""
+    schedules = _build_schedules(experiment, block.seed)
     return [
         Trial(
             id=f"{first + position + 1:03d}-{experiment.name}-{arm}-{block.number + 1}",
@@ -154,7 +160,7 @@ def _plan_block(study: Study, experiment: Experiment, block: Block, first: int) 
             experiment=experiment,
             arm=arm,
             repeat=block.number,
-            instances=_plan_instances(experiment, arm, block.seed),
+            instances=_plan_instances(experiment, arm, schedules),
             duration_s=experiment.duration_s,
             position=position,
             schedule_seed=block.seed,
@@ -166,30 +172,33 @@ def _plan_block(study: Study, experiment: Experiment, block: Block, first: int) 
     ]
 
 
-def _plan_instances(experiment: Experiment, arm: Arm, seed: int) -> tuple[InstancePlan, ...]:
-    return tuple(
-        _plan_instance(
-            group,
-            group.instance_name(experiment.name, number),
-            group.carrier or experiment.carrier_of(arm),
-            seed,
-        )
+def _build_schedules(experiment: Experiment, seed: int) -> Schedules:
+    """Return the schedules of every instance by its name."""
+    return {
+        name: tuple(build_schedule(group, seed, name, p) for p in range(group.processes))
         for group in experiment.groups
-        if arm is not Arm.BASELINE or group.carrier is not None
-        for number in range(group.instances)
+        for name in _names_of(group, experiment)
+    }
+
+
+def _plan_instances(experiment: Experiment, arm: Arm, schedules: Schedules) -> tuple[InstancePlan, ...]:
+    return tuple(
+        InstancePlan(
+            name=name,
+            carrier=carrier,
+            cpus=group.cpus,
+            vm_memory_bytes=group.vm_memory_bytes,
+            schedules=schedules[name],
+            tools=_plan_tools(group),
+            data=_plan_data(group, carrier),
+        )
+        for carrier, group in experiment.instances_on(arm)
+        for name in _names_of(group, experiment)
     )
 
 
-def _plan_instance(group: AnyGroup, name: str, carrier: Arm, seed: int) -> InstancePlan:
-    return InstancePlan(
-        name=name,
-        carrier=carrier,
-        cpus=group.cpus,
-        vm_memory_bytes=group.vm_memory_bytes,
-        schedules=tuple(build_schedule(group, seed, name, p) for p in range(group.processes)),
-        tools=_plan_tools(group),
-        data=_plan_data(group, carrier),
-    )
+def _names_of(group: AnyGroup, experiment: Experiment) -> list[str]:
+    return [group.instance_name(experiment.name, number) for number in range(group.instances)]
 
 
 def _plan_tools(group: AnyGroup) -> ToolsPlan | None:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from freepage.errors import CapacityError
+from freepage.errors import CapacityError, StudyError
 from freepage.fpr.mechanics import expect_block_bytes
-from freepage.study.capacity import check_capacity, find_budget, fit_scale
+from freepage.study.capacity import check_capacity, find_budget
+from freepage.study.fitting import find_way, find_way_at, fit_study
 from freepage.study.plan import planned_duration_s
 from freepage.study.read import read_study
-from freepage.study.scaling.scale import is_smoke
+from freepage.study.scaling.scale import SMOKE_FACTOR
 from freepage.study.scaling.study import scale_study
+from freepage.study.sizes import describe_sizes
 from freepage.study.study import Conditions
 from freepage.study.warmup import plan_run_trials
 from freepage.units import format_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from freepage.records import Arm
-    from freepage.study.capacity import Budget
     from freepage.study.file import StudyFile
+    from freepage.study.fitting import Budget, Way
     from freepage.study.plan import Trial
-    from freepage.study.study import Study
+    from freepage.study.study import Sizing, Study
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The options of a run; None leaves it to the study."""
+    """The options of a run; None leaves it to the study.
+
+    scale: the factor of all sizes and times. time_s, memory_bytes: what the run may take instead. smoke: only try it.
+    """
 
     study: str
     arms: tuple[Arm, ...] | None = None
@@ -35,13 +42,17 @@ class RunRequest:
     seed: int | None = None
     node_memory_bytes: int | None = None
     overrides: tuple[str, ...] = ()
+    time_s: float | None = None
+    memory_bytes: int | None = None
+    smoke: bool = False
 
 
 @dataclass(frozen=True)
 class RunPlan:
     """A request that has been checked against the host, with the trials that will run.
 
-    budget: the bounds of the scale; None where it was given. left_out: names of experiments that a smoke run leaves out.
+    budget: what the run was fitted into; None where its scale was given. way: to what more time would add, with it.
+    left_out: names of experiments that a smoke run leaves out. sizes: by experiment what it runs instead of what.
     """
 
     study: Study
@@ -50,7 +61,9 @@ class RunPlan:
     conditions: Conditions
     available_bytes: int
     budget: Budget | None = None
+    way: Way | None = None
     left_out: tuple[str, ...] = ()
+    sizes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def planned_duration_s(self) -> float:
@@ -64,24 +77,80 @@ def plan_run(
 
     Raises StudyError for a wrong study and CapacityError for one that does not fit.
     """
+    _check_options(request)
     file, text = _read_file(request)
     total, available_bytes = _find_memory(request, host)
     is_given = nodes_are_given or request.node_memory_bytes is not None
+    cores = int(str(host["cpus_logical"]))
     block_bytes = expect_block_bytes(str(host.get("architecture")))
-    conditions = Conditions(total, int(str(host["cpus_logical"])), accelerator, is_given, block_bytes)
-    budget = None if request.scale else find_budget(file, conditions, available_bytes)
-    scale = request.scale or fit_scale(file, conditions, available_bytes)
-    left_out: tuple[str, ...] = ()
-    if is_smoke(scale):
+    conditions = Conditions(total, cores, accelerator, is_given, available_bytes, block_bytes)
+    if request.smoke:
         file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
-    study = scale_study(file, scale, conditions)
+        fitted = _Fitted(SMOKE_FACTOR, left_out=left_out)
+    else:
+        fitted = _fit(request, file, conditions, available_bytes)
+    study = scale_study(file, fitted.sizing, conditions, smoke=request.smoke)
     check_capacity(file, study, conditions, available_bytes)
-    return RunPlan(study, text, plan_run_trials(study), conditions, available_bytes, budget, left_out)
+    return RunPlan(
+        study,
+        text,
+        plan_run_trials(study),
+        conditions,
+        available_bytes,
+        fitted.budget,
+        fitted.way,
+        fitted.left_out,
+        describe_sizes(file, study, conditions),
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The sizing of a study with what it was found by."""
+
+    sizing: float | Mapping[str, Sizing]
+    budget: Budget | None = None
+    way: Way | None = None
+    left_out: tuple[str, ...] = ()
+
+
+def _fit(request: RunRequest, file: StudyFile, conditions: Conditions, available_bytes: int) -> _Fitted:
+    """Return the sizing that is given, or the largest that the budget allows."""
+    scale = request.scale if request.memory_bytes is not None else request.scale or file.scale
+    if scale is not None and request.time_s is None:
+        return _Fitted(scale)
+    budget = find_budget(
+        file,
+        conditions.accelerator,
+        available_bytes,
+        memory_bytes=request.memory_bytes,
+        duration_s=request.time_s,
+    )
+    fixed = request.repeats is not None
+    if scale is not None:
+        way = find_way_at(file, conditions, scale, fixed=fixed)
+    else:
+        way = find_way(file, conditions, budget.memory_bytes, fixed=fixed)
+    # Nobody asked for the study's own time: where the least takes longer, it is run all the same.
+    return _Fitted(fit_study(way, budget.duration_s, at_least=request.time_s is None), budget, way)
 
 
 def read_request(request: RunRequest) -> StudyFile:
     """Return the study a request is about, with its options applied; StudyError for a wrong one."""
     return _read_file(request)[0]
+
+
+def _check_options(request: RunRequest) -> None:
+    """Raise StudyError for options that contradict each other."""
+    if request.scale is not None and request.memory_bytes is not None:
+        raise StudyError(
+            "--scale fixes the sizes that --memory would choose",
+            hint="give the scale, or the memory it may take",
+        )
+    given = {"--scale": request.scale, "--time": request.time_s, "--memory": request.memory_bytes}
+    beside = next((name for name, value in given.items() if value is not None), None)
+    if request.smoke and beside is not None:
+        raise StudyError(f"--smoke only tries the study, as small as it gets; {beside} has no part in it")
 
 
 def _read_file(request: RunRequest) -> tuple[StudyFile, str]:

@@ -31,6 +31,21 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Sizing:
+    """The size of an experiment beside its original.
+
+    factor: of bytes and times. instances, iterations: the share of them that stays. repeats: None leaves them to the study.
+    compact: guests may be so small that Linux uses no huge pages in them.
+    """
+
+    factor: float = 1.0
+    instances: float = 1.0
+    iterations: float = 1.0
+    repeats: int | None = None
+    compact: bool = False
+
+
+@dataclass(frozen=True)
 class CommandJob:
     """A program of the user's: run `count` times, `period_s` apart, for `timeout_s` at most.
 
@@ -119,7 +134,7 @@ class Experiment:
 
     arms: those it runs on, Arm.BASELINE among them where the groups that do not follow the arm also run alone, and
     Arm.CONTROL where the one other arm runs twice.
-    node_memory_bytes: the memory of a node of its own (a cgroup), None to take the run's.
+    node_memory_bytes: the memory of a node of its own (a cgroup), None to take the run's. sizing: what it was made by.
     """
 
     name: str
@@ -130,20 +145,24 @@ class Experiment:
     duration_s: float
     groups: tuple[AnyGroup, ...]
     node_memory_bytes: int | None = None
+    sizing: Sizing = Sizing()
 
     def carrier_of(self, arm: Arm) -> Arm:
         """Return what the instances that follow the arm are: the control is the other arm once more."""
         return self.arms[0] if arm is Arm.CONTROL else arm
 
-    @property
-    def following_instances(self) -> int:
-        """Return how many instances follow the trial's arm."""
-        return sum(g.instances for g in self.groups if g.carrier is None)
+    def instances_on(self, arm: Arm) -> list[tuple[Arm, AnyGroup]]:
+        """Return what a trial on an arm consists of: each group that takes part, with what its instances are."""
+        return [
+            (group.carrier or self.carrier_of(arm), group)
+            for group in self.groups
+            if arm is not Arm.BASELINE or group.carrier is not None
+        ]
 
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments at one scale on one node; smoke: it is so small that they only show that they run."""
+    """Experiments on one node. scale: the smallest factor of them; smoke: they only show that they run."""
 
     name: str
     title: str
@@ -161,6 +180,7 @@ class Conditions:
     """The host or the nodes as far as a scale depends on them: memory, cores, and how guests are executed.
 
     node_is_given: experiments get no node of their own (--node-memory was given, or the nodes are a cluster's).
+    available_bytes: what of the memory is available; None where nobody asked.
     block_bytes: the largest free block of the guests that are expected, by which they report (fpr.mechanics).
     """
 
@@ -168,4 +188,5 @@ class Conditions:
     cores: int
     accelerator: str
     node_is_given: bool = False
+    available_bytes: int | None = None
     block_bytes: int = LARGEST_BLOCK_BYTES

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.records import Action
-from freepage.study.plan import plan_trials, planned_overhead_s
+from freepage.study.blocks import draw_blocks
+from freepage.study.demand import count_vms
+from freepage.study.plan import plan_block, plan_trials, planned_overhead_s
 
 if TYPE_CHECKING:
     from freepage.records import ProcessSchedule, Step
     from freepage.study.plan import Trial
-    from freepage.study.study import Study
+    from freepage.study.study import Experiment, Study
 
 # Seconds from the first step of a warm-up in which steps start; what is still held then is freed.
 WARMUP_S = 3.0
@@ -27,18 +29,15 @@ def plan_warmup(study: Study) -> list[Trial]:
     """Return a short trial of the first experiment on each of its arms; none for a smoke run, which decides nothing."""
     if study.smoke:
         return []
-    first_block = plan_trials(study)[: len(study.experiments[0].arms)]
-    return [_cut_trial(trial) for trial in first_block]
-
-
-def warmup_duration_s(study: Study, accelerator: str) -> float:
-    """Return the seconds that the warm-up is expected to take, without computing schedules."""
-    if study.smoke:
-        return 0.0
     first = study.experiments[0]
-    count = first.following_instances
-    overheads = (planned_overhead_s(count, arm, accelerator, settles=False) for arm in first.arms)
-    return sum(WARMUP_S + overhead_s for overhead_s in overheads)
+    block = draw_blocks(study.seed, first.name, first.arms, first.repeats)[0]
+    return [_cut_trial(trial) for trial in plan_block(study, first, block, 0)]
+
+
+def warmup_duration_s(first: Experiment, accelerator: str) -> float:
+    """Return the seconds that the warm-up by a study's first experiment is expected to take."""
+    vms = [count_vms(first, arm) for arm in first.arms]
+    return sum(WARMUP_S + planned_overhead_s(count, accelerator, settles=False) for count in vms)
 
 
 def _cut_trial(trial: Trial) -> Trial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from freepage.units import parse_size
+from freepage.units import parse_duration, parse_size
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -28,3 +28,14 @@ def parse_bytes(text: str) -> int:
         return parse_size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def parse_seconds(text: str) -> float:
+    """Read a duration such as 45min in seconds; it is longer than none."""
+    try:
+        value = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time")
+    return value

@@ -4,29 +4,40 @@ import math
 
 import pytest
 
-from freepage.study.scaling.scale import NO_LIMITS, SMOKE_SCALE, Scale
+from freepage.study.scaling.scale import NO_LIMITS, Scale
+from freepage.study.study import Sizing
 from freepage.study.values import Share
 from freepage.units import GIB, MIB
 from helpers.studies import SMALL
 
 
-def test_only_a_run_below_the_smoke_scale_is_cut():
-    assert Scale(SMOKE_SCALE, SMALL).limits is NO_LIMITS
-    smoke = Scale(SMOKE_SCALE * 0.99, SMALL)
-    assert smoke.smoke
+def test_only_a_smoke_run_is_cut_however_small_the_scale():
+    assert Scale(Sizing(0.001), SMALL).limits is NO_LIMITS
+    smoke = Scale(Sizing(), SMALL, smoke=True)
     assert smoke.limits.duration_s < math.inf
     assert smoke.limits.shortest_hold_s < NO_LIMITS.shortest_hold_s
 
 
+@pytest.mark.parametrize("factor", [0.001, 0.5, 1.0, 3.0])
+def test_counts_stay_at_any_scale(factor):
+    scale = Scale(Sizing(factor), SMALL)
+    assert (scale.count_instances(32), scale.count_processes(8), scale.count_iterations(11)) == (32, 8, 11)
+
+
 @pytest.mark.parametrize(
-    ("count", "factor", "scaled"), [(10, 0.01, 2), (32, 0.25, 16), (1, 0.01, 1), (7, 3, 7)]
+    ("count", "share", "kept"), [(10, 0.1, 2), (32, 0.5, 16), (1, 0.1, 1), (17, 0.99, 16)]
 )
-def test_counts_shrink_by_the_root_and_several_stay_several(count, factor, scaled):
-    assert Scale(factor, SMALL).count(count) == scaled
+def test_of_instances_that_give_way_several_stay_several(count, share, kept):
+    assert Scale(Sizing(instances=share), SMALL).count_instances(count) == kept
+
+
+@pytest.mark.parametrize(("count", "share", "kept"), [(11, 0.1, 3), (11, 5 / 11, 5), (2, 0.1, 2)])
+def test_of_allocations_that_give_way_the_first_and_two_later_ones_stay(count, share, kept):
+    assert Scale(Sizing(iterations=share), SMALL).count_iterations(count) == kept
 
 
 def test_a_size_follows_the_scale_and_a_share_the_node():
-    scale = Scale(0.5, SMALL)
+    scale = Scale(Sizing(0.5), SMALL)
     assert scale.scaled_bytes(4 * MIB) == 2 * MIB
     assert scale.scaled_bytes(Share(0.5)) == 12 * GIB
     assert scale.in_bytes(4 * MIB) == 4 * MIB

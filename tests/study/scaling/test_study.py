@@ -24,7 +24,7 @@ def test_arms_an_experiment_has_not_are_left_out_and_none_left_is_refused():
     study = scaled("article", 0.05, SMALL, 'arms=["pod","vm"]')
     arms = {e.name: e.arms for e in study.experiments}
     assert arms["cycle"] == (Arm.POD, Arm.VM)
-    assert arms["host-io"] == (Arm.BASELINE, Arm.VM)
+    assert arms["host-io"] == (Arm.BASELINE, Arm.POD, Arm.VM)
     with pytest.raises(StudyError, match="no experiment of the study runs on pod") as caught:
-        scaled("host-io", 0.05, SMALL, 'arms=["pod"]')
+        scaled("churn", 0.05, SMALL, 'churn.arms=["vm", "vm-fpr"]', 'arms=["pod"]')
     assert "vm, vm-fpr" in caught.value.hint

@@ -17,7 +17,7 @@ from freepage.targets.local.choices import LocalChoices
 from freepage.units import GIB
 from helpers.fakes import CONDITIONS, FACTS
 
-REQUEST = RunRequest("cycle", arms=(Arm.VM, Arm.VM_FPR))
+REQUEST = RunRequest("cycle", arms=(Arm.VM, Arm.VM_FPR), time_s=48 * 3600.0)
 
 
 @pytest.fixture
@@ -51,6 +51,24 @@ async def test_a_study_is_planned_again_by_what_the_opened_host_really_has(host,
     assert [step for step, _ in host] == ["disk", "opened", "disk", "warmed up"]
     assert host[1][1] == ("vm", "vm-fpr")
     assert host[3][1] == largest
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 0.05}, "the study is too large"),
+        ({"memory_bytes": 4 * GIB}, "more than the 2.00 GiB available"),
+    ],
+)
+async def test_a_host_that_has_less_memory_when_the_run_starts_than_when_it_was_planned_is_refused(
+    host, tmp_path, options, words
+):
+    request = RunRequest("cycle", arms=(Arm.VM,), **options)
+    async with entry.open_local_preview(LocalChoices(), request) as preview:
+        with pytest.raises(CapacityError, match=words):
+            async with preview.open_target(tmp_path):
+                pytest.fail("it was opened")
+    assert "warmed up" not in [step for step, _ in host]
 
 
 async def test_a_disk_that_is_too_small_is_found_before_anything_starts(host, tmp_path, monkeypatch):

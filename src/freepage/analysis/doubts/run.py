@@ -60,9 +60,9 @@ def find_smoke_run(found: DoubtInput) -> Doubt | None:
         return None
     return Doubt(
         "smoke-run",
-        f"At scale {manifest.scale:g} this is a smoke run: experiments run once on each arm, for seconds, with small blocks and files; "
+        "This was a smoke run: experiments run once on each arm, for seconds, with small blocks and files; "
         "of several experiments of one kind the first.",
-        "Leave out --scale to measure.",
+        "Leave out --smoke to measure.",
         Area.ALL,
     )
 

@@ -42,8 +42,23 @@ class BlockLevels:
     @property
     def middle_bytes(self) -> float:
         """Return the middle of what VMs hold with FPR and without, in the blocks in which these are closest."""
-        most_with = max(levels.with_fpr_bytes for levels in self.blocks)
-        return (most_with + min(levels.without_bytes for levels in self.blocks)) / 2
+        return (self._most_with_bytes + self._least_without_bytes) / 2
+
+    def lies_between(self, memory_bytes: float) -> bool:
+        """Return whether VMs with FPR fit that much memory in every block, and VMs without do not, both clearly.
+
+        Clearly: by a tenth of the way from one level to the other.
+        """
+        apart = self._least_without_bytes - self._most_with_bytes
+        return abs(memory_bytes - self.middle_bytes) <= 0.4 * apart
+
+    @property
+    def _most_with_bytes(self) -> float:
+        return max(levels.with_fpr_bytes for levels in self.blocks)
+
+    @property
+    def _least_without_bytes(self) -> float:
+        return min(levels.without_bytes for levels in self.blocks)
 
 
 @lru_cache(maxsize=64)
