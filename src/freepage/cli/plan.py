@@ -93,13 +93,15 @@ def describe_notes(preview: Preview) -> list[str]:
 
 
 def _describe_budget(run_plan: RunPlan) -> list[str]:
-    """Describe what a plan was fitted into; nothing where its scale is given."""
+    """Describe what a plan was fitted into; nothing where its scale is given, or all has its own size."""
     budget = run_plan.budget
     if budget is None:
         return []
     time = format_duration(budget.duration_s)
     if run_plan.planned_duration_s > budget.duration_s:
         return [f"this is the least of it: the study's own {time} do not suffice"]
+    if not run_plan.sizes:
+        return []
     return [f"fitted into {time} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"]
 
 
