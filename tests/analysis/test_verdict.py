@@ -246,6 +246,23 @@ def test_three_trials_say_what_was_seen_and_how_many_decide():
     assert name_decision(verdict) == "Seen, not decided"
 
 
+def test_few_trials_of_another_experiment_are_not_those_of_the_headline():
+    """Three trials of a cycle and one of a random load once read as one trial in which all was seen."""
+    shares = {n: estimate_share([0.95, 0.96, 0.97, 0.95, 0.96][:n], "fraction") for n in (1, 3)}
+    none = estimate_share([0.0, 0.0, 0.01], "fraction")
+    three = cycle(given_back=shares[3], given_back_without=none, saved_mean=between(0.2, 0.3, 3))
+    verdict = decided(three, replace(RANDOM, given_back=shares[1]))
+    assert verdict.sentence.startswith("Seen in 3 trials, not decided: FPR gave back 96")
+    assert verdict.seen_in_trials == 3
+    burst = replace(RANDOM, experiment="burst", given_back=shares[1])
+    verdict = decided(CYCLE, replace(RANDOM, given_back=shares[3]), burst)
+    assert verdict.sentence.startswith("Seen in cycle, not decided: FPR gave back 92")
+    assert verdict.sentence.endswith(
+        "In random 3 trials show that memory comes back, and 5 can decide it (--repeats 5)."
+    )
+    assert name_decision(verdict) == "Seen, not decided"
+
+
 class TestScenarios:
     """Runs that were once answered wrongly."""
 
