@@ -185,6 +185,17 @@ def test_an_open_price_of_vms_that_are_excepted_anyway_leaves_nothing_open():
         assert "open" not in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("per_vm", "decision"),
+    [(between(0.0, 0.1), "enable"), (between(0.3, 0.4), "memory-only"), (between(0.1, 0.3), "memory-only")],
+)
+def test_cpu_whose_return_is_not_known_is_little_or_its_price_is_open(per_vm, decision):
+    """Such VMs once had no price of CPU at all, and were told to have FPR."""
+    verdict = decided(cycle(cpu_cores_per_vm=per_vm))
+    assert verdict.decision == decision
+    assert any("core of CPU per VM" in reason for reason in verdict.reasons)
+
+
 def test_no_price_decides_under_emulation_and_the_answer_asks_for_real_hardware():
     verdict = decided(cycle(reallocation=between(5, 6)), CHURN, GUEST_IO, times_count=False)
     assert verdict.decision == "memory-only"
