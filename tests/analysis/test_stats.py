@@ -104,6 +104,18 @@ def test_a_time_that_some_releases_did_not_reach_is_censored_and_not_left_out():
     assert found == Estimate(4.0, 3.8, None, "s", 5, "censored")
 
 
+def test_the_range_of_release_times_is_that_of_the_spans_between_samples_they_lie_in():
+    """A pod's release over in 0.04 s once read 0.06 to 0.24 s: the middles of spans that all began with the free."""
+    middles, widths = [0.06, 0.15, 0.24, 0.1, 0.2], [0.12, 0.3, 0.48, 0.2, 0.4]
+    found = estimate_censored(middles, "s", widths)
+    assert (found.value, found.low, found.high) == (0.15, 0.0, pytest.approx(0.48))
+    open_above = estimate_censored([3.9, 4.1, math.inf, None, 4.0], "s", [0.5, 0.5, None, None, 0.5])
+    assert (open_above.low, open_above.high, open_above.n) == (pytest.approx(3.65), None, 4)
+    assert estimate_censored([0.1, 0.2], "s", [0.2, 0.2]) == Estimate(
+        pytest.approx(0.15), None, None, "s", 2, "censored"
+    )
+
+
 def test_a_pace_that_most_releases_were_too_fast_or_too_slow_to_show_is_not_told():
     assert estimate_censored([math.inf, math.inf, 0.4], "GiB/s") is None
     assert estimate_censored([0.0, 0.0, 0.4], "GiB/s") is None

@@ -185,6 +185,17 @@ def test_an_open_price_of_vms_that_are_excepted_anyway_leaves_nothing_open():
         assert "open" not in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("per_vm", "decision"),
+    [(between(0.0, 0.1), "enable"), (between(0.3, 0.4), "memory-only"), (between(0.1, 0.3), "memory-only")],
+)
+def test_cpu_whose_return_is_not_known_is_little_or_its_price_is_open(per_vm, decision):
+    """Such VMs once had no price of CPU at all, and were told to have FPR."""
+    verdict = decided(cycle(cpu_cores_per_vm=per_vm))
+    assert verdict.decision == decision
+    assert any("core of CPU per VM" in reason for reason in verdict.reasons)
+
+
 def test_no_price_decides_under_emulation_and_the_answer_asks_for_real_hardware():
     verdict = decided(cycle(reallocation=between(5, 6)), CHURN, GUEST_IO, times_count=False)
     assert verdict.decision == "memory-only"
@@ -243,6 +254,23 @@ def test_three_trials_say_what_was_seen_and_how_many_decide():
     assert verdict.sentence.startswith("Seen in 3 trials, not decided: FPR gave back 96")
     assert verdict.sentence.endswith("5 trials can decide it (--repeats 5).")
     assert verdict.seen_in_trials == 3
+    assert name_decision(verdict) == "Seen, not decided"
+
+
+def test_few_trials_of_another_experiment_are_not_those_of_the_headline():
+    """Three trials of a cycle and one of a random load once read as one trial in which all was seen."""
+    shares = {n: estimate_share([0.95, 0.96, 0.97, 0.95, 0.96][:n], "fraction") for n in (1, 3)}
+    none = estimate_share([0.0, 0.0, 0.01], "fraction")
+    three = cycle(given_back=shares[3], given_back_without=none, saved_mean=between(0.2, 0.3, 3))
+    verdict = decided(three, replace(RANDOM, given_back=shares[1]))
+    assert verdict.sentence.startswith("Seen in 3 trials, not decided: FPR gave back 96")
+    assert verdict.seen_in_trials == 3
+    burst = replace(RANDOM, experiment="burst", given_back=shares[1])
+    verdict = decided(CYCLE, replace(RANDOM, given_back=shares[3]), burst)
+    assert verdict.sentence.startswith("Seen in cycle, not decided: FPR gave back 92")
+    assert verdict.sentence.endswith(
+        "In random 3 trials show that memory comes back, and 5 can decide it (--repeats 5)."
+    )
     assert name_decision(verdict) == "Seen, not decided"
 
 

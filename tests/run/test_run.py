@@ -66,13 +66,14 @@ async def test_a_run_returns_its_trials_records_and_keeps_what_it_was_asked(plan
     assert (progress.calls[0], progress.calls[-1]) == ("run started", "run ended")
 
 
-@pytest.mark.parametrize(("widths", "repeats"), [((0.2, 0.04), 4), ((None, 0.2, 0.2), 6), ((0.05,), 3)])
-async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_never_before_three(
+@pytest.mark.parametrize(("widths", "repeats"), [((0.2, 0.04), 6), ((None, 0.2, 0.2), 8), ((0.05,), 5)])
+async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_never_before_five(
     tmp_path, widths, repeats
 ):
+    """After three it once stopped runs whose shares are decided from five: "seen, not decided" was all they ended with."""
     study = tmp_path / "tiny.toml"
     study.write_text(TINY)
-    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), smoke=True, repeats=6), "tcg", CONDITIONS)
+    plan = plan_run(RunRequest(str(study), arms=(Arm.POD,), smoke=True, repeats=8), "tcg", CONDITIONS)
     asked = []
 
     def measure(folder):
@@ -81,7 +82,7 @@ async def test_a_run_stops_by_whole_repeats_once_the_interval_is_narrow_and_neve
 
     records = await run(opening(plan), tmp_path / "run", stop_rule=StopRule(0.05, measure))
     assert len(records) == repeats
-    assert asked == list(range(3, 3 + len(widths)))
+    assert asked == list(range(5, 5 + len(widths)))
     manifest = load_run(tmp_path / "run").manifest
     assert manifest.until_half_width == 0.05
     assert (manifest.smoke, manifest.scales) == (True, {"cycle": 0.01})

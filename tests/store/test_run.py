@@ -23,6 +23,7 @@ from freepage.records import (
     VerdictRule,
 )
 from freepage.store import TrialWriter, load_run, load_trial, prepare_folder, write_manifest
+from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
 MANIFEST = Manifest(
     schema=RUN_SCHEMA,
@@ -179,6 +180,30 @@ def test_another_schema_and_a_folder_without_a_run_are_refused(tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(RunFolderError, match="schema 99"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("manifest.json", {"later": 1}, "'later'"),
+        ("manifest.json", {"verdict_rule": {"later": 1}}, "'later'"),
+        ("manifest.json", {"arms": ["pod", "container"]}, "'container' is not a valid Arm"),
+        ("trial.json", {"later": 1}, "'later'"),
+        ("trial.json", {"status": "unwell"}, "'unwell' is not a valid TrialStatus"),
+        ("schedule.json", {"cycle-0": [{"process": 0}]}, "'steps'"),
+        ("plan.json", {"later": 1}, "plan.json"),
+    ],
+)
+def test_a_folder_of_a_later_version_is_refused_in_words(tmp_path, name, changes, words):
+    """A gate once ended with a traceback and status 1, which means worse."""
+    write_run(tmp_path / "run", Truth(repeats=1), study=CYCLE_ONLY)
+    (path, *_) = sorted((tmp_path / "run").rglob(name))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | changes if isinstance(content, dict) else changes))
+    with pytest.raises(RunFolderError, match="is not as this version of freepage writes it") as caught:
+        load_run(tmp_path / "run")
+    assert words in str(caught.value)
+    assert "the version of freepage that manifest.json names" in (caught.value.hint or "")
 
 
 def test_a_run_in_a_cluster_of_the_first_schema_still_names_its_nodes_and_versions(tmp_path):

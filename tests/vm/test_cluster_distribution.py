@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 
+from freepage.analysis.series import metric_series
 from freepage.store import load_run
 from helpers.lab_bench import NAMESPACE, USER, Bench, evidence_of, print_permissions
 from helpers.oci_layout import push_disk
@@ -50,8 +51,11 @@ def test_a_distribution_gives_its_console_to_the_worker_and_its_memory_back(benc
     assert len(trial.events) == sum(len(p.steps) for ps in trial.schedules.values() for p in ps)
     (evidence,) = evidence_of(stored, "vm-fpr")
     assert (evidence.configured, evidence.negotiated, evidence.active) == (True, True, True)
-    results = json.loads((out / "results.json").read_text())
-    assert results["experiments"]["cycle"]["arms"]["vm-fpr"]["given_back_fraction"]["value"] > 0.5
+    (process,) = trial.schedules["cycle-0"]
+    _, free, again, *_ = process.steps
+    resident = metric_series(trial, "cycle-0", "rss_bytes").known()
+    before = resident.between(0, free.at_s + 0.5).maximum()
+    assert before - resident.between(free.at_s, again.at_s).values.min() > 0.5 * free.bytes
     (console,) = out.glob("trials/*/console-*.log")
     text = console.read_text(errors="replace")
     for said in ("Linux version", "Welcome to", "Cloud-init", "login:"):

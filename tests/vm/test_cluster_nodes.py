@@ -259,7 +259,7 @@ async def read_domain(node, pod, name):
     )
     real, status = await read_all(stream)
     assert status == 0
-    (dump,) = re.findall(
+    *_, dump = re.findall(
         r'"msg":"Domain XML generated\. Base64 dump ([\w+/=]+)"', await read_log(node, pod, "compute")
     )
     return real, base64.b64decode(dump).decode()

@@ -64,17 +64,29 @@ class Exempt:
 
 
 @dataclass(frozen=True)
+class FewTrials:
+    """Trials that all meet the rule, and more of which would decide: how many were seen, and decide; of which other experiment.
+
+    where: "" where those of the headline are too few.
+    """
+
+    seen: int
+    least: int
+    where: str = ""
+
+
+@dataclass(frozen=True)
 class Conclusion:
     """A decision and why; the experiments whose VMs are excepted, and the one that shows what FPR gives.
 
-    few: how many trials were seen, and how many decide, where all of them meet the rule and only more are missing.
+    few: what was seen, where only more trials are missing to decide.
     """
 
     decision: Decision
     reason: Reason = Reason("", "")
     excepted: tuple[Exempt, ...] = ()
     shown: ExperimentOutcome | None = None
-    few: tuple[int, int] | None = None
+    few: FewTrials | None = None
 
 
 @dataclass(frozen=True)
@@ -121,13 +133,19 @@ def _conclude_by_memory(found: VerdictInput, checks: Checks) -> Conclusion | Non
     is_open = [(where, c) for where, c in every if c.position is IntervalPosition.STRADDLING]
     if not is_open:
         return None
-    few = [c.few for _, c in is_open if c.few is not None]
-    counts = None
-    if len(few) == len(is_open):
-        counts = (min(e.n for e in few), max(e.least_to_decide for e in few))
     where, check = is_open[0]
     reason = Reason(check.about, place(where, check.text))
-    return Conclusion(Decision.INCONCLUSIVE, reason, shown=found.headline, few=counts)
+    return Conclusion(Decision.INCONCLUSIVE, reason, shown=found.headline, few=_find_few(is_open))
+
+
+def _find_few(is_open: list[tuple[str, MemoryCheck]]) -> FewTrials | None:
+    """Return how few trials of the headline were seen, else of the first other; None where more alone would not decide."""
+    few = [(where, check.few) for where, check in is_open if check.few is not None]
+    if len(few) < len(is_open):
+        return None
+    first = few[0][0]
+    seen = min(estimate.n for where, estimate in few if where == first)
+    return FewTrials(seen, max(estimate.least_to_decide for _, estimate in few), first)
 
 
 def _conclude_by_costs(found: VerdictInput, checks: Checks) -> Conclusion:

@@ -12,7 +12,7 @@ from freepage.analysis.comparisons import compare_arms
 from freepage.analysis.definition import Better, Nature
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.io import estimate_cells
-from freepage.analysis.stats import estimate_count, estimate_trials
+from freepage.analysis.stats import estimate_censored, estimate_count, estimate_trials
 from freepage.kinds import Subject, find_kind
 from freepage.records import Action, Arm
 
@@ -59,6 +59,8 @@ class ExperimentResults:
         return self.comparisons[comparison]
 
 
+# Known to a span between two samples.
+RELEASE_TIMES = (Quantity.RELEASE_T50, Quantity.RELEASE_T90, Quantity.RELEASE_T99)
 Experiments = dict[str, ExperimentResults]
 
 
@@ -82,6 +84,8 @@ def _build_experiment(run: Run, name: str, values: Mapping[str, TrialValues]) ->
 def _estimate_arm(trials: Sequence[TrialData], values: Mapping[str, TrialValues]) -> ArmEstimates:
     mine = [values[t.record.id] for t in trials]
     found = {n: estimate_trials(n.nature, [_find_value(v, n) for v in mine], n.unit) for n in Quantity}
+    widths = [v.get(Quantity.RELEASE_RESOLUTION) for v in mine]
+    found |= {n: estimate_censored([_find_value(v, n) for v in mine], n.unit, widths) for n in RELEASE_TIMES}
     failures = [v.get(Quantity.COMMAND_FAILURES) for v in mine]
     runs = [float(len(t.events.filter(pl.col("action") == Action.RUN))) for t in trials]
     unit = Quantity.COMMAND_FAILURES.unit

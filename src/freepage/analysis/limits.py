@@ -180,14 +180,23 @@ def _check_allocation(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitChe
 
 
 def _check_cpu(outcome: ExperimentOutcome, rule: VerdictRule) -> LimitCheck | None:
-    """Check CPU: it is too much when it is out of proportion to what came back and also more than a VM may cost."""
+    """Check CPU: it is too much when it is out of proportion to what came back and also more than a VM may cost.
+
+    Where only the latter is known it may still show that FPR costs little; that it costs too much stays open.
+    """
     per_gib, per_vm = outcome.cpu_s_per_gib, outcome.cpu_cores_per_vm
-    if per_gib is None or per_vm is None:
+    if per_vm is None:
         return None
+    at_most = Bounds(at_most=rule.max_extra_cpu_cores_per_vm)
+    if per_gib is None:
+        alone = _check(Cost.CPU, per_vm, at_most, f"FPR added {per_vm.value:.2g} core of CPU per VM")
+        unknown = "How much came back for it is not known."
+        beyond = alone.position is IntervalPosition.BEYOND
+        return replace(alone, position=IntervalPosition.STRADDLING, undecided=unknown) if beyond else alone
     text = f"FPR added {per_gib.value:.2g} s of CPU per GiB given back, {per_vm.value:.2g} core per VM"
     both = (
         _check(Cost.CPU, per_gib, Bounds(at_most=rule.max_extra_cpu_s_per_gib), text),
-        _check(Cost.CPU, per_vm, Bounds(at_most=rule.max_extra_cpu_cores_per_vm), text),
+        _check(Cost.CPU, per_vm, at_most, text),
     )
     order = (IntervalPosition.WITHIN, IntervalPosition.STRADDLING, IntervalPosition.BEYOND)
     check = min(both, key=lambda c: order.index(c.position))

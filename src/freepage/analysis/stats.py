@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import zip_longest
 from statistics import fmean, median, median_low, stdev
 from typing import TYPE_CHECKING
 
@@ -96,15 +97,22 @@ def estimate_share(values: Sequence[float | None], unit: str) -> Estimate | None
     return Estimate(median(known), low, high, unit, len(known), Method.RANGE)
 
 
-def estimate_censored(values: Sequence[float | None], unit: str) -> Estimate | None:
+def estimate_censored(
+    values: Sequence[float | None], unit: str, widths: Sequence[float | None] = ()
+) -> Estimate | None:
     """Return the median with the range; None where half of the trials, or more, lie beyond what was seen on the same side.
 
-    Infinity is a time that was not reached, or a pace too fast to be seen; 0 a pace of what was not reached.
+    Infinity is a time that was not reached, or a pace too fast to be seen; 0 a pace of what was not reached. widths: of the
+    spans whose middles the values are; the range is that of the spans, since nothing is known within them.
     """
-    known = [v for v in values if v is not None]
+    spans = list(zip_longest(values, widths))
+    known = [v for v, _ in spans if v is not None]
     if not known or math.isinf(middle := median(known)) or median_low(known) <= 0:
         return None
-    low, high = (min(known), max(known)) if len(known) >= LEAST_TRIALS else (None, None)
+    ends = [(max(0.0, v - (width or 0.0) / 2), v + (width or 0.0) / 2) for v, width in spans if v is not None]
+    low, high = (
+        (min(a for a, _ in ends), max(b for _, b in ends)) if len(known) >= LEAST_TRIALS else (None, None)
+    )
     reached = None if high is None or math.isinf(high) else high
     return Estimate(middle, low, reached, unit, len(known), Method.CENSORED)
 

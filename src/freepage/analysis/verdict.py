@@ -19,7 +19,7 @@ class Verdict:
     """A decision, the sentence a manager reads, the rule with its thresholds, and why.
 
     headline: the experiment it rests on. seen_in_trials: how many trials were seen to meet the rule where only more of them
-    are missing to decide; None otherwise.
+    are missing to decide, of the headline or else of the first other experiment; None otherwise.
     """
 
     decision: Decision
@@ -47,5 +47,5 @@ def decide(found: VerdictInput, rule: VerdictRule) -> Verdict:
         thresholds,
         tuple(reason.text for reason in reasons),
         found.headline.experiment,
-        conclusion.few[0] if conclusion.few else None,
+        conclusion.few.seen if conclusion.few else None,
     )

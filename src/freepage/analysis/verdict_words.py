@@ -74,10 +74,15 @@ def write_sentence(conclusion: Conclusion, found: VerdictInput) -> str:
 def _write_inconclusive(conclusion: Conclusion, found: VerdictInput) -> str:
     if conclusion.few is None or conclusion.shown is None:
         return f"This run does not decide. {conclusion.reason.text}"
-    seen, least = conclusion.few
-    trials = "one trial" if seen == 1 else f"{seen} trials"
+    few = conclusion.few
+    trials = "one trial" if few.seen == 1 else f"{few.seen} trials"
     gains = " ".join(describe_gains(conclusion.shown, times_count=found.times_count))
-    return f"Seen in {trials}, not decided: {gains} {least} trials can decide it (--repeats {least})."
+    if not few.where:
+        return f"Seen in {trials}, not decided: {gains} {few.least} trials can decide it (--repeats {few.least})."
+    return (
+        f"Seen in {conclusion.shown.experiment}, not decided: {gains} In {few.where} {trials} "
+        f"{'shows' if few.seen == 1 else 'show'} that memory comes back, and {few.least} can decide it (--repeats {few.least})."
+    )
 
 
 def _open_sentence(conclusion: Conclusion, found: VerdictInput) -> str:

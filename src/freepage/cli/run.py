@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--until",
         type=_half_width,
         metavar="SHARE",
-        help="stop before --repeats once the ratio of the arms' node memory is known to within this, such as 5%%",
+        help="stop before --repeats, after five at least, once the ratio of the arms' node memory is known to within this, such as 5%%",
     )
     parser.add_argument("--force", action="store_true", help="replace an earlier run in DIR")
 

@@ -15,7 +15,7 @@ from freepage.records import RUN_SCHEMA, Manifest
 from freepage.run.trial import run_trial
 from freepage.store import prepare_folder, write_json, write_manifest
 from freepage.study.plan import plan_as_json
-from freepage.study.repeats import LEAST_REPEATS
+from freepage.study.repeats import ENOUGH_REPEATS
 from freepage.targets.base import check_runnable
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StopRule:
-    """The width of an interval at which a run stops early, once it has the fewest repeats that decide anything.
+    """The width of an interval at which a run stops early, once it has as many repeats as its shares are decided from.
 
     half_width: of the interval, as a share of its value. measure: returns that of a run folder so far, None where it has
     none. Significance stops no run: a run that stops once it sees what it looks for sees it too often.
@@ -120,7 +120,7 @@ async def _is_enough(
     stop_rule: StopRule, records: Sequence[TrialRecord], following: Trial, folder: Path
 ) -> bool:
     """Return whether the interval is narrow enough after whole repeats; the next trial begins another one."""
-    if following.repeat < LEAST_REPEATS or following.repeat == records[-1].repeat:
+    if following.repeat < ENOUGH_REPEATS or following.repeat == records[-1].repeat:
         return False
     half_width = await asyncio.to_thread(stop_rule.measure, folder)
     return half_width is not None and half_width <= stop_rule.half_width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from freepage.store.frames import read_event_lines, read_sample_lines
 from freepage.store.schemas import upgrade_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -124,24 +126,45 @@ def _planned_arms(folder: Path) -> dict[str, tuple[Arm, ...]]:
     """Read which arms each experiment was planned on, in the order of Arm."""
     path = folder / PLAN
     planned: dict[str, set[str]] = {}
-    for trial in read_json(path) if path.exists() else ():
-        planned.setdefault(trial["experiment"], set()).add(trial["arm"])
+    with _explaining(path):
+        for trial in read_json(path) if path.exists() else ():
+            planned.setdefault(trial["experiment"], set()).add(trial["arm"])
     return {name: tuple(a for a in Arm if a in arms) for name, arms in planned.items()}
 
 
 def load_trial(folder: Path) -> TrialData:
     """Load one trial's record, schedules, samples and events."""
+    with _explaining(folder / "trial.json") as path:
+        record = _record_from(read_json(path))
+    with _explaining(folder / "schedule.json") as path:
+        schedules = _load_schedules(path)
     return TrialData(
-        record=_record_from(read_json(folder / "trial.json")),
-        schedules=_load_schedules(folder / "schedule.json"),
+        record=record,
+        schedules=schedules,
         samples=_load_frame(folder, "samples"),
         events=_load_frame(folder, "events"),
         folder=folder,
     )
 
 
+@contextmanager
+def _explaining(path: Path) -> Iterator[Path]:
+    """Raise RunFolderError for what is JSON and no record of this version, such as one with fields of a later version."""
+    try:
+        yield path
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} is not as this version of freepage writes it: {error}",
+            hint="use the version of freepage that manifest.json names",
+        ) from error
+
+
 def _load_manifest(folder: Path) -> Manifest:
-    content = upgrade_manifest(read_json(folder / MANIFEST))
+    with _explaining(folder / MANIFEST) as path:
+        return _manifest_from(upgrade_manifest(read_json(path)), folder)
+
+
+def _manifest_from(content: dict[str, Any], folder: Path) -> Manifest:
     if content.get("schema") != RUN_SCHEMA:
         raise RunFolderError(
             f"{folder} has run schema {content.get('schema')!r}; this freepage reads 1 to {RUN_SCHEMA}",
