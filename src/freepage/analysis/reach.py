@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from freepage.analysis.bounds import Bounds, IntervalPosition, format_bound
 from freepage.analysis.cpu import RELEASE_WATCH_S
 from freepage.analysis.series import demand_steps
-from freepage.fpr.mechanics import predicted_release
+from freepage.fpr.mechanics import USUAL_PASSES, predicted_release
 from freepage.records import Action
 from freepage.units import GIB
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from freepage.analysis.stats import Estimate
+    from freepage.fpr.mechanics import Passes
     from freepage.records import ProcessSchedule
     from freepage.store import TrialData
 
@@ -40,8 +41,8 @@ class Pace:
     saved_in_time: float = 1.0
 
 
-def find_pace(trial: TrialData) -> Pace:
-    """Return the pace of a trial, from its schedules alone."""
+def find_pace(trial: TrialData, passes: Passes | None = USUAL_PASSES) -> Pace:
+    """Return the pace of a trial, from its schedules and the passes of its guests; None: those are not known."""
     processes = [p for schedules in trial.schedules.values() for p in schedules]
     allocated = sum(s.bytes for p in processes for s in p.steps if s.action is Action.ALLOCATE)
     peak, peaks = _find_peak(processes), sum(_find_peak(schedules) for schedules in trial.schedules.values())
@@ -51,14 +52,14 @@ def find_pace(trial: TrialData) -> Pace:
         allocated / GIB / duration_s,
         peak / GIB / RELEASE_WATCH_S,
         room,
-        _find_saved_in_time(processes, duration_s),
+        1.0 if passes is None else _find_saved_in_time(processes, duration_s, passes),
     )
 
 
-def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> float:
+def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float, passes: Passes) -> float:
     """Return the share of bytes x s between each process' frees and its next allocations in which FPR has given memory back.
 
-    By the kernel's own delay and passes (fpr/mechanics.py), for blocks that lie alone in their lists, which is slowest.
+    By the kernel's delay and passes (fpr/mechanics.py), for blocks that lie alone in their lists, which is slowest.
     """
     idle = saved = 0.0
     for process in processes:
@@ -66,7 +67,7 @@ def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> f
             if step.action is Action.FREE:
                 span_s = max(0.0, (end_s if following is None else following.at_s) - step.at_s)
                 idle += step.bytes * span_s
-                saved += step.bytes * _integrate(predicted_release(step.bytes), span_s)
+                saved += step.bytes * _integrate(predicted_release(step.bytes, passes=passes), span_s)
     return saved / idle if idle else 1.0
 
 
