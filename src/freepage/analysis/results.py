@@ -18,6 +18,7 @@ from freepage.analysis.experiments import Experiments, build_experiments, find_h
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
 from freepage.analysis.reach import find_pace
+from freepage.analysis.strain import find_strains
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Verdict, decide
 from freepage.fpr.mechanics import find_common_passes
@@ -182,6 +183,7 @@ def _build_verdict_input(run: Run, experiments: Experiments, doubts: Iterable[Do
         tuple(outcomes.values()),
         times_count=run.manifest.accelerator == "kvm",
         smoke=run.manifest.smoke,
+        strains=find_strains(run),
     )
 
 
