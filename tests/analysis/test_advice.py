@@ -62,6 +62,7 @@ def test_where_no_sign_was_read_nothing_is_said_of_the_node():
 
 
 def test_only_what_was_read_is_named():
+    assert Strain(0.0).describe() == "no task stalled on memory"
     assert Strain(kills=0.0).describe() == "no process killed for want of memory"
     assert (
         Strain(0.0123, 3.0).describe()

@@ -81,8 +81,8 @@ def _total(values: Iterable[float | None]) -> float | None:
 
 
 def _say_stalled(strain: Strain) -> str:
-    if strain.stalled_fraction is None:
-        return ""
+    if not strain.stalled_fraction:
+        return "" if strain.stalled_fraction is None else "no task stalled on memory"
     return f"tasks stalled on memory for at most {strain.stalled_fraction * 100:.2g}\u00a0% of a trial"
 
 
