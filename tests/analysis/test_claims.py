@@ -17,6 +17,7 @@ from freepage.analysis.results import build_results
 from freepage.analysis.significance import find_interval
 from freepage.analysis.stats import Estimate, estimate_count, estimate_mean, estimate_positive, estimate_share
 from freepage.cli.main import main
+from freepage.fpr.mechanics import Passes
 from freepage.kinds import KINDS
 from freepage.records import Action, ProcessSchedule, Step
 from freepage.report.page import render_page
@@ -179,6 +180,9 @@ def test_the_kernels_pace_leaves_less_to_save_the_sooner_memory_is_used_again(id
         schedules={"one": [ProcessSchedule(0, steps)]}, record=SimpleNamespace(planned_duration_s=5 + idle_s)
     )
     assert find_pace(trial).saved_in_time == pytest.approx(saved)
+    assert find_pace(trial, Passes(0.0)).saved_in_time == 1
+    assert find_pace(trial, Passes(10.0)).saved_in_time == 0
+    assert find_pace(trial, None).saved_in_time == 1
 
 
 def test_vms_smaller_than_the_limit_cannot_exceed_it():

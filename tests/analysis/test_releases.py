@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from freepage.analysis.estimates import Quantity, TrialOnly
-from freepage.analysis.releases import find_releases, measure_releases
+from freepage.analysis.releases import find_frees, find_releases, measure_releases
 from freepage.analysis.trial_values import measure_trial
-from freepage.records import Arm
+from freepage.records import Arm, Evidence
 from freepage.units import GIB, MIB
 from helpers.hand_made import block, make_trial, resident_of, ticks
 
@@ -113,3 +115,14 @@ def test_what_a_vm_keeps_is_the_block_for_as_long_as_nothing_is_held():
     kept = resident_of(events, times, keeps=1.0, idle=200 * MIB)
     trial = trial_of(events, times, resident=kept, arm=Arm.VM, duration_s=15.0)
     assert measure_trial(trial)[Quantity.HELD_NEEDLESSLY] == pytest.approx(512 * MIB * 10 / GIB, abs=0.13)
+
+
+@pytest.mark.parametrize(("delay_s", "releases"), [(None, 3), (0.25, 3), (2.0, 3), (5.0, 1)])
+def test_a_guest_whose_passes_are_further_apart_needs_a_longer_window(delay_s, releases):
+    """Of windows of 5, 5 and 9 s only the last leaves time for a first pass after 5 s."""
+    events = [e for start_s in (0.0, 6.0, 12.0) for e in block(start_s, start_s + 0.3, start_s + 1.0)]
+    times = ticks(-3, 22, 0.5)
+    evidence = (Evidence("a", configured=True, reporting_delay_s=delay_s),)
+    trial = trial_of(events, times, arm=Arm.VM_FPR, duration_s=22.0)
+    trial = replace(trial, record=replace(trial.record, evidence=evidence))
+    assert len(list(find_frees(trial))) == releases

@@ -5,6 +5,7 @@ import pytest
 from freepage.fpr.evidence import (
     count_from_zero,
     find_contradiction,
+    find_reporting_queue,
     parse_choice,
     parse_features,
 )
@@ -17,6 +18,23 @@ def test_the_features_file_names_the_bits_that_were_negotiated():
     assert parse_features("0000\n") == frozenset()
     assert parse_features(None) is None
     assert parse_features("what\n") is None
+
+
+@pytest.mark.parametrize(
+    ("bits", "queue"),
+    [
+        ({5}, 2),
+        ({1, 5}, 3),
+        ({3, 5}, 3),
+        ({1, 3, 5}, 4),
+        ({0, 1, 2, 3, 4, 5, 32}, 4),
+        ({1, 3}, None),
+        (set(), None),
+        (None, None),
+    ],
+)
+def test_the_queues_of_a_balloon_are_counted_without_gaps(bits, queue):
+    assert find_reporting_queue(None if bits is None else frozenset(bits)) == queue
 
 
 def test_a_choice_is_what_stands_in_brackets():

@@ -12,12 +12,17 @@ from freepage.fpr.mechanics import (
     Passes,
     blocks_per_pass,
     expect_block_bytes,
+    find_common_passes,
     find_passes,
     footprint_bytes,
+    longest_release_s,
     passes_to_release,
     predicted_release,
+    predicted_span_s,
     release_time_bound_s,
     reportable_bytes,
+    slowest_delay_s,
+    stretch_of,
 )
 from freepage.records import Evidence
 from freepage.units import GIB, KIB, MIB
@@ -96,3 +101,35 @@ def test_a_guests_passes_come_from_the_guest_and_are_else_not_known(architecture
 )
 def test_a_plan_expects_the_smallest_of_the_largest_blocks_an_architecture_has(architecture, size):
     assert expect_block_bytes(architecture) == size
+
+
+@pytest.mark.parametrize(("delays", "stretch"), [((), 1), ((None, 0.25), 1), ((2.0,), 1), ((None, 10.0), 5)])
+def test_a_guest_with_slower_passes_is_waited_for_longer_and_a_faster_one_as_long_as_any(delays, stretch):
+    assert stretch_of([Evidence("vm", reporting_delay_s=delay) for delay in delays]) == stretch
+
+
+@pytest.mark.parametrize(
+    ("delays", "longest_s"), [((), 34), ((None,), 34), ((0.25,), 4.25), ((2.0, 10.0), 170)]
+)
+def test_what_a_release_takes_at_most_follows_the_guests_own_delay(delays, longest_s):
+    evidence = [Evidence("vm", reporting_delay_s=delay) for delay in delays]
+    assert longest_release_s(slowest_delay_s(evidence)) == longest_s
+
+
+def test_guests_have_common_passes_only_where_all_of_them_are_known_and_alike():
+    pod, usual = Evidence("pod"), Evidence("vm", configured=True)
+    fast, unknown = Evidence("vm", negotiated=True, reporting_delay_s=0.25), Evidence("vm", configured=True)
+    assert find_common_passes([pod, usual, usual], "x86_64") == Passes()
+    assert find_common_passes([usual, fast], "x86_64") is None
+    assert find_common_passes([unknown], "aarch64") is None
+    assert find_common_passes([pod], "x86_64") is None
+
+
+@pytest.mark.parametrize(
+    ("gib", "free_gib", "span_s"),
+    [(0.25, 16, (2, 2)), (1, 4, (4, 8)), (2, None, (0, 16)), (2, 4, (6, 16)), (60, 64, (14, 28))],
+)
+def test_zones_and_other_free_memory_only_make_a_release_faster(gib, free_gib, span_s):
+    free = None if free_gib is None else free_gib * GIB
+    assert predicted_span_s(gib * GIB, free, 0.9) == span_s
+    assert predicted_span_s(gib * GIB, free, 0.9, Passes(0.5)) == tuple(s / 4 for s in span_s)

@@ -24,6 +24,17 @@ def change_samples(folder, arm, metric, change):
         samples.with_columns(new.otherwise(pl.col("value")).alias("value")).write_parquet(path)
 
 
+def add_node_metric(folder, arm, metric, values, entity="node"):
+    """Give every trial of an arm a metric of its node, in place of what it has: `values` takes t_s."""
+    for name in find_trial_ids(folder, "cycle", arm):
+        path = folder / "trials" / name / "samples.parquet"
+        samples = pl.read_parquet(path).filter(~((pl.col("entity") == entity) & (pl.col("metric") == metric)))
+        times = samples["t_s"].unique().to_list()
+        rows = [(t, entity, metric, float(values(t))) for t in times]
+        added = pl.DataFrame(rows, schema=samples.schema, orient="row")
+        pl.concat([samples, added]).write_parquet(path)
+
+
 def change_manifest(folder, **changes):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))

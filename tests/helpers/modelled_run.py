@@ -8,6 +8,7 @@ allocated again. A pod gives everything back at once.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -159,7 +160,8 @@ def _write(
 
 def find_trial_ids(folder: Path, experiment: str, arm: Arm) -> list[str]:
     """Return the ids of a written run's trials of one experiment and arm."""
-    return sorted(p.name for p in (folder / "trials").iterdir() if f"-{experiment}-{arm}-" in p.name)
+    mine = re.compile(rf"\d+-{experiment}-{arm}-\d+")
+    return sorted(p.name for p in (folder / "trials").iterdir() if mine.fullmatch(p.name))
 
 
 @dataclass

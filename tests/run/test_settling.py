@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from freepage.records import NODE, Evidence, SampleLine
+from freepage.records import NODE, SampleLine
 from freepage.run.sampler import find_zero
 from freepage.run.settling import (
     QUIET_DEADLINE_S,
@@ -16,7 +16,6 @@ from freepage.run.settling import (
     are_instances_steady,
     are_reports_over,
     is_node_steady,
-    stretch_of,
 )
 from freepage.units import GIB, MIB
 
@@ -106,8 +105,3 @@ def test_the_zero_lies_at_the_phase_before_a_tick_and_never_too_early(earliest_s
     assert earliest_s - 1e-9 <= zero_s < earliest_s + 0.5
     ticks = (zero_s + phase_s - 92.3) / 0.5
     assert ticks == pytest.approx(round(ticks))
-
-
-@pytest.mark.parametrize(("delays", "stretch"), [((), 1), ((None, 0.25), 1), ((2.0,), 1), ((None, 10.0), 5)])
-def test_a_guest_with_slower_passes_is_waited_for_longer_and_a_faster_one_as_long_as_any(delays, stretch):
-    assert stretch_of([Evidence("vm", reporting_delay_s=delay) for delay in delays]) == stretch

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freepage.targets.guest import read_guest_counters, read_guest_evidence
+from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_reporting_queue
 
 COMPOSED = Path(__file__).parents[1] / "recorded/composed"
 PARAMETERS = "/sys/module/page_reporting/parameters"
@@ -69,3 +69,11 @@ async def test_a_guest_that_shows_nothing_leaves_everything_not_known():
     told.files = dict.fromkeys(BALLOON)
     assert set((await read_guest_evidence(told)).values()) == {None}
     assert set((await read_guest_counters(told)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("features", "queue"), [("0110010000\n", 3), ("0000010000\n", 2), ("01\n", None), (None, None)]
+)
+async def test_the_queue_of_reports_is_found_by_what_the_guest_negotiated(features, queue):
+    told = Told(files={"/sys/bus/virtio/devices/virtio1/features": features})
+    assert await read_reporting_queue(told) == queue

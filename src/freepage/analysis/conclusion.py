@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ from freepage.analysis.memory_checks import MemoryCheck, check_given_back, check
 from freepage.analysis.sentences import as_sentence, place
 
 if TYPE_CHECKING:
-    from freepage.records import VerdictRule
+    from collections.abc import Mapping
+
+    from freepage.analysis.strain import Strain
+    from freepage.records import Arm, VerdictRule
 
 
 class Decision(StrEnum):
@@ -34,13 +37,14 @@ class VerdictInput:
     """The input of the verdict: the headline experiment, then the others.
 
     times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
-    short, which shows that they run and no more.
+    short, which shows that they run and no more. strains: whether the node was short of memory, by arm.
     """
 
     headline: ExperimentOutcome
     others: tuple[ExperimentOutcome, ...]
     times_count: bool
     smoke: bool = False
+    strains: Mapping[Arm, Strain] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> tuple[ExperimentOutcome, ...]:

@@ -16,7 +16,7 @@ from freepage.metrics import in_use_bytes
 from freepage.records import NODE, ClockOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +37,9 @@ IN_USE_PARTS = {
 RESIDENT = "kubevirt_vmi_memory_resident_bytes"
 # The containers that carry a workload: our worker, and KubeVirt's for a VM.
 WORKLOADS = ("worker", "compute")
+# The distance of samples (s) that the article asked of its Prometheus; further apart than so many times it is not that.
+WISHED_S = 1.0
+MOST_TIMES = 1.5
 # The share of differences that lies between "low" and "high".
 MIDDLE = (0.05, 0.95)
 
@@ -213,3 +216,19 @@ def _summarise(differences: NDArray[np.float64], unit: str) -> Estimate | None:
         return None
     low, value, high = (float(v) for v in np.quantile(differences, (MIDDLE[0], 0.5, MIDDLE[1])))
     return Estimate(value, low, high, unit, len(differences))
+
+
+def describe_pace(metrics: Iterable[tuple[str, float | None]]) -> str:
+    """Return whether nodes were sampled as often as wished, by how far apart each metric's samples are (s).
+
+    "" where none came of their free memory, or a single one.
+    """
+    sampled_s = dict(metrics).get(IN_USE_PARTS["mem_free_bytes"])
+    if sampled_s is None:
+        return ""
+    if sampled_s <= MOST_TIMES * WISHED_S:
+        return f"Prometheus sampled nodes every {sampled_s:.2g} s."
+    return (
+        f"Prometheus sampled nodes every {sampled_s:.3g} s, not every second: what moves faster does not show in it. "
+        "`freepage prometheus --recipe` prints a configuration that does."
+    )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition, format_bound
+from freepage.fpr.mechanics import USUAL_PASSES
 from freepage.fpr.pace import Pace, find_schedule_pace
 
 if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
+    from freepage.fpr.mechanics import Passes
     from freepage.store import TrialData
 
 # FPR that costs this much CPU for each GiB has to break a limit on CPU: it is what the verdict's rule allows.
@@ -18,9 +20,9 @@ ROUNDED_UP = 1.05
 LEAST_ROOM = 0.1
 
 
-def find_pace(trial: TrialData) -> Pace:
-    """Return the pace of a trial, from its schedules alone."""
-    return find_schedule_pace(trial.schedules, trial.record.planned_duration_s or 1.0)
+def find_pace(trial: TrialData, passes: Passes | None = USUAL_PASSES) -> Pace:
+    """Return the pace of a trial, from its schedules and the passes of its guests; None: those are not known."""
+    return find_schedule_pace(trial.schedules, trial.record.planned_duration_s or 1.0, passes)
 
 
 def explain_no_room(room: float) -> str:

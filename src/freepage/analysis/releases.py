@@ -14,6 +14,7 @@ from freepage.analysis.arithmetic import divide
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.once import once_per_trial
 from freepage.analysis.series import clock_uncertainty_s, held_steps, instances_of, resident_series, vms_of
+from freepage.fpr.mechanics import stretch_of
 from freepage.records import Action
 from freepage.units import GIB
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from freepage.analysis.series import Series
     from freepage.store import TrialData
 
-# An instance that holds nothing for less than this is no release to measure: FPR's first pass comes after 2 s.
+# An instance that holds nothing for less than this is no release to measure: FPR's first pass comes after 2 s. Longer
+# where a guest's kernel waits longer.
 LEAST_WINDOW_S = 3.5
 # A block that took pages which were resident before the schedule is not seen on the host, nor is its return: at least this
 # share of it has to stand out.
@@ -88,13 +90,14 @@ class Release:
 
 def find_frees(trial: TrialData) -> Iterator[Free]:
     """Yield every free of an instance's last block after which it allocates nothing for a while."""
+    least_s = LEAST_WINDOW_S * stretch_of(trial.record.evidence)
     for instance in instances_of(trial):
         uncertainty_s, allocated = clock_uncertainty_s(trial, instance), _find_allocations(trial, instance)
         for (_, before), (at_s, held) in pairwise(held_steps(trial, instance)):
             if held <= 0 < before:
                 later = [start_s for start_s, _, _ in allocated if start_s > at_s]
                 end_s = min(later, default=trial.record.planned_duration_s)
-                if end_s - at_s >= LEAST_WINDOW_S:
+                if end_s - at_s >= least_s:
                     yield Free(instance, at_s, before, end_s, uncertainty_s)
 
 

@@ -18,14 +18,17 @@ from freepage.analysis.experiments import Experiments, build_experiments, find_h
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
 from freepage.analysis.reach import find_pace
+from freepage.analysis.strain import find_strains
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Verdict, decide
+from freepage.fpr.mechanics import find_common_passes
 from freepage.records import Arm, Evidence, TrialStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from freepage.analysis.estimates import TrialValues
+    from freepage.fpr.mechanics import Passes
     from freepage.store import Run, TrialData
 
 RESULTS_SCHEMA = 1
@@ -145,8 +148,13 @@ def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimCondition
         voided=_find_voided(doubts),
         scale=run.manifest.scale,
         scales=run.manifest.scales,
-        paces={t.record.experiment: find_pace(t) for t in with_fpr},
+        paces={t.record.experiment: find_pace(t, _find_passes(run, t)) for t in with_fpr},
     )
+
+
+def _find_passes(run: Run, trial: TrialData) -> Passes | None:
+    architecture = run.manifest.host.get("architecture")
+    return find_common_passes(trial.record.evidence, None if architecture is None else str(architecture))
 
 
 def _find_moved(doubts: Iterable[Doubt]) -> dict[str, str]:
@@ -181,6 +189,7 @@ def _build_verdict_input(run: Run, experiments: Experiments, doubts: Iterable[Do
         tuple(outcomes.values()),
         times_count=run.manifest.accelerator == "kvm",
         smoke=run.manifest.smoke,
+        strains=find_strains(run),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.analysis.advice import advise
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.conclusion import Conclusion, Decision, Reason
 from freepage.analysis.sentences import describe_gains, describe_savings_in_full, place
@@ -43,6 +44,7 @@ def find_reasons(found: VerdictInput, checks: Checks, conclusion: Conclusion) ->
     elif not found.times_count:
         yield Reason("emulation", "Times, CPU and throughput under emulation do not decide.")
     yield from _host_io_reasons(found)
+    yield from advise(found, conclusion)
     if conclusion.excepted:
         yield Reason("switching", WHERE_TO_SWITCH)
 

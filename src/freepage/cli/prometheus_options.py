@@ -28,12 +28,11 @@ class PrometheusOptions:
     login: Login
 
 
-def add_prometheus_arguments(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+def add_prometheus_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Prometheus")
     group.add_argument(
         "--prometheus",
         metavar="URL",
-        required=required,
         help="a Prometheus or Thanos, as http://HOST:9090; `openshift` is the cluster's own, asked with the login's token",
     )
     group.add_argument(

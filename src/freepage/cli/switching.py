@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from freepage.cli.by_hand import Wanted, print_by_hand
 from freepage.cli.cluster_options import (
     add_cluster_arguments,
     add_vm_argument,
@@ -40,6 +41,13 @@ def add_switch_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE/NAME",
         help="restart this VM and prove the cluster's change by its domain XML",
     )
+    parser.add_argument(
+        "--print",
+        dest="by_hand",
+        action="store_true",
+        help="print how to make the change with oc or kubectl, for this cluster or for every kind of one; change nothing",
+    )
+    parser.add_argument("--offline", action="store_true", help="with --print: ask no cluster, and print all")
     add_cluster_arguments(parser)
 
 
@@ -59,8 +67,24 @@ def read_change(options: argparse.Namespace, *, enabled: bool) -> ClusterChange 
     )
 
 
+def read_wanted(options: argparse.Namespace, *, enabled: bool) -> Wanted:
+    """Return what --print is to show; StudyError where other options do not go with it."""
+    if not options.by_hand:
+        raise StudyError("--offline goes with --print", hint="without it, the change is made in a cluster")
+    others = ("dry_run", "despite_running_vms", "restart", "prove")
+    given = [f"--{name.replace('_', '-')}" for name in others if getattr(options, name)]
+    if given:
+        raise StudyError(
+            f"--print changes nothing, so {', '.join(given)} does not go with it", hint="leave one out"
+        )
+    return Wanted(enabled, tuple(options.vm), options.offline)
+
+
 def switch(options: argparse.Namespace, *, enabled: bool) -> int:
-    """Change the cluster's setting, or that of the VMs that are named."""
+    """Change the cluster's setting, or that of the VMs that are named; or show how that is done by hand."""
+    if options.by_hand or options.offline:
+        print_by_hand(read_wanted(options, enabled=enabled), build_login(options))
+        return 0
     wanted = read_change(options, enabled=enabled)
 
     async def work(api: ClusterApi) -> None:

@@ -7,7 +7,10 @@ from dataclasses import replace
 
 from freepage.records import Arm, Evidence
 
-# The feature bit of the virtio balloon for free page reporting (include/uapi/linux/virtio_balloon.h).
+# The feature bits of the virtio balloon (include/uapi/linux/virtio_balloon.h): statistics of the guest, free page hinting,
+# free page reporting.
+STATISTICS_BIT = 1
+HINTING_BIT = 3
 REPORTING_BIT = 5
 
 
@@ -17,6 +20,17 @@ def parse_features(text: str | None) -> frozenset[int] | None:
     if not digits or set(digits) - {"0", "1"}:
         return None
     return frozenset(bit for bit, digit in enumerate(digits) if digit == "1")
+
+
+def find_reporting_queue(features: frozenset[int] | None) -> int | None:
+    """Return the number of the balloon's queue for reports by the negotiated features; None without one, or not known.
+
+    Queues have no fixed numbers: after those to inflate and deflate, each is there only with its feature, and they are
+    counted without gaps (init_vqs() in drivers/virtio/virtio_balloon.c).
+    """
+    if features is None or REPORTING_BIT not in features:
+        return None
+    return 2 + len(features & {STATISTICS_BIT, HINTING_BIT})
 
 
 def parse_choice(text: str | None) -> str | None:

@@ -10,7 +10,7 @@ from freepage.fpr.kernels import Kernel
 from freepage.units import KIB, MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from freepage.records import Evidence
 
@@ -44,6 +44,29 @@ def find_passes(evidence: Evidence, architecture: str | None) -> Passes | None:
     delay_s = PASS_DELAY_S if evidence.reporting_delay_s is None else evidence.reporting_delay_s
     block_bytes = kernel.largest_block_bytes
     return None if block_bytes is None else Passes(delay_s, block_bytes)
+
+
+def find_common_passes(evidence: Iterable[Evidence], architecture: str | None) -> Passes | None:
+    """Return the passes of all guests; None where those of one are not known, or they differ."""
+    found = {find_passes(e, architecture) for e in evidence if e.is_of_vm}
+    return found.pop() if len(found) == 1 else None
+
+
+def slowest_delay_s(evidence: Iterable[Evidence]) -> float:
+    """Return the longest wait before a pass that any guest's kernel shows; the usual one where none does."""
+    return max(
+        (e.reporting_delay_s for e in evidence if e.reporting_delay_s is not None), default=PASS_DELAY_S
+    )
+
+
+def stretch_of(evidence: Iterable[Evidence]) -> float:
+    """Return by how much passes are slower than usual, where a guest's kernel says so; 1 at least."""
+    return max(1.0, slowest_delay_s(evidence) / PASS_DELAY_S)
+
+
+def longest_release_s(delay_s: float = PASS_DELAY_S) -> float:
+    """Return the seconds within which all that a guest can report is back, however much: 34 with the usual delay."""
+    return delay_s * (1 + MOST_PASSES)
 
 
 def expect_block_bytes(architecture: str | None) -> int:
@@ -92,6 +115,23 @@ def predicted_release(
     per_pass = blocks_per_pass(listed)
     count = math.ceil(freed / per_pass)
     return [(passes.delay_s * n, min(1.0, n * per_pass / freed)) for n in range(1, count + 1)]
+
+
+def predicted_span_s(
+    freed_bytes: float, free_bytes: float | None, share: float, passes: Passes = USUAL_PASSES
+) -> tuple[float, float]:
+    """Return the earliest and the latest time (seconds after the free) at which a share of the freed bytes is back.
+
+    Latest: all of it in one list with nothing else. Earliest: half of it in each of two zones, in lists with all that the
+    guest has free (`free_bytes`); 0 where that is not known.
+    """
+    freed = math.ceil(freed_bytes / passes.block_bytes)
+    latest = math.ceil(share * freed / blocks_per_pass(freed))
+    if free_bytes is None:
+        return 0.0, passes.delay_s * latest
+    listed = max(freed, math.ceil(free_bytes / passes.block_bytes))
+    earliest = math.ceil(share * freed / 2 / blocks_per_pass(listed))
+    return passes.delay_s * earliest, passes.delay_s * latest
 
 
 def reportable_bytes(

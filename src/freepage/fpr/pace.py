@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from freepage.fpr.mechanics import predicted_release
+from freepage.fpr.mechanics import USUAL_PASSES, predicted_release
 from freepage.records import Action
 from freepage.units import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from freepage.fpr.mechanics import Passes
     from freepage.records import ProcessSchedule
 
 # How long after a free of instances that act together its CPU is watched: FPR's passes are 2 s apart.
@@ -33,8 +34,15 @@ class Pace:
     saved_in_time: float = 1.0
 
 
-def find_schedule_pace(schedules: Mapping[str, Sequence[ProcessSchedule]], duration_s: float) -> Pace:
-    """Return the pace of instances, whose schedules are given by their names, in a trial of that many seconds."""
+def find_schedule_pace(
+    schedules: Mapping[str, Sequence[ProcessSchedule]],
+    duration_s: float,
+    passes: Passes | None = USUAL_PASSES,
+) -> Pace:
+    """Return the pace of instances, whose schedules are given by their names, in a trial of that many seconds.
+
+    passes: those of the guests; None: they are not known, and nothing is said of what they leave to save.
+    """
     processes = list(chain.from_iterable(schedules.values()))
     allocated = sum(s.bytes for p in processes for s in p.steps if s.action is Action.ALLOCATE)
     peak, peaks = _find_peak(processes), sum(_find_peak(own) for own in schedules.values())
@@ -42,11 +50,11 @@ def find_schedule_pace(schedules: Mapping[str, Sequence[ProcessSchedule]], durat
         allocated / GIB / duration_s,
         peak / GIB / RELEASE_WATCH_S,
         1 - peak / peaks if peaks else 0.0,
-        _find_saved_in_time(processes, duration_s),
+        1.0 if passes is None else _find_saved_in_time(processes, duration_s, passes),
     )
 
 
-def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> float:
+def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float, passes: Passes) -> float:
     """Return the share of bytes x s between each process' frees and its next allocations in which FPR has given memory back.
 
     By the kernel's own delay and passes (fpr/mechanics.py), for blocks that lie alone in their lists, which is slowest.
@@ -57,7 +65,7 @@ def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float) -> f
             if step.action is Action.FREE:
                 span_s = max(0.0, (end_s if following is None else following.at_s) - step.at_s)
                 idle += step.bytes * span_s
-                saved += step.bytes * _integrate(predicted_release(step.bytes), span_s)
+                saved += step.bytes * _integrate(predicted_release(step.bytes, passes=passes), span_s)
     return saved / idle if idle else 1.0
 
 

@@ -7,15 +7,15 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from freepage.fpr.mechanics import MOST_PASSES, PASS_DELAY_S
+from freepage.fpr.mechanics import PASS_DELAY_S, longest_release_s
 from freepage.metrics import node_in_use_bytes, sum_known
 from freepage.records import NODE
 from freepage.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from freepage.records import Evidence, SampleLine
+    from freepage.records import SampleLine
 
 # Memory is steady when it moved by at most this over a span with at least so many samples.
 STEADY_BYTES = 16 * MIB
@@ -27,7 +27,7 @@ BRIEF_DEADLINE_S = 8.0
 # Before the zero, on every arm: long enough that a guest would have made its next pass and the one after it. A guest
 # that reports all its free memory after its boot is through within its most passes.
 QUIET_SPAN_S = 2 * PASS_DELAY_S
-QUIET_DEADLINE_S = PASS_DELAY_S * (1 + MOST_PASSES)
+QUIET_DEADLINE_S = longest_release_s()
 # A tick can be a little early against the one before it.
 JITTER_S = 0.05
 
@@ -52,12 +52,6 @@ class SteadyWaiter:
                     await self._arrived.wait()
                 return True
         return False
-
-
-def stretch_of(evidence: Iterable[Evidence]) -> float:
-    """Return by how much passes are slower than usual, where a guest's kernel says so; 1 at least: all arms wait as long."""
-    delays = (e.reporting_delay_s for e in evidence if e.reporting_delay_s is not None)
-    return max((delay / PASS_DELAY_S for delay in delays if delay > PASS_DELAY_S), default=1.0)
 
 
 def is_node_steady(lines: Sequence[SampleLine], span_s: float) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from freepage.aio import run_together
 from freepage.errors import EvidenceError, FreepageError, InstanceError, TrialError
 from freepage.fpr.evidence import count_from_zero, find_contradiction
+from freepage.fpr.mechanics import stretch_of
 from freepage.records import Action, SampleLine, TrialRecord, TrialStatus
 from freepage.run.barrier import Barrier
 from freepage.run.sampler import SamplerCost, find_zero, sample_until_cancelled
@@ -26,7 +27,6 @@ from freepage.run.settling import (
     are_instances_steady,
     are_reports_over,
     is_node_steady,
-    stretch_of,
 )
 from freepage.store import TrialWriter
 from freepage.units import format_bytes

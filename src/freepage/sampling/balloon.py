@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 # The balloon's name, which libvirt gives it too, and where QEMU has it and its virtio part among its objects.
 BALLOON_ID = "balloon0"
 BALLOON_PATH = f"/machine/peripheral/{BALLOON_ID}"
-# The reporting queue comes after inflate, deflate and stats (no free page hinting here).
 QUEUE_STATUS = "x-query-virtio-queue-status"
-REPORTING_QUEUE = {"path": f"{BALLOON_PATH}/virtio-backend", "queue": 3}
 _USED_INDEX_RANGE = 2**16
 
 _STATS = {
@@ -42,13 +40,18 @@ class ReportCounter:
         self._total = 0
 
     def update(self, status: Mapping[str, Any] | None) -> int | None:
-        """Return how many there have been, from what QUEUE_STATUS says of REPORTING_QUEUE; None where it says nothing."""
+        """Return how many there have been, from what QUEUE_STATUS says of the queue; None where it says nothing."""
         seen = None if status is None else status.get("used-idx")
         if not isinstance(seen, int):
             return None
         self._total += (seen - self._seen) % _USED_INDEX_RANGE
         self._seen = seen
         return self._total
+
+
+def name_queue(number: int) -> dict[str, Any]:
+    """Return the arguments of QUEUE_STATUS for a queue of the balloon (fpr.evidence.find_reporting_queue)."""
+    return {"path": f"{BALLOON_PATH}/virtio-backend", "queue": number}
 
 
 def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> MetricValues:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
-from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features
+from freepage.fpr.evidence import REPORTING_BIT, find_reporting_queue, parse_choice, parse_features
 from freepage.fpr.kernels import Kernel, parse_reporting_delay_s, parse_reporting_order
 from freepage.metrics import sum_known
 from freepage.sampling.balloon import count_free_lists, parse_buddyinfo
@@ -37,7 +37,7 @@ _MEMORY = {
 
 async def read_guest_evidence(worker: WorkerClient) -> dict[str, Any]:
     """Read the fields of Evidence that the guest itself knows."""
-    features = parse_features(await _read_balloon_features(worker))
+    features = await _read_balloon_features(worker)
     texts = await run_together(*map(worker.read_text, _EVIDENCE_FILES))
     order, delay, release, architecture, buddyinfo, thp = texts
     kernel = Kernel(_word(release), _word(architecture), worker.page_bytes, count_free_lists(buddyinfo or ""))
@@ -50,6 +50,11 @@ async def read_guest_evidence(worker: WorkerClient) -> dict[str, Any]:
         "page_bytes": kernel.page_bytes,
         "free_lists": kernel.free_lists,
     }
+
+
+async def read_reporting_queue(worker: WorkerClient) -> int | None:
+    """Read the number of the balloon's queue for reports; None where the guest has none, or shows nothing of it."""
+    return find_reporting_queue(await _read_balloon_features(worker))
 
 
 async def read_guest_memory(worker: WorkerClient) -> MetricValues:
@@ -68,14 +73,14 @@ async def read_guest_counters(worker: WorkerClient) -> MetricValues:
     return parse_buddyinfo(buddyinfo or "") | parse_guest_cpu(stat or "")
 
 
-async def _read_balloon_features(worker: WorkerClient) -> str | None:
+async def _read_balloon_features(worker: WorkerClient) -> frozenset[int] | None:
     for number in range(_DEVICES):
         device = f"/sys/bus/virtio/devices/virtio{number}"
         kind = await worker.read_text(f"{device}/device")
         if kind is None:
             return None
         if kind.strip() == _BALLOON_DEVICE_ID:
-            return await worker.read_text(f"{device}/features")
+            return parse_features(await worker.read_text(f"{device}/features"))
     return None
 
 

@@ -177,6 +177,7 @@ def test_the_page_has_a_section_only_where_prometheus_was_asked(folder, results,
     section = section[: section.index('<h2 class="part">Tables')]
     assert "120.00 s ahead of ours" in section
     assert "a store &lt;away&gt;" in section
+    assert "Prometheus sampled nodes every 5 s, not every second" in section
     assert 'id="prometheus-node"' in section
     assert 'id="table-prometheus"' in section
     write_run(tmp_path / "run", Truth(repeats=1))

@@ -21,6 +21,7 @@ class FakeQemu:
     def __init__(self, answers):
         self.answers = answers
         self.asked = []
+        self.arguments = {}
 
     async def serve(self, end):
         reader, writer = await asyncio.open_connection(sock=end)
@@ -29,6 +30,7 @@ class FakeQemu:
         while text := await reader.read(65536):
             command = json.loads(text)
             self.asked.append(command["execute"])
+            self.arguments[command["execute"]] = command.get("arguments")
             known = self.answers | {"qmp_capabilities": {}, "quit": {}}
             if command["execute"] in known:
                 reply = {"return": known[command["execute"]]}
@@ -53,16 +55,17 @@ async def test_reports_are_counted_and_qemu_quits_at_the_end(pair):
     qemu = FakeQemu({"x-query-virtio-queue-status": {"used-idx": 12}, "qom-get": True})
     served = asyncio.create_task(qemu.serve(pair[1]))
     async with open_monitor("vm-0", pair[0]) as monitor:
-        assert await monitor.count_reports() == 12
+        assert await monitor.count_reports(2) == 12
         assert await monitor.read_reporting() is True
     await asyncio.wait_for(served, 10)
     assert qemu.asked[-1] == "quit"
+    assert qemu.arguments["x-query-virtio-queue-status"]["queue"] == 2
 
 
 async def test_an_older_qemu_that_lacks_a_command_leaves_it_unknown(pair):
     served = asyncio.create_task(FakeQemu({}).serve(pair[1]))
     async with open_monitor("vm-0", pair[0]) as monitor:
-        assert await monitor.count_reports() is None
+        assert await monitor.count_reports(3) is None
         assert await monitor.read_reporting() is None
         assert await monitor.read_statistics() == {}
     await asyncio.wait_for(served, 10)

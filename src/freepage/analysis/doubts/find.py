@@ -26,6 +26,7 @@ from freepage.analysis.doubts.memory import (
     find_swap,
     find_window_too_short,
 )
+from freepage.analysis.doubts.releases import find_unlike_releases
 from freepage.analysis.doubts.run import (
     find_different_pages,
     find_different_schedules,
@@ -73,6 +74,7 @@ CHECKS_OF_EXPERIMENTS: tuple[Callable[[DoubtInput, str], Doubt | None], ...] = (
     find_wrong_vms,
     find_unseen_releases,
     find_window_too_short,
+    find_unlike_releases,
     find_other_work,
     find_other_cpu,
     find_noisy_node,

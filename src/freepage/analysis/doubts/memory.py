@@ -10,7 +10,7 @@ from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
-from freepage.fpr.mechanics import PASS_DELAY_S
+from freepage.fpr.mechanics import PASS_DELAY_S, longest_release_s, slowest_delay_s
 from freepage.kinds import Subject
 from freepage.records import NODE, Arm
 from freepage.units import GIB, format_bytes
@@ -95,11 +95,13 @@ def find_window_too_short(found: DoubtInput, experiment: str) -> Doubt | None:
     )
     if 2 * reached > all_:
         return None
+    evidence = (e for t in found.run.ok_trials(experiment, Arm.VM_FPR) for e in t.record.evidence)
+    needed_s = longest_release_s(slowest_delay_s(evidence))
     return Doubt(
         "window-too-short",
         f"In {experiment} only {reached:.0f} of {all_:.0f} releases got 90 % back before memory was allocated again: the "
         f"time it takes is longer than {'half of them' if 2 * reached == all_ else 'most'} had.",
-        f"Give FPR the 34 s it may need: --set {experiment}.idle=34s. What then still stays, the guest keeps, for "
+        f"Give FPR the {needed_s:g} s it may need: --set {experiment}.idle={needed_s:g}s. What then still stays, the guest keeps, for "
         "example in fragments too small to report.",
         Area.MEMORY,
         experiment,

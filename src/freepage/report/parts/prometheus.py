@@ -11,6 +11,7 @@ from freepage.analysis.prometheus import (
     IN_USE,
     IN_USE_PARTS,
     RESIDENT,
+    describe_pace,
     in_use_series,
     own_node_series,
     resident_totals,
@@ -165,8 +166,10 @@ def prometheus_table(results: Results) -> Table:
 def _write_note(metrics: Sequence[PrometheusMetric]) -> str:
     reasons = dict.fromkeys(f"{m.refresh_why}." for m in metrics if m.points)
     silent = [m.id for m in metrics if not m.points and not m.error]
+    pace = describe_pace((m.id, m.sampled_s) for m in metrics)
     return " ".join(
         (
+            *filter(None, [pace]),
             "Expected: how often there should be something new:",
             *reasons,
             "Samples: how far apart they are (an expression has none of its own). Changes: how far apart the value really changed;",

@@ -11,7 +11,7 @@ from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
 from freepage.analysis.series import Series, resample
-from freepage.fpr.mechanics import PASS_DELAY_S, find_passes, predicted_release
+from freepage.fpr.mechanics import PASS_DELAY_S, find_common_passes, predicted_release, stretch_of
 from freepage.records import Arm
 from freepage.report.chart import Figure, band_rows, draw_lines, rounded
 from freepage.report.table import Cell, build_arm_table
@@ -48,8 +48,9 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     rows = [row for arm in arms for row in _release_rows(releases[arm], arm, run.manifest.interval_s)]
     predicted = _predicted_rows(run, experiment, releases)
     title = _write_title(results.experiments[experiment], experiment)
+    window_s = LEAST_WINDOW_S * stretch_of(_seen_with_fpr(run, experiment))
     caption = (
-        f"Experiment {experiment}: mean over all releases that were followed by at least {LEAST_WINDOW_S:g} s without an "
+        f"Experiment {experiment}: mean over all releases that were followed by at least {window_s:g} s without an "
         f"allocation; the band spans them. The guest reports free memory in passes {_say_delays(run, experiment)} s apart, so it comes back in "
         f"steps; samples {run.manifest.interval_s:g} s apart make them slopes: when memory came back between two of them is not known."
     )
@@ -103,8 +104,7 @@ def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
         return []
     owed = [r.owed_bytes for r in releases[Arm.VM_FPR]]
     architecture = str(run.manifest.host.get("architecture"))
-    kinds = {find_passes(e, architecture) for e in _seen_with_fpr(run, experiment)}
-    passes = kinds.pop() if len(kinds) == 1 else None
+    passes = find_common_passes(_seen_with_fpr(run, experiment), architecture)
     if passes is None or max(owed) > ONE_SIZE * min(owed):
         return []
     end_s = rounded(max(_window_s(found) for found in releases.values() if found))

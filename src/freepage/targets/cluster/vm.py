@@ -13,10 +13,15 @@ from freepage.kube.errors import ClusterError
 from freepage.kube.resources import VMIS, dig, name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE, VIRSH, observe_reporting, read_launcher
 from freepage.records import Evidence
-from freepage.sampling.balloon import QUEUE_STATUS, REPORTING_QUEUE, ReportCounter
+from freepage.sampling.balloon import QUEUE_STATUS, ReportCounter, name_queue
 from freepage.targets.cluster.latest import LatestValues
 from freepage.targets.cluster.launcher import follow_launcher
-from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_guest_memory
+from freepage.targets.guest import (
+    read_guest_counters,
+    read_guest_evidence,
+    read_guest_memory,
+    read_reporting_queue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,7 +41,10 @@ SILENT_CONSOLE = "its console is empty: does the image boot, and has its system 
 
 @dataclass
 class ClusterVm:
-    """A VM whose worker is ready (targets.base.Instance)."""
+    """A VM whose worker is ready (targets.base.Instance).
+
+    queue: the number of its balloon's queue for reports; None where it has none.
+    """
 
     name: str
     worker: WorkerClient
@@ -45,6 +53,7 @@ class ClusterVm:
     vmi: Object
     launcher: Object
     accelerator: str
+    queue: int | None
     reports: ReportCounter = field(default_factory=ReportCounter)
 
     def read_usage(self) -> MetricValues:
@@ -79,7 +88,9 @@ class ClusterVm:
 
     async def _count_reports(self) -> int | None:
         """Return how many reports QEMU has handled; None where libvirt may not be asked, or QEMU does not know."""
-        query = json.dumps({"execute": QUEUE_STATUS, "arguments": REPORTING_QUEUE})
+        if self.queue is None:
+            return None
+        query = json.dumps({"execute": QUEUE_STATUS, "arguments": name_queue(self.queue)})
         reply = await self._ask_libvirt("qemu-monitor-command", query)
         try:
             status = dig(json.loads(reply or "null"), "return")
@@ -130,7 +141,8 @@ async def open_cluster_vm(
                 usage = LatestValues(session.interval_s, "usage_age_s")
                 following = follow_launcher(session.api, launcher, usage, session.interval_s)
                 async with session.background(following):
-                    yield ClusterVm(shape.instance, worker, usage, session, vmi, launcher, accelerator)
+                    queue = await read_reporting_queue(worker)
+                    yield ClusterVm(shape.instance, worker, usage, session, vmi, launcher, accelerator, queue)
 
 
 def _write(log: FileIO, line: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qemu.qmp import QMPClient, QMPError
 
-from freepage.sampling.balloon import BALLOON_PATH, QUEUE_STATUS, REPORTING_QUEUE, ReportCounter
+from freepage.sampling.balloon import BALLOON_PATH, QUEUE_STATUS, ReportCounter, name_queue
 
 if TYPE_CHECKING:
     import socket
@@ -40,9 +40,9 @@ class Monitor:
         """Read the guest's statistics as QEMU has them (sampling.balloon.parse_guest_stats); {} for none."""
         return await self._execute("qom-get", path=BALLOON_PATH, property="guest-stats") or {}
 
-    async def count_reports(self) -> int | None:
-        """Return how many reports of free pages QEMU has handled."""
-        return self._reports.update(await self._execute(QUEUE_STATUS, **REPORTING_QUEUE))
+    async def count_reports(self, queue: int) -> int | None:
+        """Return how many reports of free pages QEMU has handled, which came by this queue of the balloon."""
+        return self._reports.update(await self._execute(QUEUE_STATUS, **name_queue(queue)))
 
     async def poll_statistics(self) -> None:
         """Set the balloon to ask the guest for its statistics every STATS_INTERVAL_S seconds."""

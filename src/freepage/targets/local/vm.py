@@ -19,7 +19,7 @@ from freepage.records import Evidence
 from freepage.sampling.balloon import parse_guest_stats
 from freepage.sampling.instances import parse_vm, read_qemu
 from freepage.sampling.procfs import THP, read_page_sizes, read_text
-from freepage.targets.guest import read_guest_counters, read_guest_evidence
+from freepage.targets.guest import read_guest_counters, read_guest_evidence, read_reporting_queue
 from freepage.targets.local.process import end_process, read_tail, start_process
 from freepage.targets.local.qemu_command import VmPipes, VmShape, build_command, find_architecture
 from freepage.worker.channel import open_socket_channel
@@ -42,7 +42,10 @@ CAUSE_LINES = 100
 
 @dataclass
 class Vm:
-    """A VM whose worker is ready (targets.base.Instance)."""
+    """A VM whose worker is ready (targets.base.Instance).
+
+    queue: the number of its balloon's queue for reports; None where it has none.
+    """
 
     name: str
     worker: WorkerClient
@@ -50,6 +53,7 @@ class Vm:
     monitor: Monitor
     pid: int
     cgroup: Cgroup | None
+    queue: int | None
 
     def read_usage(self) -> MetricValues:
         return parse_vm(read_qemu(self.pid), self.cgroup.read() if self.cgroup else None)
@@ -77,7 +81,7 @@ class Vm:
         )
 
     async def _count_reports(self) -> int | None:
-        return await self.monitor.count_reports() if self.shape.reporting else None
+        return None if self.queue is None else await self.monitor.count_reports(self.queue)
 
 
 @asynccontextmanager
@@ -120,7 +124,8 @@ async def open_vm(
         deadline_s = ready_deadline_s or READY_DEADLINE_S[shape.accelerator]
         await _wait_ready(client, deadline_s, console)
         await monitor.poll_statistics()
-        yield Vm(shape.name, client, shape, monitor, process.pid, cgroup)
+        queue = await read_reporting_queue(client)
+        yield Vm(shape.name, client, shape, monitor, process.pid, cgroup, queue)
 
 
 async def _raise_death(watcher: asyncio.Task[None], client: WorkerClient) -> None:
