@@ -10,8 +10,8 @@ from freepage.units import GIB
 from helpers.studies import ARTICLE, SMALL, read
 
 
-def find_more(name, seconds, conditions=SMALL, memory_bytes=16 * GIB):
-    return list_more(find_way(read(name), conditions, memory_bytes, fixed=False), seconds)
+def find_more(name, seconds, conditions=SMALL, memory_bytes=16 * GIB, overrides=()):
+    return list_more(find_way(read(name, *overrides), conditions, memory_bytes, fixed=False), seconds)
 
 
 def test_more_time_adds_repeats_that_show_then_allocations_then_repeats_that_decide_then_sizes():
@@ -44,7 +44,7 @@ def test_the_time_that_is_named_does_it(name):
 
 
 def test_a_study_that_wants_few_repeats_is_offered_no_more_than_those():
-    words = [w for _, w in find_more("quick", 200.0)]
+    words = [w for _, w in find_more("random", 200.0, overrides=("random.repeats=2",))]
     assert "all repeats of the study" in words
     assert not any("every experiment" in w for w in words)
 

@@ -9,9 +9,28 @@ from freepage.study.scaling.study import scale_study
 from freepage.units import GIB
 from helpers.studies import SMALL, read, scaled
 
+TWO_EXPERIMENTS = """name = "two"
+[[experiment]]
+kind = "cycle"
+repeats = 3
+size = "64MiB"
+hold = "1s"
+idle = "5s"
+iterations = 2
+[[experiment]]
+kind = "random"
+repeats = 1
+arms = ["vm", "vm-fpr"]
+size = "64MiB,160MiB,32MiB"
+hold = "2s,6s,1s"
+idle = "3s,7s,1s"
+duration = "12s"
+"""
+
 
 def test_every_repeat_of_an_experiment_runs_every_arm_before_the_next_repeat():
-    trials = plan_trials(scale_study(read("quick"), 1.0, SMALL))
+    study = parse_study(TWO_EXPERIMENTS, "two")
+    trials = plan_trials(scale_study(study, 1.0, SMALL))
     blocks = [
         (key, {t.arm for t in group})
         for key, group in groupby(trials, lambda t: (t.experiment.name, t.repeat))

@@ -92,7 +92,7 @@ def test_a_plan_names_the_trials_that_a_run_would_skip_with_the_reason(moon, cap
     assert main(["plan", "quick", "--target", "moon", "--repeats", "1"]) == 0
     (said,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: "))
     assert said.endswith(": there is no air for vm (hint: bring some)")
-    assert said.count("-vm") == 3
+    assert said.startswith("skipped: 002-warmup-vm, 005-cycle-vm-1: ")
 
 
 def test_an_option_of_a_new_target_is_refused_with_others(moon, capsys):

@@ -175,7 +175,14 @@ def fit_study(way: Way, budget_s: float, *, at_least: bool = False) -> dict[str,
             hint=f"--time {math.ceil(least_s / 60)}min works; so do fewer arms or experiments, and --smoke only tries it",
         )
     sizings = zip(way.sketches.experiments, way.sizings(point), strict=True)
-    return {e.name: replace(s, factor=_round_down(s.factor)) for e, s in sizings}
+    return {e.name: _round_sizing(way.sketches, e, s) for e, s in sizings}
+
+
+def _round_sizing(sketches: Sketches, experiment: ExperimentFile, sizing: Sizing) -> Sizing:
+    """Return a sizing with a factor of three digits; as it is where the smaller one takes longer, as it may by whole slots."""
+    rounded = replace(sizing, factor=_round_down(sizing.factor))
+    longer = sketches.duration_s(experiment, rounded) > sketches.duration_s(experiment, sizing)
+    return sizing if longer else rounded
 
 
 def _find_furthest(way: Way, budget_s: float) -> Point | None:

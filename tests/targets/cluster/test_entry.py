@@ -100,7 +100,7 @@ def test_a_plan_a_dry_run_and_a_run_refuse_in_the_same_words(cluster, ask, tmp_p
     out = ("--out", str(tmp_path / "run")) if command == ("run",) else ()
     answers = [ask(verb, study, *options, *out, *more) for study, *more in (
         ("guest-io", *OTHERS),
-        ("quick", "--arms", "vm", "--scale", "100", *OWN),
+        ("random", "--arms", "vm", "--scale", "100", *OWN),
         ("quick", "--nodes", "node-b", *OWN),
         ("quick", "--nodes", "node-z", *OWN),
         ("quick",),
