@@ -65,8 +65,8 @@ def test_frees_have_a_first_and_later_times_as_the_process_sees_them():
     assert measure_trial(replace(trial, events=different))["free_first_s"] is None
 
 
-def test_what_falls_at_once_falls_for_no_time_and_what_never_comes_back_has_none():
-    values = measure_trial(trial_of([(0.0, 4.0, 8.0)]))
-    assert values["release_fall_s"] == pytest.approx(0.0, abs=0.1)
+def test_what_falls_at_once_falls_within_half_an_interval_and_what_never_comes_back_has_no_time():
+    values = measure_trial(trial_of([(0.0, 4.0, 8.0)], interval_s=1.0))
+    assert values["release_fall_s"] == pytest.approx(0.5, abs=0.05)
     kept = measure_trial(trial_of([(0.0, 4.0, 8.0)], keeps=1.0, arm=Arm.VM))
     assert kept["release_fall_s"] is None

@@ -79,10 +79,12 @@ class Quantity(Number):
         "host fills, first",
     )
     HOST_ALLOC_REST = seconds(
-        "host_alloc_rest_s", "the same of later ones, mean over those that took memory of the host", "later"
+        "host_alloc_rest_s",
+        "the same of later ones, mean over those that took memory of the host",
+        "host fills, later",
     )
     HOST_ALLOC_REST_SD = seconds(
-        "host_alloc_rest_sd_s", "the same, deviation within a trial", "sd of later ones"
+        "host_alloc_rest_sd_s", "the same, deviation within a trial", "sd of later fills"
     )
     HOST_ALLOC_RESOLUTION = Definition(
         "host_alloc_resolution_s",
@@ -102,7 +104,9 @@ class Quantity(Number):
         ("Until 90 % is back", "after the free, with FPR"),
     )
     RELEASE_T99 = release_time("release_t99_s", "from a free until 99 % is back", "99 %")
-    RELEASE_FALL = release_time("release_fall_s", "the host's memory falls: from 10 % to 90 % back", "host empties")
+    RELEASE_FALL = release_time(
+        "release_fall_s", "the host's memory falls: from 10 % to 90 % back", "host empties"
+    )
     RELEASE_RATE = Definition(
         "release_rate_gib_s",
         "GiB/s",

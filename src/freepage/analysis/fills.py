@@ -90,4 +90,6 @@ def _find_growth(trial: TrialData, fill: Fill) -> tuple[float, float] | None:
         return None
     during = resident.between(fill.start_s + margin_s, fill.free_s - margin_s)
     grown = (during.values - before) / (full - before)
-    return find_span(list(zip((during.t_s - fill.start_s).tolist(), grown.tolist(), strict=True)), GROWN, margin_s)
+    return find_span(
+        list(zip((during.t_s - fill.start_s).tolist(), grown.tolist(), strict=True)), GROWN, margin_s
+    )

@@ -79,9 +79,11 @@ class Release:
 
     @property
     def fall_s(self) -> float | None:
-        """The seconds from 10 % to 90 % back, between the middles of both spans; None when it never got there."""
+        """The seconds from 10 % to 90 % back, the middle of what samples allow; None when it never got there."""
         begun, done = (self.time_to_share_s(share) for share in (0.1, 0.9))
-        return None if begun is None or done is None else fmean(done) - fmean(begun)
+        if begun is None or done is None:
+            return None
+        return fmean([max(0.0, done[0] - begun[1]), done[1] - begun[0]])
 
 
 def find_span(
