@@ -19,7 +19,7 @@ from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
 from freepage.report.parts.allocation import describe_reallocation
 from freepage.report.parts.cpu import describe_extra_cpu
-from freepage.report.parts.memory import DEMAND, describe_node_memory
+from freepage.report.parts.memory import DEMAND, describe_node_memory, draw_node_memory
 from freepage.report.parts.release import PREDICTED
 from freepage.store import load_run
 from freepage.units import GIB, MIB
@@ -106,6 +106,18 @@ def test_where_blocks_draw_schedules_of_their_own_the_grey_line_is_said_to_be_th
     assert points(random, random.reference)
 
 
+def test_a_block_without_a_trial_of_all_instances_is_not_taken_for_one_with_schedules_of_its_own(tmp_path):
+    _, results, _ = draw(tmp_path / "run", Truth(repeats=2))
+    run = load_run(tmp_path / "run")
+    mine = run.ok_trials("random")
+    fewer = [
+        t if t.record.repeat == 0 else replace(t, schedules=dict(list(t.schedules.items())[:1])) for t in mine
+    ]
+    whole, cut = (draw_node_memory(replace(run, trials=each), results, "random") for each in (mine, fewer))
+    assert whole.reference == f"{DEMAND} in block 1"
+    assert cut.reference == DEMAND
+
+
 def test_memory_is_drawn_as_the_steps_that_samples_are(drawn):
     for name in ("node-memory-cycle", "release-cycle"):
         lines = [layer["mark"] for layer in drawn[2][name].spec["layer"] if layer["mark"]["type"] == "line"]
@@ -138,7 +150,7 @@ def test_what_cannot_be_drawn_to_scale_is_not_and_the_caption_says_why(drawn):
     figure = drawn[2]["node-memory-random"]
     assert marks(figure.spec) == []
     assert figure.article == ""
-    assert "nothing of it can be drawn to scale" in figure.caption
+    assert "Nothing of it can be drawn to scale" in figure.caption
 
 
 def test_the_articles_table_stands_beside_our_allocations_by_the_first_one_without_fpr(drawn):

@@ -28,9 +28,13 @@ class ArticleFigure:
 
     def describe(self, *, drawn: bool) -> str:
         """Return the sentences that a caption has of it; `drawn`: there are marks of its values."""
-        marks = f" Faint diamonds are its values: {self.scale}." if drawn else ""
-        why = "" if drawn or self.shares else f" ({self.scale})"
-        return f" The article's {self.name.removeprefix('the ')}: {self.finding}{why}.{marks}"
+        if not self.shares:
+            marks = f"{self.scale[0].upper()}{self.scale[1:]}."
+        elif drawn:
+            marks = f"Faint diamonds are its values: {self.scale}."
+        else:
+            marks = f"Its values are not drawn: they would be {self.scale}."
+        return f" The article's {self.name.removeprefix('the ')}: {self.finding}. {marks}"
 
 
 def find_article_figure(kind: str, figure: FigureName) -> ArticleFigure | None:

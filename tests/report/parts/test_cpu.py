@@ -78,7 +78,7 @@ def test_the_articles_peak_is_drawn_by_the_number_of_instances_where_the_host_ha
     small = replace(run, manifest=replace(run.manifest, host=run.manifest.host | {"cpus_logical": 2}))
     few = draw_cpu(small, results, "burst")
     assert few.article == ""
-    assert "diamonds" not in few.caption
+    assert "Its values are not drawn" in few.caption
 
 
 def test_what_the_article_saw_fpr_add_stands_at_the_end_above_our_vms_without(built):

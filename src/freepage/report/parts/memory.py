@@ -75,7 +75,7 @@ def draw_node_memory(run: Run, results: Results, experiment: str) -> Figure | No
 
 @dataclass(frozen=True)
 class Demand:
-    """What schedules hold over time, in bytes from each time on: of all blocks, or of one where each draws its own.
+    """The bytes that schedules hold from each time on: those of all blocks, or of one where each draws its own.
 
     block: its number, from 1; None where all are the same.
     """
@@ -92,11 +92,10 @@ class Demand:
 
 
 def _find_demand(trials: Sequence[TrialData]) -> Demand:
-    """Return the demand of the first block, by its fullest trial, and whether it is that of every block."""
-    blocks: dict[int, list[tuple[float, float]]] = {}
-    for trial in sorted(trials, key=lambda t: -len(t.schedules)):
-        if trial.record.repeat not in blocks:
-            blocks[trial.record.repeat] = demand_steps(s for p in trial.schedules.values() for s in p)
+    """Return the demand of the first block that has a trial with all instances, and whether it is that of every such block."""
+    most = max(len(t.schedules) for t in trials)
+    full = {t.record.repeat: t for t in trials if len(t.schedules) == most}
+    blocks = {n: demand_steps(s for p in t.schedules.values() for s in p) for n, t in full.items()}
     first = min(blocks)
     alike = all(steps == blocks[first] for steps in blocks.values())
     return Demand(blocks[first], None if alike else first + 1)
