@@ -40,6 +40,7 @@ class FigureName(StrEnum):
     NODE_MEMORY = "node-memory"
     RELEASE = "release"
     CPU = "cpu"
+    ALLOCATION = "allocation"
     THROUGHPUT = "throughput"
 
 
@@ -129,6 +130,7 @@ _ALL = (
         "cycle",
         CYCLE,
         frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.ALLOCATION}),
+        figures=(FigureName.NODE_MEMORY, FigureName.RELEASE, FigureName.ALLOCATION),
         claims=(
             "tracks-the-pod",
             "only-grows",

@@ -12,11 +12,13 @@ from freepage.analysis.series import (
     clock_uncertainty_s,
     demand_steps,
     held_steps,
+    hold,
     metric_series,
     node_in_use_series,
     resample,
     resident_series,
     sample_steps,
+    smooth,
 )
 from freepage.records import Action, Arm, ClockOffset, ProcessSchedule, Step
 from freepage.store import load_trial
@@ -142,3 +144,18 @@ def test_clocks_that_moved_against_each_other_make_times_less_certain(run):
         clock_end={"cycle-0": ClockOffset(-5.02, 0.003)},
     )
     assert clock_uncertainty_s(replace(trial, record=apart), "cycle-0") == pytest.approx(0.01 + 0.003 + 0.02)
+
+
+def test_what_is_held_is_what_the_last_sample_saw_and_nothing_within_a_gap():
+    series = Series(np.array([0.0, 1.0, 2.0, 10.0]), np.array([5.0, 6.0, 7.0, 8.0]))
+    held = hold(series, np.array([-0.1, 0.0, 0.9, 1.0, 5.0, 10.0, 10.9, 11.1]), 1.0)
+    assert np.isnan(held[[0, 4, 7]]).all()
+    assert held[[1, 2, 3, 5, 6]].tolist() == [5, 5, 6, 8, 8]
+
+
+def test_smoothing_is_the_mean_within_a_window_and_leaves_out_what_is_missing():
+    series = Series(np.arange(6.0), np.array([0.0, 3.0, 0.0, np.nan, 6.0, 0.0]))
+    smoothed = smooth(series, 2.0).values
+    assert smoothed[[0, 1, 2, 4, 5]].tolist() == [1.5, 1, 1.5, 3, 3]
+    assert np.isnan(smoothed[3])
+    assert len(smooth(Series(np.array([]), np.array([])), 2.0).values) == 0

@@ -57,7 +57,6 @@ def figures_of(folder):
     """Return the words of every figure, and a digest of what it draws."""
     run = load_run(folder)
     for figure in draw_figures(run, build_results(run)):
-        drawn = json.dumps(figure.spec, sort_keys=True).encode()
         yield {
             "id": figure.id,
             "title": figure.title,
@@ -67,8 +66,15 @@ def figures_of(folder):
             "doubts": list(figure.doubts),
             "arms": list(figure.arms),
             "part": figure.part,
-            "spec": hashlib.sha256(drawn).hexdigest()[:16],
+            "experiment": figure.experiment,
+            "article": figure.article,
+            "spec": digest(figure.spec),
+            "absolute": digest(figure.absolute),
         }
+
+
+def digest(spec):
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16] if spec else None
 
 
 def files_in(folder):

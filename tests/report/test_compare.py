@@ -45,7 +45,7 @@ def test_the_answer_comes_first_and_a_figure_says_what_is_decided(page):
 
 
 def test_the_figure_marks_no_change_and_the_margin_on_a_logarithmic_axis(page):
-    specs = json.loads(re.search(r"const specs = (.*?);\nconst dark", page, re.DOTALL)[1])
+    specs = json.loads(re.search(r"const specs = (.*?);\nconst absolutes", page, re.DOTALL)[1])
     layers = specs["ratios-1"]["layer"]
     assert [layer["mark"]["type"] for layer in layers] == ["bar", "rule", "rule", "point"]
     assert layers[1]["encoding"]["x"]["scale"]["type"] == "log"

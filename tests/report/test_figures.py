@@ -12,13 +12,14 @@ import pytest
 from freepage.analysis.compared import Comparison
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate
-from freepage.records import Arm
+from freepage.records import CARRIERS, Arm
 from freepage.report.chart import MOST_POINTS
 from freepage.report.export import export_run
 from freepage.report.figures import draw_figures
 from freepage.report.headlines import find_headlines
+from freepage.report.parts.allocation import describe_reallocation
 from freepage.report.parts.cpu import describe_extra_cpu
-from freepage.report.parts.memory import DEMAND, describe_node_memory
+from freepage.report.parts.memory import DEMAND, describe_node_memory, draw_node_memory
 from freepage.report.parts.release import PREDICTED
 from freepage.store import load_run
 from freepage.units import GIB, MIB
@@ -44,19 +45,18 @@ def slow(tmp_path_factory):
 
 
 def points(figure, arm):
-    """Give the points of one line, wherever the specification keeps them."""
-    (rows,) = {id(rows): rows for rows in find_rows(figure.spec)}.values()
-    return [row for row in rows if row["arm"] == arm]
+    """Give the points of one line, wherever the specification keeps them; single marks are no line."""
+    return [row for row in longest_rows(figure.spec) if row["arm"] == arm]
 
 
-def find_rows(tree):
-    if isinstance(tree, list):
-        if tree and isinstance(tree[0], dict) and "arm" in tree[0]:
-            yield tree
-        else:
-            yield from (found for branch in tree for found in find_rows(branch))
-    elif isinstance(tree, dict):
-        yield from (found for branch in tree.values() for found in find_rows(branch))
+def longest_rows(spec):
+    return max(spec["datasets"].values(), key=len)
+
+
+def marks(spec):
+    """Give the rows of single points beside the lines."""
+    longest = longest_rows(spec)
+    return [row for rows in spec["datasets"].values() if rows is not longest for row in rows]
 
 
 def value_at(figure, arm, t_s):
@@ -64,13 +64,16 @@ def value_at(figure, arm, t_s):
 
 
 def test_figures_come_in_the_order_of_the_page(drawn):
-    order = ["node-memory-cycle", "release-cycle", "node-memory-random", "release-random", "controls"]
-    assert list(drawn[2]) == order
+    of_cycle = ["node-memory-cycle", "release-cycle", "allocation-cycle"]
+    assert list(drawn[2]) == [*of_cycle, "node-memory-random", "release-random", "controls"]
+    assert [f.experiment for f in drawn[2].values()] == ["cycle"] * 3 + ["random"] * 2 + [""]
 
 
 def test_every_figure_is_what_the_schema_of_vega_lite_asks_for(drawn):
     for figure in drawn[2].values():
         alt.LayerChart.from_dict(figure.spec, validate=True)
+        if figure.absolute is not None:
+            alt.LayerChart.from_dict(figure.absolute, validate=True)
 
 
 def test_the_nodes_memory_is_drawn_above_its_baseline_in_gib(drawn):
@@ -85,8 +88,89 @@ def test_the_nodes_memory_is_drawn_above_its_baseline_in_gib(drawn):
 def test_the_grey_line_is_what_the_schedules_hold(drawn):
     figure = drawn[2]["node-memory-cycle"]
     assert figure.reference == DEMAND
-    assert value_at(figure, DEMAND, 3) == pytest.approx(0.5)
-    assert value_at(figure, DEMAND, 12) == 0
+    assert value_at(figure, DEMAND, 0) == pytest.approx(0.5)
+    assert value_at(figure, DEMAND, 5) == 0
+
+
+def test_the_grey_line_steps_at_the_very_times_of_the_schedules(drawn):
+    steps = [(p["t"], p["y"]) for p in points(drawn[2]["node-memory-cycle"], DEMAND)]
+    assert steps == [(0, 0.5), (5, 0), (15, 0.5), (20, 0), (30, 0.5), (35, 0), (45, 0)]
+
+
+def test_where_blocks_draw_schedules_of_their_own_the_grey_line_is_said_to_be_that_of_one(drawn):
+    _, _, figures = drawn
+    assert "what the schedules hold." in figures["node-memory-cycle"].caption
+    random = figures["node-memory-random"]
+    assert random.reference == f"{DEMAND} in block 1"
+    assert "the schedules of block 1 hold; each block has schedules of its own" in random.caption
+    assert points(random, random.reference)
+
+
+def test_a_block_without_a_trial_of_all_instances_is_not_taken_for_one_with_schedules_of_its_own(tmp_path):
+    _, results, _ = draw(tmp_path / "run", Truth(repeats=2))
+    run = load_run(tmp_path / "run")
+    mine = run.ok_trials("random")
+    fewer = [
+        t if t.record.repeat == 0 else replace(t, schedules=dict(list(t.schedules.items())[:1])) for t in mine
+    ]
+    whole, cut = (draw_node_memory(replace(run, trials=each), results, "random") for each in (mine, fewer))
+    assert whole.reference == f"{DEMAND} in block 1"
+    assert cut.reference == DEMAND
+
+
+def test_memory_is_drawn_as_the_steps_that_samples_are(drawn):
+    for name in ("node-memory-cycle", "release-cycle"):
+        lines = [layer["mark"] for layer in drawn[2][name].spec["layer"] if layer["mark"]["type"] == "line"]
+        assert {mark["interpolate"] for mark in lines} == {"step-after"}
+
+
+def test_the_other_view_of_memory_has_the_baseline_in_it(drawn):
+    truth, _, figures = drawn
+    for arm in (*CARRIERS, DEMAND):
+        above, absolute = (
+            [p["y"] for p in longest_rows(spec) if p["arm"] == arm and p["t"] == 30]
+            for spec in (figures["node-memory-cycle"].spec, figures["node-memory-cycle"].absolute)
+        )
+        assert absolute == pytest.approx([y + truth.baseline_bytes / GIB for y in above], abs=0.01)
+
+
+def test_the_articles_first_figure_is_drawn_to_the_scale_of_our_block(drawn):
+    truth, _, figures = drawn
+    figure, idle = figures["node-memory-cycle"], truth.vm_idle_bytes / GIB
+    seen = {(m["t"], m["arm"]): m["y"] for m in marks(figure.spec)}
+    assert {t for t, _ in seen} == {15, 30, 45}
+    assert seen[15, Arm.VM] == pytest.approx(idle + 0.5, abs=0.01)
+    assert seen[15, Arm.VM_FPR] == pytest.approx(idle, abs=0.01)
+    assert seen[15, Arm.POD] == pytest.approx(0, abs=0.01)
+    assert figure.article
+    assert "The article's figure 1" in figure.caption
+
+
+def test_what_cannot_be_drawn_to_scale_is_not_and_the_caption_says_why(drawn):
+    figure = drawn[2]["node-memory-random"]
+    assert marks(figure.spec) == []
+    assert figure.article == ""
+    assert "Nothing of it can be drawn to scale" in figure.caption
+
+
+def test_the_articles_table_stands_beside_our_allocations_by_the_first_one_without_fpr(drawn):
+    figure = drawn[2]["allocation-cycle"]
+    seen = {row["what"]: (row["y"], row["article"]) for row in longest_rows(figure.spec)}
+    assert seen["vm, first"] == (1, 1)
+    assert seen["vm-fpr, later"] == pytest.approx((1.2 / 1.2, 15.223 / 14.916), abs=0.02)
+    assert seen["pod, later"] == pytest.approx((0.8 / 1.2, 11.430 / 14.916), abs=0.02)
+    assert figure.title == "With FPR allocating again takes 1.32 times as long as without"
+    assert describe_reallocation(None, "cycle") == "How long allocations take in cycle"
+
+
+def test_all_time_axes_of_an_experiment_have_the_same_ends_that_the_page_can_move(drawn):
+    for figure in drawn[2].values():
+        names = [parameter["name"] for parameter in figure.spec.get("params", [])]
+        assert names == (["span_from", "span_to"] if figure.span_s else [])
+    assert {n: f.span_s for n, f in drawn[2].items() if f.span_s} == {
+        "node-memory-cycle": 45,
+        "node-memory-random": 60,
+    }
 
 
 def test_no_line_has_more_points_than_a_screen_can_show(drawn):

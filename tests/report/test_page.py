@@ -8,8 +8,9 @@ import pytest
 
 from freepage.analysis.results import build_results
 from freepage.cli.main import main
+from freepage.report.chart import Figure
 from freepage.report.export import export_run
-from freepage.report.page import render_report
+from freepage.report.page import build_sections, render_page, render_report
 from freepage.report.tables import build_tables
 from freepage.store import load_run
 from helpers.synthetic import Truth, write_run
@@ -21,8 +22,14 @@ def run_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(run_folder):
-    return render_report(run_folder).read_text(encoding="utf-8")
+def built(run_folder):
+    run = load_run(run_folder)
+    return run, build_results(run)
+
+
+@pytest.fixture(scope="module")
+def page(built):
+    return render_page(*built)
 
 
 def body_of(page):
@@ -35,8 +42,9 @@ def test_the_answer_comes_before_everything_else(page):
     assert (
         body.index("Memory comes back")
         < body.index("Memory given back")
+        < body.index("What was found")
         < body.index("<figure")
-        < body.index("Tables")
+        < body.index('<h2 class="part" id="tables">')
     )
     assert 'class="badge memory-only"' in body
 
@@ -83,17 +91,51 @@ def test_every_table_can_be_downloaded_and_read_as_csv(run_folder, page):
 
 
 def test_every_figure_has_a_title_that_says_what_was_found_and_a_text_alternative(page):
-    titles = re.findall(r"<figure aria-label=\"(.*?)\">\s*<h2>(.*?)</h2>", page, re.DOTALL)
+    titles = re.findall(r"<figure [^>]*aria-label=\"(.*?)\">\s*<h\d>(.*?)</h\d>", page, re.DOTALL)
     assert [title for _, title in titles] == [
         "Without FPR the host never gets it back; with FPR it does",
         "90 % of what a VM frees is back on the host after 5.5 s",
+        "With FPR allocating again takes 1.50 times as long as without",
         "No other work moved the host&#39;s memory in any of 17 trials",
     ]
     assert all(len(alternative) > 40 for alternative, _ in titles)
 
 
+def test_contents_name_every_finding_and_lead_to_it(page):
+    contents = re.search(r'<nav aria-label="Contents">(.*?)</nav>', page, re.DOTALL)[1]
+    links = dict(re.findall(r'<a href="#(figure-[^"]*)">(.*?)</a>', contents))
+    figures = re.findall(r'<figure id="([^"]*)".*?<h\d>(.*?)</h\d>', page, re.DOTALL)
+    assert links == dict(figures)
+    for target in re.findall(r'href="#([^"]*)"', body_of(page)):
+        assert f'id="{target}"' in page
+
+
+def test_experiments_fold_and_that_of_the_headline_is_open():
+    figures = [Figure(f"{n}-{e}", "", "", "", {}, experiment=e) for e in ("cycle", "random") for n in "ab"]
+    figures.append(Figure("controls", "", "", "", {}))
+    opened = {s.experiment: (len(s.figures), s.is_open) for s in build_sections(figures, "random")}
+    assert opened == {"cycle": (2, False), "random": (2, True)}
+    assert [s.is_open for s in build_sections(figures, None)] == [True, False]
+    assert [s.is_open for s in build_sections(figures, "failed")] == [True, False]
+
+
+def test_no_chart_takes_more_room_than_it_is_high(page):
+    heights = dict(re.findall(r'class="chart[^"]*" id="([^"]*)".*?min-height: (\d+)px', page))
+    assert heights["controls"] == "160"
+    assert heights["node-memory-cycle"] == "300"
+
+
+def test_many_reasons_for_caution_are_folded_with_their_names_to_be_seen(page, monkeypatch, built):
+    assert '<section class="doubts" id="doubts">\n<details open>' in page
+    monkeypatch.setattr("freepage.report.page.MOST_DOUBTS", 0)
+    folded = render_page(*built)
+    assert '<section class="doubts" id="doubts">\n<details>\n<summary>' in folded
+    names = re.search(r'caution</h2> <span class="gist">(.*?)</span>', folded)[1].split(", ")
+    assert names == list(dict.fromkeys(doubt.id for doubt in built[1].doubts))
+
+
 def test_json_inside_the_page_cannot_end_its_script(page):
-    specs = re.search(r"const specs = (.*?);\nconst dark", page, re.DOTALL)[1]
+    specs = re.search(r"const specs = (.*?);\nconst absolutes", page, re.DOTALL)[1]
     assert "<" not in specs
     content = json.loads(specs)
     rows = [row for rows in content["node-memory-cycle"]["datasets"].values() for row in rows]

@@ -10,7 +10,7 @@ import pytest
 import freepage.report
 
 REPORT = Path(freepage.report.__file__).parent
-BASE = {"arms", "chart", "decisions", "numbers", "table"}
+BASE = {"arms", "article", "chart", "decisions", "numbers", "table"}
 
 
 def imports_of(path):

@@ -28,6 +28,7 @@ _OF_RELEASES = (
     Quantity.RELEASE_T50,
     Quantity.RELEASE_T90,
     Quantity.RELEASE_T99,
+    Quantity.RELEASE_FALL,
     Quantity.RELEASE_RATE,
     Quantity.RELEASE_RESOLUTION,
     TrialOnly.RELEASES,

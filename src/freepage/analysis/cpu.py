@@ -1,4 +1,4 @@
-"""CPU of one trial: of instances, of QEMU's threads, of the host; and how well common starts were kept."""
+"""CPU of one trial: of instances, of QEMU's threads, of the host."""
 
 from __future__ import annotations
 
@@ -65,15 +65,6 @@ def measure_cpu(trial: TrialData) -> TrialValues:
         Quantity.MAIN_LOOP_CPU: main_s,
         Quantity.MAIN_LOOP_CPU_PER_GIB: divide(main_s, back_gib) if measurable else None,
     }
-
-
-def measure_skew(trial: TrialData) -> TrialValues:
-    """Return how far apart instances that start together really started: over iterations, the largest and the 99th percentile."""
-    rows = trial.events.filter(pl.col("action") == Action.ALLOCATE)
-    if not find_kind(trial.record.kind).synchronised or rows.is_empty():
-        return {Quantity.SKEW_MAX: None, Quantity.SKEW_P99: None}
-    behind = rows.select(pl.col("late_s") - pl.col("late_s").min().over("iteration"))["late_s"].to_numpy()
-    return {Quantity.SKEW_MAX: float(behind.max()), Quantity.SKEW_P99: float(np.quantile(behind, 0.99))}
 
 
 def _total_s(trial: TrialData, instances: Sequence[str], part: str) -> float | None:

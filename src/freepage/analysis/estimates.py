@@ -70,6 +70,30 @@ class Quantity(Number):
     ALLOC_SYSTEM_REST = seconds("alloc_system_rest_s", "CPU time of later ones in the kernel", "system later")
     ALLOC_USER_FIRST = seconds("alloc_user_first_s", "user CPU time of first ones", "user first")
     ALLOC_USER_REST = seconds("alloc_user_rest_s", "user CPU time of later ones", "user later")
+    FREE_FIRST = seconds("free_first_s", "first free of each process, as the process sees it", "free, first")
+    FREE_REST = seconds("free_rest_s", "later frees, mean", "free, later")
+    FREE_REST_SD = seconds("free_rest_sd_s", "later frees, deviation within a trial", "sd of later frees")
+    HOST_ALLOC_FIRST = seconds(
+        "host_alloc_first_s",
+        "from an instance's first allocation until the host's memory has grown by 90 % of what it grows by",
+        "host fills, first",
+    )
+    HOST_ALLOC_REST = seconds(
+        "host_alloc_rest_s",
+        "the same of later ones, mean over those that took memory of the host",
+        "host fills, later",
+    )
+    HOST_ALLOC_REST_SD = seconds(
+        "host_alloc_rest_sd_s", "the same, deviation within a trial", "sd of later fills"
+    )
+    HOST_ALLOC_RESOLUTION = Definition(
+        "host_alloc_resolution_s",
+        "s",
+        _TIME,
+        "width of the span between two samples whose middle `host_alloc_first_s` and `host_alloc_rest_s` are",
+        "known to",
+        better=_NEITHER,
+    )
     ALLOC_PER_GIB = Definition("alloc_s_per_gib", "s/GiB", _TIME, "all allocations, per GiB allocated")
     RELEASE_T50 = release_time("release_t50_s", "from a free until 50 % is back", "50 %")
     RELEASE_T90 = release_time(
@@ -80,6 +104,9 @@ class Quantity(Number):
         ("Until 90 % is back", "after the free, with FPR"),
     )
     RELEASE_T99 = release_time("release_t99_s", "from a free until 99 % is back", "99 %")
+    RELEASE_FALL = release_time(
+        "release_fall_s", "the host's memory falls: from 10 % to 90 % back", "host empties"
+    )
     RELEASE_RATE = Definition(
         "release_rate_gib_s",
         "GiB/s",
@@ -110,6 +137,8 @@ class Quantity(Number):
     SKEW_P99 = seconds(
         "start_skew_p99_s", "between common starts, 99th percentile", "skew, 99 %", "skew 99 %"
     )
+    BARRIER_MEAN = seconds("barrier_wait_mean_s", "a process waits in a barrier, mean", "in barriers, mean")
+    BARRIER_MAX = seconds("barrier_wait_max_s", "a process waits in a barrier, longest", "in barriers, most")
     VCPU_CPU = seconds("vcpu_cpu_s", "CPU time of QEMU's threads that execute guests", "vCPU")
     MAIN_LOOP_CPU = seconds(
         "main_loop_cpu_s", "CPU time of QEMU's main loops, which handle reports", "main loop"

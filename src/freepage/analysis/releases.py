@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # where a guest's kernel waits longer.
 LEAST_WINDOW_S = 3.5
 # A block that took pages which were resident before the schedule is not seen on the host, nor is its return: at least this
-# share of it has to stand out.
+# share of it has to stand out (fills.py as well).
 LEAST_SEEN = 0.5
 # Shares of what is owed, with the time until they are back and how many releases got there.
 SHARES = (
@@ -76,16 +76,31 @@ class Release:
         return (self.before_bytes - self.end_bytes) / self.owed_bytes
 
     def time_to_share_s(self, share: float) -> tuple[float, float] | None:
-        """Return the span of seconds after the free in which `share` of what is owed came back; None when it never did.
+        """Return the span of seconds after the free in which `share` of what is owed came back; None when it never did."""
+        return find_span(self.curve, share, self.uncertainty_s)
 
-        It lies between the first sample that shows it and the one before, or the free: nothing is known between them.
-        """
-        before_s = 0.0
-        for t_s, back in self.curve:
-            if back >= share:
-                return max(0.0, before_s - self.uncertainty_s), t_s + self.uncertainty_s
-            before_s = t_s
-        return None
+    @property
+    def fall_s(self) -> float | None:
+        """The seconds from 10 % to 90 % back, the middle of what samples allow; None when it never got there."""
+        begun, done = (self.time_to_share_s(share) for share in (0.1, 0.9))
+        if begun is None or done is None:
+            return None
+        return fmean([max(0.0, done[0] - begun[1]), done[1] - begun[0]])
+
+
+def find_span(
+    curve: Sequence[tuple[float, float]], share: float, uncertainty_s: float
+) -> tuple[float, float] | None:
+    """Return the span in which a curve of (seconds, share) reached `share`; None when it never did.
+
+    It lies between the first sample that shows it and the one before, or the start: nothing is known between them.
+    """
+    before_s = 0.0
+    for t_s, reached in curve:
+        if reached >= share:
+            return max(0.0, before_s - uncertainty_s), t_s + uncertainty_s
+        before_s = t_s
+    return None
 
 
 def find_frees(trial: TrialData) -> Iterator[Free]:
@@ -174,6 +189,7 @@ def measure_releases(trial: TrialData) -> TrialValues:
         spans = [r.time_to_share_s(share) for r in seen]
         values[time] = _find_median(spans)
         values[reached] = float(sum(span is not None for span in spans))
+    values[Quantity.RELEASE_FALL] = _find_median([None if (s := r.fall_s) is None else (s, s) for r in seen])
     return values | _measure_pace(seen, values[Quantity.RELEASE_T90])
 
 

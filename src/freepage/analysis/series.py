@@ -230,6 +230,29 @@ def sample_steps(steps: Sequence[tuple[float, float]], grid: NDArray[np.float64]
     return values[np.searchsorted(times, grid, side="right")]
 
 
+def hold(series: Series, grid: NDArray[np.float64], interval_s: float) -> NDArray[np.float64]:
+    """Return a series on a grid as its last sample saw it; NaN inside gaps and outside of what was measured."""
+    known = series.known()
+    if len(known.t_s) < 2:
+        return np.full(len(grid), np.nan)
+    at = np.clip(np.searchsorted(known.t_s, grid, side="right") - 1, 0, len(known.t_s) - 1)
+    seen_s, next_s = known.t_s[at], np.append(known.t_s[1:], known.t_s[-1] + interval_s)[at]
+    in_gap = (next_s - seen_s > GAP_INTERVALS * interval_s) & (grid > seen_s)
+    return np.where(in_gap | (grid < seen_s) | (grid > next_s), np.nan, known.values[at])
+
+
+def smooth(series: Series, window_s: float) -> Series:
+    """Return the mean of the known samples within half a window on either side of each; missing ones stay missing."""
+    known = series.known()
+    sums = np.concatenate([[0.0], np.cumsum(known.values)])
+    half_s = window_s / 2 + 1e-9
+    first = np.searchsorted(known.t_s, known.t_s - half_s, side="left")
+    last = np.searchsorted(known.t_s, known.t_s + half_s, side="right")
+    values = np.full(len(series.t_s), np.nan)
+    values[~np.isnan(series.values)] = (sums[last] - sums[first]) / (last - first)
+    return Series(series.t_s, values)
+
+
 def resample(series: Series, grid: NDArray[np.float64], interval_s: float) -> NDArray[np.float64]:
     """Return a series interpolated on a grid; NaN inside gaps and outside of what was measured."""
     known = series.known()

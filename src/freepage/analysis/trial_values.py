@@ -10,8 +10,9 @@ import polars as pl
 
 from freepage.analysis.arithmetic import add_all, divide, subtract
 from freepage.analysis.closure import measure_closure
-from freepage.analysis.cpu import measure_cpu, measure_skew
+from freepage.analysis.cpu import measure_cpu
 from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.fills import measure_fills
 from freepage.analysis.fio import measure_io
 from freepage.analysis.releases import measure_releases
 from freepage.analysis.series import (
@@ -25,6 +26,7 @@ from freepage.analysis.series import (
     runs_programs,
     sample_steps,
 )
+from freepage.analysis.together import measure_together
 from freepage.kinds import Subject, find_kind
 from freepage.records import Action
 from freepage.units import GIB
@@ -49,9 +51,11 @@ def measure_trial(trial: TrialData) -> TrialValues:
         _measure_node(trial)
         | measure_releases(trial)
         | _measure_allocations(trial)
+        | _measure_frees(trial)
+        | measure_fills(trial)
         | _measure_excess(trial)
         | measure_cpu(trial)
-        | measure_skew(trial)
+        | measure_together(trial)
         | _measure_commands(trial)
         | measure_io(trial)
         | measure_closure(trial)
@@ -79,15 +83,32 @@ def _measure_allocations(trial: TrialData) -> TrialValues:
     rows = trial.events.filter((pl.col("action") == Action.ALLOCATE) & pl.col("ok"))
     gib = float(sum(rows["bytes"].to_list())) / GIB
     values: TrialValues = {Quantity.ALLOC_PER_GIB: divide(float(sum(rows["wall_s"].to_list())), gib)}
-    if rows["bytes"].n_unique() != 1:
-        rows = rows.clear()
-    first, rest = (rows.filter(which) for which in (pl.col("iteration") == 0, pl.col("iteration") > 0))
+    first, rest = _split(rows)
     for column, of_first, of_rest in _ALLOCATIONS:
         values[of_first] = fmean(first[column].to_list()) if len(first) else None
         values[of_rest] = fmean(rest[column].to_list()) if len(rest) else None
         if of_rest is Quantity.ALLOC_REST:
             values[Quantity.ALLOC_REST_SD] = stdev(rest[column].to_list()) if len(rest) > 1 else None
     return values
+
+
+def _measure_frees(trial: TrialData) -> TrialValues:
+    """Return how long frees took as the processes see them; the first and the later ones, where all are of one size."""
+    first, rest = (
+        rows["wall_s"].to_list()
+        for rows in _split(trial.events.filter((pl.col("action") == Action.FREE) & pl.col("ok")))
+    )
+    return {
+        Quantity.FREE_FIRST: fmean(first) if first else None,
+        Quantity.FREE_REST: fmean(rest) if rest else None,
+        Quantity.FREE_REST_SD: stdev(rest) if len(rest) > 1 else None,
+    }
+
+
+def _split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the first step of each process and the later ones; neither where blocks differ in size."""
+    same = rows if rows["bytes"].n_unique() == 1 else rows.clear()
+    return same.filter(pl.col("iteration") == 0), same.filter(pl.col("iteration") > 0)
 
 
 def _measure_excess(trial: TrialData) -> TrialValues:

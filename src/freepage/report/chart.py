@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import altair as alt
 import numpy as np
@@ -23,6 +23,9 @@ MOST_POINTS = 400
 HEIGHT = 300
 TIME_WORDS = "seconds since the schedules started"
 
+# The ends of a time axis, which the page moves for all charts of an experiment.
+SPAN_PARAMETERS = ("span_from", "span_to")
+
 # A Vega-Lite specification, and a row of its data.
 Spec = dict[str, object]
 Row = dict[str, float | str | None]
@@ -33,7 +36,9 @@ class Figure:
     """One figure: a Vega-Lite specification, a title that says what was found, a caption, and its text alternative.
 
     reference: what its thin grey line stands for; "" without one. doubts: ids of those that touch what it shows. arms:
-    those it shows. part: the section of the page it stands in; "" for the article's own figures.
+    those it shows. part: the section of the page it stands in; "" for the article's own figures. experiment: the one it is
+    of; "" of the whole run. absolute: the same of memory in use, its baseline included. article: words for its marks of the
+    article's own values; "" without any. span_s: where its time axis ends; 0 where it has none that is an experiment's.
     """
 
     id: str
@@ -45,6 +50,16 @@ class Figure:
     doubts: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
     part: str = ""
+    experiment: str = ""
+    absolute: Spec | None = None
+    article: str = ""
+    span_s: float = 0.0
+
+    @property
+    def height(self) -> int:
+        """The height of the chart on the page, in pixels."""
+        height = self.spec.get("height")
+        return height if isinstance(height, int) else HEIGHT
 
 
 def band_rows(
@@ -67,33 +82,99 @@ def band_rows(
     return rows
 
 
-def draw_lines(rows: list[Row], arms: Sequence[Arm], reference: str, *, x: str, y: str) -> Spec:
-    """Return a chart of one line and band per arm, and a thin grey staircase of the rows of `reference`, if given."""
-    shown = arms_in(rows, arms)
-    domain = [*map(str, shown), *([reference] if reference else [])]
-    dashes = [list(ARM_STYLES[a].dash) for a in shown] + ([[1, 0]] if reference else [])
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("t:Q", title=x, scale=alt.Scale(nice=False, zero=True)), color=arm_colour(shown, reference)
+@dataclass(frozen=True)
+class Lines:
+    """A chart of one line and band per arm over time, before it is drawn.
+
+    rows: t, y, low and high by arm, and those of `reference`, a thin grey staircase; `raw` is a faint line beside y.
+    steps: values hold until the next one. span_s: the time axis goes from 0 to it, and can be narrowed on the page.
+    peaks, article: single points (t, y) by arm: the highest sample, and the article's own.
+    """
+
+    rows: list[Row]
+    arms: Sequence[Arm]
+    x: str
+    y: str
+    reference: str = ""
+    steps: bool = False
+    span_s: float = 0.0
+    peaks: Sequence[Row] = ()
+    article: Sequence[Row] = ()
+
+    @property
+    def shown(self) -> list[Arm]:
+        return arms_in(self.rows, self.arms)
+
+    @property
+    def interpolate(self) -> Literal["step-after", "linear"]:
+        return "step-after" if self.steps else "linear"
+
+
+def draw_lines(lines: Lines) -> Spec:
+    """Return a chart of one line and band per arm, and a thin grey staircase of the rows of the reference, if given."""
+    base = _start_chart(lines, lines.rows)
+    arms = base.transform_filter(alt.datum.arm != lines.reference)
+    y, clip = alt.Y("y:Q", title=lines.y), lines.span_s > 0
+    band = arms.mark_area(opacity=0.16, interpolate=lines.interpolate, clip=clip).encode(
+        y=alt.Y("low:Q", title=lines.y), y2="high:Q", strokeWidth=alt.value(0)
     )
-    band = base.mark_area(opacity=0.16).encode(
-        y=alt.Y("low:Q", title=y), y2="high:Q", strokeWidth=alt.value(0)
+    raw = arms.mark_line(strokeWidth=0.75, opacity=0.55, clip=clip).encode(y=alt.Y("raw:Q", title=lines.y))
+    thin = base.transform_filter(alt.datum.arm == lines.reference).mark_line(
+        interpolate="step-after", strokeWidth=1, clip=clip
     )
-    thin = (
-        base.transform_filter(alt.datum.arm == reference)
-        .mark_line(interpolate="step-after", strokeWidth=1)
-        .encode(y=alt.Y("y:Q", title=y))
+    line = arms.mark_line(strokeWidth=2.25, interpolate=lines.interpolate, clip=clip).encode(
+        y=y, strokeDash=_arm_dash(lines), tooltip=time_tooltip(lines.x, lines.y)
     )
-    line = (
-        base.transform_filter(alt.datum.arm != reference)
-        .mark_line(strokeWidth=2.25)
-        .encode(
-            y=alt.Y("y:Q", title=y),
-            strokeDash=alt.StrokeDash("arm:N", title=None, scale=alt.Scale(domain=domain, range=dashes)),
-            tooltip=time_tooltip(x, y),
-        )
+    layers = [
+        band,
+        *([raw] if any("raw" in row for row in lines.rows) else []),
+        *([thin.encode(y=y)] if lines.reference else []),
+        line,
+        *_draw_points(lines),
+    ]
+    spec = build_spec(*layers)
+    if lines.span_s:
+        ends = zip(SPAN_PARAMETERS, (0.0, lines.span_s), strict=True)
+        spec["params"] = [{"name": name, "value": value} for name, value in ends]
+    return spec
+
+
+def _start_chart(lines: Lines, rows: Sequence[Row]) -> alt.Chart:
+    """Return a chart of rows by their time and arm; its time axis is what the page narrows."""
+    ends = [alt.ExprRef(name) for name in SPAN_PARAMETERS]
+    scale = (
+        alt.Scale(nice=False, zero=True)
+        if not lines.span_s
+        else alt.Scale(nice=False, zero=False, domain=ends)
     )
-    layers = [band.transform_filter(alt.datum.arm != reference), *([thin] if reference else []), line]
-    return build_spec(*layers)
+    return alt.Chart(alt.InlineData(values=list(rows))).encode(
+        x=alt.X("t:Q", title=lines.x, scale=scale), color=arm_colour(lines.shown, lines.reference)
+    )
+
+
+def _draw_points(lines: Lines) -> list[alt.Chart]:
+    """Return a triangle for each highest sample, and a faint diamond for each of the article's values."""
+    layers = []
+    for rows, shape, opacity in ((lines.peaks, "triangle-down", 1.0), (lines.article, "diamond", 0.6)):
+        if rows:
+            marks = _start_chart(lines, rows).mark_point(
+                shape=shape,
+                filled=shape != "diamond",
+                size=80,
+                opacity=opacity,
+                strokeWidth=1.5,
+                clip=lines.span_s > 0,
+            )
+            layers.append(marks.encode(y=alt.Y("y:Q", title=lines.y), tooltip=time_tooltip(lines.x, lines.y)))
+    return layers
+
+
+def _arm_dash(lines: Lines) -> alt.StrokeDash:
+    grey = [lines.reference] if lines.reference else []
+    dashes = [list(ARM_STYLES[a].dash) for a in lines.shown] + [[1, 0] for _ in grey]
+    return alt.StrokeDash(
+        "arm:N", title=None, scale=alt.Scale(domain=[*map(str, lines.shown), *grey], range=dashes)
+    )
 
 
 def without_validation() -> AbstractContextManager[None]:

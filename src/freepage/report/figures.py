@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.kinds import FigureName
 from freepage.records import Arm
 from freepage.report.chart import without_validation
+from freepage.report.parts.allocation import draw_allocation
 from freepage.report.parts.controls import draw_controls
 from freepage.report.parts.cpu import draw_cpu
 from freepage.report.parts.io import draw_throughput
@@ -27,6 +27,7 @@ DRAW: dict[FigureName, Callable[[Run, Results, str], Figure | None]] = {
     FigureName.NODE_MEMORY: draw_node_memory,
     FigureName.RELEASE: draw_release,
     FigureName.CPU: draw_cpu,
+    FigureName.ALLOCATION: draw_allocation,
     FigureName.THROUGHPUT: draw_throughput,
 }
 
@@ -35,16 +36,18 @@ def draw_figures(run: Run, results: Results) -> list[Figure]:
     """Draw every figure the run has data for, as the kinds of its experiments ask for."""
     with without_validation():
         figures = [
-            DRAW[figure](run, results, name)
+            replace(figure, experiment=name)
             for name, experiment in results.experiments.items()
-            for figure in experiment.traits.figures
+            for each in experiment.traits.figures
+            if (figure := DRAW[each](run, results, name)) is not None
         ]
-        of_run = (draw_controls(run, results), *draw_prometheus(run, results))
-    drawn = [figure for figure in (*figures, *of_run) if figure is not None]
-    return [replace(figure, arms=_find_arms(figure.spec)) for figure in drawn]
+        of_run = [f for f in (draw_controls(run, results), *draw_prometheus(run, results)) if f is not None]
+    return [replace(figure, arms=_find_arms(figure.spec)) for figure in (*figures, *of_run)]
 
 
 def _find_arms(spec: Spec) -> tuple[str, ...]:
-    """Return the arms that a specification has marks of, in the order of Arm."""
-    text = json.dumps(spec)
-    return tuple(str(arm) for arm in Arm if f'"{arm}"' in text)
+    """Return the arms that a specification has rows of, in the order of Arm."""
+    datasets = spec.get("datasets")
+    rows = [row for each in datasets.values() for row in each] if isinstance(datasets, dict) else []
+    seen = {row.get("arm") for row in rows}
+    return tuple(str(arm) for arm in Arm if str(arm) in seen)

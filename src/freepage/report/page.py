@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.results import build_results
@@ -14,9 +15,33 @@ from freepage.report.template import fill_template
 from freepage.store import REPORT, RESULTS, Run, load_run, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from freepage.analysis.results import Results
+    from freepage.report.chart import Figure
+
+# More reasons for caution than these are folded, with their names to be seen.
+MOST_DOUBTS = 4
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one experiment on the page; is_open: they are to be seen without being asked for."""
+
+    experiment: str
+    figures: tuple[Figure, ...]
+    is_open: bool
+
+    @property
+    def span_s(self) -> float:
+        """The end of the time axis that its figures share; 0 where none has one."""
+        return max((figure.span_s for figure in self.figures), default=0.0)
+
+    @property
+    def gist(self) -> str:
+        """The findings in one line, for who has not opened it."""
+        return " · ".join(figure.title for figure in self.figures)
 
 
 def render_report(folder: Path, out: Path | None = None) -> Path:
@@ -48,9 +73,19 @@ def render_page(run: Run, results: Results) -> str:
         decision=name_decision(results.verdict),
         headlines=find_headlines(results),
         doubts=results.doubts,
+        doubt_names=tuple(dict.fromkeys(doubt.id for doubt in results.doubts)),
+        doubts_open=len(results.doubts) <= MOST_DOUBTS,
+        sections=build_sections(figures, results.headline),
         commands=_commands(run),
         method_note=METHOD_NOTE,
     )
+
+
+def build_sections(figures: Sequence[Figure], headline: str | None) -> list[Section]:
+    """Return the experiments that have figures, in their order; that of the headline is open, without one the first."""
+    names = list(dict.fromkeys(f.experiment for f in figures if f.experiment))
+    shown = headline if headline in names else next(iter(names), None)
+    return [Section(name, tuple(f for f in figures if f.experiment == name), name == shown) for name in names]
 
 
 def _commands(run: Run) -> list[str]:

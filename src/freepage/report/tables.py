@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.report.parts.allocation import allocation_table
+from freepage.report.parts.allocation import allocation_table, host_view_table
 from freepage.report.parts.command import command_table
 from freepage.report.parts.comparison import claim_table, comparison_table
 from freepage.report.parts.cpu import burst_table, cpu_table
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BUILD = (
     claim_table,
     allocation_table,
+    host_view_table,
     memory_table,
     release_table,
     cpu_table,

@@ -30,6 +30,7 @@ def fill_template(name: str, figures: Sequence[Figure], tables: Sequence[Table],
             arm_styles={str(arm): style for arm, style in ARM_STYLES.items()},
             reference_colour=REFERENCE_COLOUR,
             specs=_script_json({f.id: f.spec for f in figures}),
+            absolutes=_script_json({f.id: f.absolute for f in figures if f.absolute is not None}),
             bundle=read_bundle() if figures else "",
             **values,
         )

@@ -11,9 +11,10 @@ from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.fio import READS
 from freepage.analysis.stats import LEAST_TRIALS
-from freepage.kinds import Subject
+from freepage.kinds import FigureName, Subject
 from freepage.records import Arm
 from freepage.report.arms import REFERENCE_COLOUR
+from freepage.report.article import find_article_figure
 from freepage.report.chart import Figure, arm_colour, arms_in, build_spec
 from freepage.report.numbers import MISSING, show_basis, show_value
 from freepage.report.table import Cell, Table, build_arm_table, estimate_cell
@@ -55,6 +56,8 @@ def draw_throughput(run: Run, results: Results, experiment: str) -> Figure | Non
         f"Experiment {experiment}: bytes per second that fio moved, mean over repeats with its interval. Filled: from the page "
         "cache; hollow: from the device, or not known; the grey tick is what the device itself gave, by direct I/O."
     )
+    article = find_article_figure(found.kind, FigureName.THROUGHPUT)
+    caption += article.describe(drawn=False) if article else ""
     in_guests = Subject.GUEST_IO in found.traits.measures
     doubts = results.doubts_touching(Area.TIME, experiment) if in_guests else ()
     return Figure(

@@ -10,10 +10,10 @@ import numpy as np
 from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
-from freepage.analysis.series import Series, resample
+from freepage.analysis.series import Series, hold
 from freepage.fpr.mechanics import PASS_DELAY_S, find_common_passes, predicted_release, stretch_of
 from freepage.records import Arm
-from freepage.report.chart import Figure, band_rows, draw_lines, rounded
+from freepage.report.chart import Figure, Lines, band_rows, draw_lines, rounded
 from freepage.report.table import Cell, build_arm_table
 from freepage.units import format_duration
 
@@ -52,16 +52,16 @@ def draw_release(run: Run, results: Results, experiment: str) -> Figure | None:
     caption = (
         f"Experiment {experiment}: mean over all releases that were followed by at least {window_s:g} s without an "
         f"allocation; the band spans them. The guest reports free memory in passes {_say_delays(run, experiment)} s apart, so it comes back in "
-        f"steps; samples {run.manifest.interval_s:g} s apart make them slopes: when memory came back between two of them is not known."
+        f"steps; each sample is drawn until the next one, {run.manifest.interval_s:g} s later: when memory came back between two of them is not known."
     )
     reference = PREDICTED if predicted else ""
-    words = {"x": "seconds since the memory was freed", "y": "share back on the host (%)"}
+    words = ("seconds since the memory was freed", "share back on the host (%)")
     return Figure(
         f"release-{experiment}",
         title,
         caption,
         f"{title}. {caption}",
-        draw_lines(rows + predicted, arms, reference, **words),
+        draw_lines(Lines(rows + predicted, arms, *words, reference, steps=True)),
         reference,
         tuple(d.id for d in results.doubts_touching(Area.MEMORY, experiment)),
     )
@@ -95,7 +95,7 @@ def _resample_release(
 ) -> NDArray[np.float64]:
     points = [(0.0, 0.0), *curve]
     series = Series(np.array([p[0] for p in points]), np.array([p[1] for p in points]))
-    return resample(series, np.minimum(grid, points[-1][0]), interval_s)
+    return hold(series, np.minimum(grid, points[-1][0]), interval_s)
 
 
 def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
