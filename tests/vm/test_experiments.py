@@ -94,7 +94,7 @@ def test_fio_in_a_guest_and_in_a_pod_reads_its_page_cache(tmp_path, filesystem, 
         (process,) = trial.schedules["guest-io-0"]
         events = {process.steps[e["index"]].label: e for e in trial.events.to_dicts()}
         assert all(e["ok"] for e in events.values()), events
-        assert events["device/read/1"]["read_bytes"] > 16 * MIB
+        assert events["device/read/1"]["read_bytes"] >= MIB
         assert events["cell/read/1"]["read_bytes"] < 8 * MIB
         assert events["cell/read/2"]["read_bytes"] < 8 * MIB
         folder = stored.folder / "trials" / trial.record.id
