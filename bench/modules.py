@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 # Every module and folder at the top. A module may import from its own layer and from those before it.
 LAYERS = (
-    ("errors", "units", "cache", "aio", "terminal"),
+    ("errors", "units", "cache", "aio"),
     ("records", "metrics", "store", "kinds"),
     ("fpr", "sampling"),
     ("study",),

@@ -14,11 +14,11 @@ from freepage.cli.progress import LiveProgress, PlainProgress
 from freepage.errors import FreepageError
 from freepage.kube.resources import VMIS, name_of
 from freepage.records import TrialRecord, TrialStatus
+from freepage.report.console import Terminal
 from freepage.study.plan import plan_trials
 from freepage.study.read import builtin_studies, parse_study
 from freepage.study.scaling.study import scale_study
 from freepage.study.study import Conditions
-from freepage.terminal.console import Terminal
 from freepage.units import GIB
 from helpers.crashed_run import add_crashed_run
 from helpers.fake_cluster import FakeCluster, serve

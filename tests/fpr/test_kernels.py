@@ -7,38 +7,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freepage.fpr.kernels import (
-    Kernel,
+    RunningKernel,
     is_reporting_registered,
     parse_reporting_delay_s,
     parse_reporting_order,
 )
 from freepage.units import KIB, MIB
 
-X86_OLD = Kernel("5.15.0-91-generic", "x86_64", 4 * KIB)
+X86_OLD = RunningKernel("5.15.0-91-generic", "x86_64", 4 * KIB)
 
 
 @pytest.mark.parametrize(
     ("kernel", "text", "order"),
     [
-        (Kernel("6.6.30", "aarch64", 16 * KIB), "11", 11),
-        (Kernel("6.1.0", "aarch64", 64 * KIB), "5", 5),
-        (Kernel("5.15.0", "aarch64", 64 * KIB), "14", None),
-        (Kernel("5.15.0", "aarch64", 64 * KIB), "13", 13),
-        (Kernel("5.15.0", "arm64", 16 * KIB), "12", None),
-        (Kernel("5.15.0", "arm64", 16 * KIB), "11", 11),
-        (Kernel("5.15.0", "aarch64", 4 * KIB), "11", None),
+        (RunningKernel("6.6.30", "aarch64", 16 * KIB), "11", 11),
+        (RunningKernel("6.1.0", "aarch64", 64 * KIB), "5", 5),
+        (RunningKernel("5.15.0", "aarch64", 64 * KIB), "14", None),
+        (RunningKernel("5.15.0", "aarch64", 64 * KIB), "13", 13),
+        (RunningKernel("5.15.0", "arm64", 16 * KIB), "12", None),
+        (RunningKernel("5.15.0", "arm64", 16 * KIB), "11", 11),
+        (RunningKernel("5.15.0", "aarch64", 4 * KIB), "11", None),
         (X86_OLD, "11", None),
         (X86_OLD, "9", 9),
         (X86_OLD, "0", 0),
-        (Kernel("6.6.0", "x86_64"), "-1", None),
-        (Kernel("6.6.0", "x86_64"), "10", 10),
-        (Kernel("6.8.0", "s390x"), "8", 8),
-        (Kernel("5.15.0", "s390x"), "9", None),
-        (Kernel("5.15.0", "ppc64le", 64 * KIB), "9", None),
-        (Kernel("6.6.0", "ppc64le", 64 * KIB), "8", 8),
-        (Kernel("4.18.0-553.el8_10.x86_64", "x86_64"), "9", 9),
-        (Kernel("4.18.0-553.el8_10.x86_64", "x86_64"), "11", None),
-        (Kernel("7.3.0-rc1", None), "11", 11),
+        (RunningKernel("6.6.0", "x86_64"), "-1", None),
+        (RunningKernel("6.6.0", "x86_64"), "10", 10),
+        (RunningKernel("6.8.0", "s390x"), "8", 8),
+        (RunningKernel("5.15.0", "s390x"), "9", None),
+        (RunningKernel("5.15.0", "ppc64le", 64 * KIB), "9", None),
+        (RunningKernel("6.6.0", "ppc64le", 64 * KIB), "8", 8),
+        (RunningKernel("4.18.0-553.el8_10.x86_64", "x86_64"), "9", 9),
+        (RunningKernel("4.18.0-553.el8_10.x86_64", "x86_64"), "11", None),
+        (RunningKernel("7.3.0-rc1", None), "11", 11),
     ],
 )
 def test_an_order_that_no_driver_has_registered_is_none_on_every_kernel(kernel, text, order):
@@ -50,11 +50,17 @@ def test_an_order_that_no_driver_has_registered_is_none_on_every_kernel(kernel, 
 def test_the_free_lists_of_the_machine_itself_tell_before_anything_else(free_lists, order):
     """A distribution may configure others than the architecture's own."""
     for release in (None, "5.15.0", "6.6.0"):
-        assert parse_reporting_order("11", Kernel(release, "aarch64", 4 * KIB, free_lists)) == order
+        assert parse_reporting_order("11", RunningKernel(release, "aarch64", 4 * KIB, free_lists)) == order
 
 
 @pytest.mark.parametrize(
-    "kernel", [Kernel(), Kernel("5.15.0"), Kernel("5.15.0", "aarch64"), Kernel(None, "sparc64", 8192)]
+    "kernel",
+    [
+        RunningKernel(),
+        RunningKernel("5.15.0"),
+        RunningKernel("5.15.0", "aarch64"),
+        RunningKernel(None, "sparc64", 8192),
+    ],
 )
 @pytest.mark.parametrize("text", ["9", "11", "14"])
 def test_what_may_be_an_order_or_nobody_is_not_known(kernel, text):
@@ -76,7 +82,7 @@ def test_what_may_be_an_order_or_nobody_is_not_known(kernel, text):
     ],
 )
 def test_a_kernel_without_the_parameter_has_no_reporting_only_where_it_would_show_it(text, release, answer):
-    assert is_reporting_registered(text, Kernel(release, "x86_64")) is answer
+    assert is_reporting_registered(text, RunningKernel(release, "x86_64")) is answer
 
 
 @pytest.mark.parametrize(
@@ -90,14 +96,14 @@ def test_the_delay_of_passes_is_read_in_seconds_and_missing_on_older_kernels(tex
 @pytest.mark.parametrize(
     ("kernel", "size"),
     [
-        (Kernel(architecture="x86_64"), 4 * MIB),
-        (Kernel(architecture="s390x"), MIB),
-        (Kernel(architecture="aarch64", page_bytes=64 * KIB), 512 * MIB),
-        (Kernel(architecture="aarch64", page_bytes=16 * KIB), 32 * MIB),
-        (Kernel(architecture="aarch64", page_bytes=4 * KIB, free_lists=13), 16 * MIB),
-        (Kernel(architecture="ppc64le", page_bytes=64 * KIB), 16 * MIB),
-        (Kernel(architecture="aarch64"), None),
-        (Kernel(free_lists=11), None),
+        (RunningKernel(architecture="x86_64"), 4 * MIB),
+        (RunningKernel(architecture="s390x"), MIB),
+        (RunningKernel(architecture="aarch64", page_bytes=64 * KIB), 512 * MIB),
+        (RunningKernel(architecture="aarch64", page_bytes=16 * KIB), 32 * MIB),
+        (RunningKernel(architecture="aarch64", page_bytes=4 * KIB, free_lists=13), 16 * MIB),
+        (RunningKernel(architecture="ppc64le", page_bytes=64 * KIB), 16 * MIB),
+        (RunningKernel(architecture="aarch64"), None),
+        (RunningKernel(free_lists=11), None),
     ],
 )
 def test_the_largest_free_block_follows_from_page_size_and_lists(kernel, size):
@@ -106,7 +112,7 @@ def test_the_largest_free_block_follows_from_page_size_and_lists(kernel, size):
 
 @given(st.text(), st.none() | st.text(), st.none() | st.text(max_size=9))
 def test_no_text_breaks_the_parsers(text, release, architecture):
-    kernel = Kernel(release, architecture)
+    kernel = RunningKernel(release, architecture)
     order = parse_reporting_order(text, kernel)
     assert order is None or order >= 0
     assert (parse_reporting_delay_s(text) or 0) >= 0

@@ -16,9 +16,9 @@ from freepage.analysis.stats import Estimate
 from freepage.cli.main import main
 from freepage.kinds import KINDS
 from freepage.records import Arm
+from freepage.report.console import Terminal
 from freepage.report.terminal import print_experiment, print_results
 from freepage.store import load_run
-from freepage.terminal.console import Terminal
 from helpers.hostile import HOSTILE, assert_harmless
 from helpers.synthetic import Truth, write_run
 

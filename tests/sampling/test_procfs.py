@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.fpr.kernels import Kernel
+from freepage.fpr.kernels import RunningKernel
 from freepage.metrics import (
     BUDDY_ORDERS,
     GUEST_METRICS,
@@ -365,7 +365,7 @@ def test_a_host_that_reports_its_own_free_pages_says_so_in_its_balloon(tmp_path,
     parameters = tmp_path / "module/page_reporting/parameters"
     parameters.mkdir(parents=True)
     (parameters / "page_reporting_order").write_text(order)
-    assert find_free_page_reporting(tmp_path, Kernel("6.1.0", "x86_64", 4096, 11)) is answer
+    assert find_free_page_reporting(tmp_path, RunningKernel("6.1.0", "x86_64", 4096, 11)) is answer
 
 
 def test_cpuinfo_and_os_release_are_read():

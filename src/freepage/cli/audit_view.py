@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from freepage.kubevirt.audit import Audit, AuditedVm
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
 STATE_STYLES = {"on": "green", "off": "red", "no effect": "yellow", "unknown": "yellow"}
 EXPECTED = {True: ("on", "green"), False: ("off", "red"), None: ("not known", "yellow")}
@@ -85,7 +85,7 @@ def print_file_audit(audit: Audit) -> None:
 
 
 def _print_setting(console: Terminal, audit: Audit) -> None:
-    from freepage.terminal.console import words
+    from freepage.report.console import words
 
     state = SETTINGS[audit.setting.enabled], "bold"
     line = words("Free Page Reporting in the cluster: ", state, f" ({audit.setting.source})")
@@ -102,7 +102,7 @@ def _print_unseen(console: Terminal, audit: Audit) -> None:
 
 
 def _build_live_table(audit: Audit) -> Table:
-    from freepage.terminal.console import lines, words
+    from freepage.report.console import lines, words
 
     with_memory = any(vm.stranded is not None for vm in audit.vms)
     table = build_table("VM", "node", "FPR", "expected", *(["held unused"] if with_memory else []), "why")
@@ -119,7 +119,7 @@ def _build_live_table(audit: Audit) -> Table:
 
 
 def _build_file_table(audit: Audit) -> Table:
-    from freepage.terminal.console import lines, words
+    from freepage.report.console import lines, words
 
     table = build_table("VM", "expected", "why")
     for vm in audit.vms:

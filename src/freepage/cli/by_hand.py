@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from freepage.kube.login import Login
     from freepage.kubevirt.by_hand import ManualChange
     from freepage.kubevirt.vms import VmName
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
 _AFTER = "A VM that runs keeps what it started with: it takes the change over when it is stopped and started."
 

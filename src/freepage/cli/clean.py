@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import argparse
 
     from freepage.kube.api import ClusterApi
+    from freepage.report.console import Terminal
     from freepage.targets.cluster.leftovers import Leftovers
-    from freepage.terminal.console import Terminal
 
 
 @dataclass(frozen=True)

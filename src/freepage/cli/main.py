@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from freepage import __version__
 from freepage.errors import FreepageError
-from freepage.terminal.printable import printable_lines
+from freepage.report.printable import printable_lines
 
 MEASURE = "measure"
 LOOK_BACK = "look back at a run"

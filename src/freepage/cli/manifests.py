@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from freepage.terminal.printable import printable
+from freepage.report.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

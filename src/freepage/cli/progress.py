@@ -9,8 +9,8 @@ from rich.live import Live
 
 from freepage.metrics import node_in_use_bytes
 from freepage.records import NODE, Arm, SampleLine, TrialRecord, TrialStatus
-from freepage.terminal.console import Terminal, lines, paragraph, words
-from freepage.terminal.printable import printable_lines
+from freepage.report.console import Terminal, lines, paragraph, words
+from freepage.report.printable import printable_lines
 from freepage.units import GIB, format_bytes, format_duration
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from freepage.report.console import Words
     from freepage.run.progress import Progress
     from freepage.study.plan import Trial
-    from freepage.terminal.console import Words
 
 PLAIN_INTERVAL_S = 10.0
 LIVE_HZ = 4

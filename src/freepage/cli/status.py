@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object
     from freepage.kubevirt.installation import Installation
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
 STATES = {
     True: ("enabled", "bold green"),

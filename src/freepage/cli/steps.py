@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from freepage.kubevirt.setting import SettingChange
     from freepage.kubevirt.steps import Step
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
 WORDS = {True: "enabled", False: "disabled"}
 

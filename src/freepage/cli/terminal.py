@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from freepage.terminal.printable import printable
+from freepage.report.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
 
 def open_console(*, wrap: bool = False) -> Terminal:
     """Return a console on standard output; without `wrap`, lines are as long as they are."""
-    from freepage.terminal.console import Terminal
+    from freepage.report.console import Terminal
 
     return Terminal(wrap=wrap)
 

@@ -67,7 +67,7 @@ PARTS = (INSTANCE_TYPE, PREFERENCE)
 
 
 @dataclass(frozen=True)
-class Reference:
+class TypeReference:
     """The object of one part that a VM names; revision: the ControllerRevision with the copy it was given (None: none yet)."""
 
     part: Part
@@ -85,12 +85,12 @@ class Reference:
         return f"{self.part.words} {self.name}".rstrip()
 
 
-def read_references(vm: Object) -> list[Reference]:
+def read_references(vm: Object) -> list[TypeReference]:
     """Return what a VirtualMachine names: by its spec, and by its status where KubeVirt inferred the name or took a copy."""
     return [_read_reference(vm, part) for part in PARTS if look_up(vm, "spec", part.field) is not None]
 
 
-def _read_reference(vm: Object, part: Part) -> Reference:
+def _read_reference(vm: Object, part: Part) -> TypeReference:
     matcher, taken = section(vm, "spec", part.field), section(vm, "status", f"{part.field}Ref")
     name = str(matcher.get("name") or taken.get("name") or "")
     # The copy that was taken counts only as long as the VM names what it is a copy of.
@@ -100,7 +100,7 @@ def _read_reference(vm: Object, part: Part) -> Reference:
     )
     kind = str(matcher.get("kind") or taken.get("kind") or part.cluster_kind)
     is_namespaced = kind.lower().rstrip("s") == part.namespaced_kind.lower()
-    return Reference(
+    return TypeReference(
         part,
         part.namespaced_kind if is_namespaced else part.cluster_kind,
         name_parts(vm)[0],
@@ -116,7 +116,7 @@ class TypeCatalog:
     objects: Mapping[Key, Object] = field(default_factory=dict)
     denied: frozenset[str] = frozenset()
 
-    def find_spec(self, reference: Reference) -> Object | None:
+    def find_spec(self, reference: TypeReference) -> Object | None:
         """Return the spec that KubeVirt would take for a reference; None where it is not at hand."""
         current = self.objects.get(reference.key)
         if reference.revision is None:
@@ -128,7 +128,7 @@ class TypeCatalog:
         is_copy = current is not None and _is_copied_in(current, reference.revision)
         return section(current, "spec") if is_copy else None
 
-    def describe_missing(self, reference: Reference) -> str:
+    def describe_missing(self, reference: TypeReference) -> str:
         """Describe what is not known without a reference's spec, and what would tell."""
         kind = reference.kind if reference.revision is None else REVISION
         name = reference.name if reference.revision is None else reference.revision

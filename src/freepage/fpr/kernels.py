@@ -35,7 +35,7 @@ _FEWEST_FREE_LISTS = 9
 
 
 @dataclass(frozen=True)
-class Kernel:
+class RunningKernel:
     """One kernel as far as its reporting depends on it; None is not known.
 
     release: as `uname -r`. architecture: as `uname -m` or Kubernetes' name. page_bytes: of one page. free_lists: the
@@ -75,7 +75,7 @@ class Kernel:
         return _ALIASES.get(name, name)
 
 
-def is_reporting_registered(text: str | None, kernel: Kernel) -> bool | None:
+def is_reporting_registered(text: str | None, kernel: RunningKernel) -> bool | None:
     """Return whether a driver has registered with page reporting, by the text of page_reporting_order; None is not known.
 
     Without the parameter a kernel from 5.14 on has no page reporting; an older one may have it and not show it.
@@ -91,13 +91,13 @@ def is_reporting_registered(text: str | None, kernel: Kernel) -> bool | None:
     return None if lists is None else value < lists
 
 
-def parse_reporting_order(text: str | None, kernel: Kernel | None = None) -> int | None:
+def parse_reporting_order(text: str | None, kernel: RunningKernel | None = None) -> int | None:
     """Read page_reporting_order: the smallest order that is reported; None where nobody registered, or that is not known.
 
     The same number means different things: 11 is an order of 32 MiB on arm64 with pages of 16 KiB, and nobody on x86-64
     before 6.2. The kernel's own free lists tell, else its release, architecture and page size.
     """
-    return _whole(text) if is_reporting_registered(text, kernel or Kernel()) else None
+    return _whole(text) if is_reporting_registered(text, kernel or RunningKernel()) else None
 
 
 def parse_reporting_delay_s(text: str | None) -> float | None:

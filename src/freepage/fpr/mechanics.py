@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.kernels import Kernel
+from freepage.fpr.kernels import RunningKernel
 from freepage.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ USUAL_PASSES = Passes()
 
 def find_passes(evidence: Evidence, architecture: str | None) -> Passes | None:
     """Return the passes of a guest on a host of an architecture; None where its free blocks are not known."""
-    kernel = Kernel(evidence.guest_kernel, architecture, evidence.page_bytes, evidence.free_lists)
+    kernel = RunningKernel(evidence.guest_kernel, architecture, evidence.page_bytes, evidence.free_lists)
     delay_s = PASS_DELAY_S if evidence.reporting_delay_s is None else evidence.reporting_delay_s
     block_bytes = kernel.largest_block_bytes
     return None if block_bytes is None else Passes(delay_s, block_bytes)
@@ -71,7 +71,9 @@ def longest_release_s(delay_s: float = PASS_DELAY_S) -> float:
 
 def expect_block_bytes(architecture: str | None) -> int:
     """Return the largest free block of guests of an architecture, before one has been seen; the smallest there may be."""
-    of_all = (Kernel(None, architecture, size).largest_block_bytes for size in (4 * KIB, 16 * KIB, 64 * KIB))
+    of_all = (
+        RunningKernel(None, architecture, size).largest_block_bytes for size in (4 * KIB, 16 * KIB, 64 * KIB)
+    )
     return min((found for found in of_all if found is not None), default=LARGEST_BLOCK_BYTES)
 
 

@@ -10,7 +10,7 @@ from freepage.fpr.objects import entries, has_condition, look_up, section
 from freepage.fpr.rule import ANNOTATION
 
 if TYPE_CHECKING:
-    from freepage.fpr.instance_types import Path, Reference, TypeCatalog
+    from freepage.fpr.instance_types import Path, TypeCatalog, TypeReference
     from freepage.fpr.objects import Object
 
 # How KubeVirt notes on an instance which parts it was made of, by the part's field.
@@ -48,7 +48,7 @@ def build_next_start(vm: Object, types: TypeCatalog, running: Object | None = No
     return NextStart(made, tuple(missing))
 
 
-def _note_part(reference: Reference, made: Object) -> Object:
+def _note_part(reference: TypeReference, made: Object) -> Object:
     if reference.part is not PREFERENCE:
         return made
     return fill(made, ("metadata", "annotations", _MADE_OF[1].format(PREFERENCE.field)), reference.name)
@@ -79,7 +79,7 @@ def _is_as_started(running: Object, vm: Object) -> bool:
     return all(_names_same(running, vm, reference) for reference in read_references(vm))
 
 
-def _names_same(running: Object, vm: Object, reference: Reference) -> bool:
+def _names_same(running: Object, vm: Object, reference: TypeReference) -> bool:
     """Return whether all that is noted of the part a VM was started with is what it names now."""
     field = reference.part.field
     annotations = section(running, "metadata", "annotations")

@@ -21,7 +21,7 @@ from freepage.kube.resources import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from freepage.fpr.instance_types import Reference
+    from freepage.fpr.instance_types import TypeReference
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object, Resource
 
@@ -43,7 +43,9 @@ async def read_surroundings(
     )
 
 
-async def _read_types(api: ClusterApi, references: Sequence[Reference], namespace: str | None) -> TypeCatalog:
+async def _read_types(
+    api: ClusterApi, references: Sequence[TypeReference], namespace: str | None
+) -> TypeCatalog:
     versions = await api.served_versions(INSTANCE_TYPES_GROUP)
     if not versions:
         return TypeCatalog()

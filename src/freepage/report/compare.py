@@ -16,11 +16,11 @@ from freepage.analysis.compare.words import (
     name_number,
     sum_up,
 )
+from freepage.report.console import Terminal, words
 from freepage.report.export import table_markdown
 from freepage.report.numbers import show_interval, show_value
 from freepage.report.parts.compare import describe_change, draw_changes, list_tables
 from freepage.report.template import fill_template
-from freepage.terminal.console import Terminal, words
 
 if TYPE_CHECKING:
     from freepage.analysis.compare.change import Change

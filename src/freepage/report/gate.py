@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from rich.padding import Padding
 
 from freepage.analysis.compare.gate import GateOutcome
+from freepage.report.console import Terminal, words
 from freepage.report.numbers import show_interval, show_value
-from freepage.terminal.console import Terminal, words
 
 if TYPE_CHECKING:
     from freepage.analysis.compare.gate import Check, GateResult, RuleResult

@@ -14,19 +14,19 @@ from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
+from freepage.report.console import Terminal, paragraph, words
 from freepage.report.decisions import DECISION_STYLES, name_decision
 from freepage.report.headlines import find_headlines
 from freepage.report.numbers import show_value
 from freepage.report.parts.comparison import claim_number
 from freepage.report.parts.io import describe_cell
 from freepage.report.parts.trials import evidence_table
-from freepage.terminal.console import Terminal, paragraph, words
 
 if TYPE_CHECKING:
     from freepage.analysis.experiments import ExperimentResults
     from freepage.analysis.io import CellResult
     from freepage.analysis.results import Results
-    from freepage.terminal.console import Words
+    from freepage.report.console import Words
 
 
 def print_results(results: Results) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from freepage.aio import run_together
 from freepage.fpr.evidence import REPORTING_BIT, find_reporting_queue, parse_choice, parse_features
-from freepage.fpr.kernels import Kernel, parse_reporting_delay_s, parse_reporting_order
+from freepage.fpr.kernels import RunningKernel, parse_reporting_delay_s, parse_reporting_order
 from freepage.metrics import sum_known
 from freepage.sampling.balloon import count_free_lists, parse_buddyinfo
 from freepage.sampling.procfs import THP, parse_guest_cpu, parse_meminfo
@@ -40,7 +40,9 @@ async def read_guest_evidence(worker: WorkerClient) -> dict[str, Any]:
     features = await _read_balloon_features(worker)
     texts = await run_together(*map(worker.read_text, _EVIDENCE_FILES))
     order, delay, release, architecture, buddyinfo, thp = texts
-    kernel = Kernel(_word(release), _word(architecture), worker.page_bytes, count_free_lists(buddyinfo or ""))
+    kernel = RunningKernel(
+        _word(release), _word(architecture), worker.page_bytes, count_free_lists(buddyinfo or "")
+    )
     return {
         "negotiated": None if features is None else REPORTING_BIT in features,
         "reporting_order": parse_reporting_order(order, kernel),

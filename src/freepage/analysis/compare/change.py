@@ -8,7 +8,7 @@ from enum import StrEnum
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from freepage.analysis.compare.welch import LEAST_BLOCKS, Effect, Sample, compare_means, compare_ranges
+from freepage.analysis.compare.welch import LEAST_BLOCKS, EffectSize, Sample, compare_means, compare_ranges
 from freepage.analysis.compared import Comparison
 from freepage.analysis.comparisons import DIFFERENCES
 from freepage.analysis.definition import Better, Nature
@@ -77,7 +77,7 @@ class Change:
     needed: int | None = None
     runs_are_units: bool = False
     runs: int = 0
-    effect: Effect | None = None
+    effect: EffectSize | None = None
 
     @property
     def size(self) -> float:
@@ -127,7 +127,7 @@ def decide(change: Change, *, rejects: bool) -> Change:
     return replace(change, reason=_why_open(change, effect))
 
 
-def _why_open(change: Change, effect: Effect) -> str:
+def _why_open(change: Change, effect: EffectSize) -> str:
     if effect.interval is not None and effect.interval.excludes(0):
         beyond = change.is_beyond_margin
         return (
@@ -187,7 +187,7 @@ def _unscale(nature: Nature, size: float) -> float:
     return math.expm1(min(size, 50.0)) if nature.has_ratio else size
 
 
-def _why_undecidable(effect: Effect, n: int) -> str:
+def _why_undecidable(effect: EffectSize, n: int) -> str:
     if effect.interval is not None:
         return ""
     if n < LEAST_BLOCKS:
@@ -200,7 +200,7 @@ def _resolution(resolution_s: float, base: Sample, new: Sample) -> float:
     return math.log1p(resolution_s / min(base.centre, new.centre))
 
 
-def _as_estimate(change: Change, effect: Effect, n: int) -> Estimate:
+def _as_estimate(change: Change, effect: EffectSize, n: int) -> Estimate:
     def shown(value: float) -> float:
         return math.exp(max(min(value, 50.0), -50.0)) if change.nature.has_ratio else value
 

@@ -44,7 +44,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Effect:
+class EffectSize:
     """A change of one number, with what decides about it; None where the values cannot carry it.
 
     interval: at 95 %. narrow: at 90 %, for equivalence. p: two-sided. could_see: the least effect that 80 % of such
@@ -83,7 +83,7 @@ class Sample:
         return Sample(tuple(tuple(math.log(value) for value in run) for run in self.runs))
 
 
-def compare_means(base: Sample, new: Sample, *, margin: float | None, resolution: float = 0.0) -> Effect:
+def compare_means(base: Sample, new: Sample, *, margin: float | None, resolution: float = 0.0) -> EffectSize:
     """Return NEW's mean less BASE's by Welch's test: over runs where both sides have several, else over blocks.
 
     resolution: what two equal values can differ by, since both are known to a sampling interval only; it widens
@@ -93,11 +93,11 @@ def compare_means(base: Sample, new: Sample, *, margin: float | None, resolution
     ours, theirs = (s.means if by_run else s.values for s in (new, base))
     value = new.centre - base.centre if by_run else fmean(ours) - fmean(theirs)
     if min(len(base.values), len(new.values)) < LEAST_BLOCKS:
-        return Effect(value, runs_are_units=by_run)
+        return EffectSize(value, runs_are_units=by_run)
     if not _has_spread(ours) and not _has_spread(theirs):
         return _compare_constants(value, len(ours), len(theirs), resolution, runs_are_units=by_run)
     test = _welch(ours, theirs, value)
-    return Effect(
+    return EffectSize(
         value,
         test.interval(CONFIDENCE).widened(resolution),
         test.interval(EQUIVALENCE).widened(resolution),
@@ -110,7 +110,7 @@ def compare_means(base: Sample, new: Sample, *, margin: float | None, resolution
     )
 
 
-def compare_ranges(base: Sample, new: Sample) -> Effect:
+def compare_ranges(base: Sample, new: Sample) -> EffectSize:
     """Return NEW's median less BASE's, between the least and the greatest difference that their values allow.
 
     No distribution is assumed: of equal ones, two ranges lie apart in 2 of all (n + m over n) orders of the values. Where
@@ -121,7 +121,7 @@ def compare_ranges(base: Sample, new: Sample) -> Effect:
     by_rank = 2 / math.comb(len(ours) + len(theirs), len(ours))
     enough = min(len(ours), len(theirs)) >= LEAST_BLOCKS and by_rank <= 1 - CONFIDENCE
     if not enough:
-        return Effect(value, needed=4)
+        return EffectSize(value, needed=4)
     around = Interval(min(ours) - max(theirs), max(ours) - min(theirs))
     spread = _has_spread(ours) or _has_spread(theirs)
     p = (
@@ -129,7 +129,7 @@ def compare_ranges(base: Sample, new: Sample) -> Effect:
         if spread
         else _p_of_constants(len(ours), len(theirs))
     )
-    return Effect(value, around, around, p if around.excludes(0) else 1.0)
+    return EffectSize(value, around, around, p if around.excludes(0) else 1.0)
 
 
 def _has_spread(values: Sequence[float]) -> bool:
@@ -137,12 +137,14 @@ def _has_spread(values: Sequence[float]) -> bool:
     return max(values) - min(values) > 1e-9 * max(1.0, *map(abs, values))
 
 
-def _compare_constants(value: float, n: int, m: int, resolution: float, *, runs_are_units: bool) -> Effect:
+def _compare_constants(
+    value: float, n: int, m: int, resolution: float, *, runs_are_units: bool
+) -> EffectSize:
     """Return an effect of values that are all equal on each side, such as counts of a coarse clock's ticks."""
     around = Interval(value, value).widened(resolution)
     differs = abs(value) > max(resolution, 1e-9)
     p = _p_of_constants(n, m) if differs else 1.0
-    return Effect(value, around, around, p, could_see=resolution or None, runs_are_units=runs_are_units)
+    return EffectSize(value, around, around, p, could_see=resolution or None, runs_are_units=runs_are_units)
 
 
 def _p_of_constants(n: int, m: int) -> float:

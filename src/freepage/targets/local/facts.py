@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from freepage.fpr.evidence import REPORTING_BIT, parse_choice, parse_features
-from freepage.fpr.kernels import Kernel, is_reporting_registered
+from freepage.fpr.kernels import RunningKernel, is_reporting_registered
 from freepage.sampling.balloon import count_free_lists
 from freepage.sampling.procfs import THP, parse_meminfo, read_page_sizes, read_text
 
@@ -71,7 +71,7 @@ def find_cgroup_version() -> int | None:
     return 2 if "memory" in controllers else None
 
 
-def find_free_page_reporting(sys: Path = _SYS, kernel: Kernel | None = None) -> bool | None:
+def find_free_page_reporting(sys: Path = _SYS, kernel: RunningKernel | None = None) -> bool | None:
     """Find whether this host is a guest that reports its own free pages; None where that is not known.
 
     Both must be so: its balloon and its host agreed on the feature, and a driver registered with the kernel's page reporting.
@@ -88,10 +88,10 @@ def find_free_page_reporting(sys: Path = _SYS, kernel: Kernel | None = None) -> 
     return is_reporting_registered(order, kernel or _find_kernel())
 
 
-def _find_kernel() -> Kernel:
+def _find_kernel() -> RunningKernel:
     """Return this host's kernel."""
     free_lists = count_free_lists(read_text(Path("/proc/buddyinfo")))
-    return Kernel(platform.release(), platform.machine(), read_page_sizes()[0], free_lists)
+    return RunningKernel(platform.release(), platform.machine(), read_page_sizes()[0], free_lists)
 
 
 def describe_kvm() -> str:

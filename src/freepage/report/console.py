@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from freepage.terminal.printable import printable, printable_lines, shorten
+from freepage.report.printable import printable, printable_lines, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.terminal.printable import printable, printable_lines, shorten
+from freepage.report.printable import printable, printable_lines, shorten
 
 
 @pytest.mark.parametrize(

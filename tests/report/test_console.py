@@ -8,7 +8,7 @@ import pytest
 from rich.padding import Padding
 from rich.table import Table
 
-from freepage.terminal.console import Terminal, lines, paragraph, words
+from freepage.report.console import Terminal, lines, paragraph, words
 
 HOSTILE = "[red]db[/] [/nothing] :skull: \x1b[31m\nshop/forged   on\r\u202e"
 SHOWN = r"[red]db[/] [/nothing] :skull: \x1b[31m\nshop/forged   on\r\u202e"
