@@ -12,6 +12,8 @@ from freepage.cli.main import main
 from freepage.records import Arm
 from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
+pytestmark = pytest.mark.long
+
 TRUTH = Truth(repeats=5)
 SLOWER = replace(
     TRUTH, rest_s_per_gib=TRUTH.rest_s_per_gib | {Arm.VM_FPR: 1.2 * TRUTH.rest_s_per_gib[Arm.VM_FPR]}

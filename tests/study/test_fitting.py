@@ -71,6 +71,7 @@ def test_on_two_cores_under_emulation_the_article_has_all_allocations_and_its_he
     assert min(e.repeats for e in study.experiments) == 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", builtin_studies())
 @settings(max_examples=8, deadline=None)
 @given(
@@ -91,6 +92,7 @@ def test_nothing_that_is_planned_exceeds_its_budget(name, memory, cores, acceler
         assert max(find_demand_bytes(e) for e in study.experiments) <= budget_bytes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["article", "random", "cycle", "guest-io"])
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())

@@ -17,6 +17,8 @@ from freepage.store import load_run
 from helpers.changed_run import change_manifest
 from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
+pytestmark = pytest.mark.long
+
 RECORDED = Path(__file__).parents[2] / "recorded/runs"
 TRUTH = Truth(repeats=5)
 
@@ -92,7 +94,6 @@ def test_with_one_run_a_side_the_comparison_says_that_variation_between_runs_is_
     )
 
 
-@pytest.mark.long
 def test_with_several_runs_a_side_a_run_is_the_unit(tmp_path):
     base = [write(tmp_path / f"base-{f}", slower(TRUTH, f)) for f in (1.0, 1.15)]
     new = [write(tmp_path / f"new-{f}", slower(TRUTH, f)) for f in (1.1, 1.25)]
@@ -213,7 +214,6 @@ def test_a_number_that_some_trials_lack_decides_nothing(runs, tmp_path):
     assert t90.outcome is Outcome.CANNOT_TELL
 
 
-@pytest.mark.long
 def test_a_run_of_an_earlier_schema_is_compared_where_that_is_allowed_and_the_note_says_so(tmp_path):
     new = write_run(tmp_path / "new", TRUTH)
     assert new is TRUTH
