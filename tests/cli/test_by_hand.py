@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from freepage.cli.main import main
-from freepage.fpr.eligibility import JSON_PATCH
+from freepage.fpr.rule import JSON_PATCH
 from freepage.kube.errors import NoLoginError, UnreachableError
 from freepage.kube.resources import HYPERCONVERGED_V1
 from helpers.fake_cluster import FakeCluster, serve

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from freepage.cli.main import main
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
+from freepage.fpr.rule import ANNOTATION, JSON_PATCH
 from freepage.kube.errors import SilentError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.permissions import find_manifest

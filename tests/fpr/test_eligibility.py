@@ -7,7 +7,8 @@ import json
 import pytest
 
 from freepage.cli.main import main
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH, assess_all, read_setting
+from freepage.fpr.eligibility import assess_all
+from freepage.fpr.rule import ANNOTATION, JSON_PATCH, read_setting
 from helpers.vm_objects import KUBEVIRT, VMI, changed, vm_of
 
 

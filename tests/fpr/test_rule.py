@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from freepage.fpr.domain_xml import find_domain_xml, parse_balloon
-from freepage.fpr.eligibility import assess_all, assess_instance, find_exclusions, read_setting
+from freepage.fpr.eligibility import assess_all, assess_instance
+from freepage.fpr.rule import find_exclusions, read_setting
 from freepage.kube.resources import KUBEVIRTS
 from helpers.fake_cluster import FakeCluster
 from lab.virt import decides_for_reporting

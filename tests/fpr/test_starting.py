@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from freepage.fpr.eligibility import ANNOTATION, assess_all, assess_next_start, read_setting
+from freepage.fpr.eligibility import assess_all, assess_next_start
+from freepage.fpr.rule import ANNOTATION, read_setting
 from helpers.vm_objects import KUBEVIRT, VMI, changed, revision, type_object, typed_vm, vm_of
 
 TYPE, CLUSTER_TYPE = "VirtualMachineInstancetype", "VirtualMachineClusterInstancetype"

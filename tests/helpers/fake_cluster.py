@@ -8,7 +8,7 @@ import json
 from contextlib import asynccontextmanager
 from itertools import count
 
-from freepage.fpr.eligibility import ANNOTATION
+from freepage.fpr.rule import ANNOTATION
 from freepage.kube.api import ExecResult, WatchEvent
 from freepage.kube.errors import (
     ConflictError,

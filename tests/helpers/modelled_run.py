@@ -65,6 +65,25 @@ idle = "6s,10s,1s"
 duration = "60s"
 """
 CYCLE_ONLY = STUDY[: STUDY.rindex("[[experiment]]")]
+# Instances that act together, and some that never rest.
+TOGETHER = """name = "together"
+repeats = {repeats}
+[[experiment]]
+kind = "burst"
+instances = 3
+size = "64MiB"
+hold = "2s"
+idle = "6s"
+iterations = 2
+[[experiment]]
+kind = "churn"
+arms = ["vm", "vm-fpr"]
+instances = 2
+size = "64MiB,128MiB,32MiB"
+hold = "500ms,1500ms,100ms"
+idle = "500ms,1500ms,100ms"
+duration = "20s"
+"""
 TICK_S = 0.05
 READY_S = 3.0
 FIRST_SAMPLE_S = -8.0

@@ -94,7 +94,7 @@ def test_what_a_context_names_and_is_not_there_is_named_with_the_file(tmp_path, 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("users: [{user: {token: hidden", r"is no YAML \(line 1\)"),
+        ("users: [{user: {token: hidden", r"is no YAML"),
         ("- hidden", "is no kubeconfig$"),
         ("hidden", "is no kubeconfig$"),
         ({**FULL, "kind": "Pod"}, "it is of kind Pod in v1"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freepage.fpr.eligibility import ANNOTATION
+from freepage.fpr.rule import ANNOTATION
 from freepage.fpr.stranded import stranded_bytes
 from freepage.kube.errors import (
     ClusterError,

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from freepage.fpr.eligibility import ANNOTATION
+from freepage.fpr.rule import ANNOTATION
 from freepage.kube.errors import ClusterError
 from freepage.kube.object_files import ObjectsError
 from freepage.kubevirt.audit_objects import UNSEEN, audit_objects, is_wanted, keep_newest

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from freepage.fpr.eligibility import ANNOTATION
+from freepage.fpr.rule import ANNOTATION
 from freepage.kube.errors import ClusterError, ConflictError, ForbiddenError
 from freepage.kube.resources import VMS
 from freepage.kubevirt.changing import ClusterChange, VmChange, change_cluster, change_vms

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
+from freepage.fpr.rule import ANNOTATION, JSON_PATCH
 from freepage.kube.errors import ClusterError, ConflictError, InvalidError, NotFoundError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.installation import find_installation

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 
 from freepage.kubevirt.shapes import find_misshape, is_read, part_sound
 from helpers.kubevirt_objects import KUBEVIRT, build_instance, build_launcher, build_vm
-
-
-def changed(obj, path, value):
-    made = copy.deepcopy(obj)
-    *parents, key = path.split(".")
-    tree = made
-    for name in parents:
-        tree = tree.setdefault(name, {})
-    tree[key] = value
-    return made
+from helpers.vm_objects import changed
 
 
 @pytest.mark.parametrize(

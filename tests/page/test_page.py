@@ -7,30 +7,12 @@ import subprocess
 import pytest
 
 from freepage.report.page import render_report
-from helpers.modelled_run import Truth
+from helpers.modelled_run import TOGETHER, Truth
 from helpers.modelled_run import write_run as write_modelled_run
 from helpers.synthetic import write_run
 
 pytestmark = pytest.mark.page
 
-TWO = """name = "two"
-repeats = {repeats}
-[[experiment]]
-kind = "burst"
-instances = 2
-size = "64MiB"
-hold = "2s"
-idle = "6s"
-iterations = 2
-[[experiment]]
-kind = "churn"
-arms = ["vm", "vm-fpr"]
-instances = 2
-size = "64MiB,128MiB,32MiB"
-hold = "500ms,1500ms,100ms"
-idle = "500ms,1500ms,100ms"
-duration = "20s"
-"""
 OPTIONS = (
     "--headless",
     "--no-sandbox",
@@ -104,7 +86,7 @@ def page(tmp_path_factory):
 def long_page(tmp_path_factory):
     """A page with two experiments, used as somebody would."""
     folder = tmp_path_factory.mktemp("two") / "run"
-    write_modelled_run(folder, Truth(repeats=1), study=TWO)
+    write_modelled_run(folder, Truth(repeats=1), study=TOGETHER)
     text = render_report(folder).read_text(encoding="utf-8")
     path = folder / "watched.html"
     path.write_text(text.replace("<head>", "<head>" + WITNESS + USE, 1), encoding="utf-8")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from freepage.cli.cluster_options import add_cluster_arguments, build_login, run_in_cluster
 from freepage.cli.terminal import open_console
-from freepage.fpr.eligibility import JSON_PATCH, assess_instance
+from freepage.fpr.eligibility import assess_instance
+from freepage.fpr.rule import JSON_PATCH
 from freepage.kube.resources import VMS
 from freepage.kubevirt.installation import find_installation, full_name
 from freepage.kubevirt.setting import describe_object, find_setting, has_saved, read_saved

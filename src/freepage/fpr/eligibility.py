@@ -13,13 +13,14 @@ from freepage.fpr.guests import find_silent_guest, find_silent_hint
 from freepage.fpr.instance_types import TypeCatalog, read_catalog
 from freepage.fpr.objects import has_ended, name_parts, qualified_name, section
 from freepage.fpr.passthrough import PermittedDevices, read_permitted
-from freepage.fpr.rule import ANNOTATION, JSON_PATCH, ReportingSetting, find_exclusions, read_setting
+from freepage.fpr.rule import find_exclusions, read_setting
 from freepage.fpr.starting import NextStart, build_next_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from freepage.fpr.objects import Object
+    from freepage.fpr.rule import ReportingSetting
 
 
 @dataclass(frozen=True)
@@ -186,23 +187,3 @@ def _pending_restart(now: bool | None, then: Prospect) -> str | None:
     if then.expected in {None, now}:
         return None
     return f"its template {'disables' if then.expected is False else 'no longer disables'} FPR: restart it"
-
-
-__all__ = [
-    "ANNOTATION",
-    "JSON_PATCH",
-    "NOTHING_AROUND",
-    "Eligibility",
-    "Prospect",
-    "ReportingSetting",
-    "Surroundings",
-    "assess_all",
-    "assess_instance",
-    "assess_next_start",
-    "assess_vm",
-    "expect_next_start",
-    "find_exclusions",
-    "find_lasting_exclusions",
-    "read_setting",
-    "read_surroundings",
-]

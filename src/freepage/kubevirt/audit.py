@@ -20,7 +20,8 @@ from freepage.kubevirt.vms import list_running
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from freepage.fpr.eligibility import Eligibility, ReportingSetting, Surroundings
+    from freepage.fpr.eligibility import Eligibility, Surroundings
+    from freepage.fpr.rule import ReportingSetting
     from freepage.kube.api import ClusterApi
     from freepage.kube.object_files import Skipped
     from freepage.kube.resources import Object

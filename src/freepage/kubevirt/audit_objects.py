@@ -6,7 +6,8 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import ReportingSetting, assess_all
+from freepage.fpr.eligibility import assess_all
+from freepage.fpr.rule import ReportingSetting
 from freepage.kube.object_files import ObjectsError
 from freepage.kube.resources import HYPERCONVERGED_V1, KUBEVIRTS, PODS, VMIS, VMS, dig
 from freepage.kubevirt.audit import Audit, AuditedVm

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import JSON_PATCH, read_setting
+from freepage.fpr.rule import JSON_PATCH, read_setting
 from freepage.kube.errors import ClusterError, NotFoundError
 from freepage.kube.resources import (
     HYPERCONVERGED_V1,
@@ -20,7 +20,7 @@ from freepage.kube.resources import (
 )
 
 if TYPE_CHECKING:
-    from freepage.fpr.eligibility import ReportingSetting
+    from freepage.fpr.rule import ReportingSetting
     from freepage.kube.api import ClusterApi
     from freepage.kube.resources import Object, Resource
 

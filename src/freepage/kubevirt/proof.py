@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import ReportingSetting, assess_next_start
+from freepage.fpr.eligibility import assess_next_start
+from freepage.fpr.rule import ReportingSetting
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import PODS, namespace_of
 from freepage.kube.waiting import poll

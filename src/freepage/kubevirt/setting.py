@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from freepage.fpr.eligibility import ANNOTATION, JSON_PATCH
+from freepage.fpr.rule import ANNOTATION, JSON_PATCH
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import HYPERCONVERGED_V1, HYPERCONVERGED_V1BETA1, KUBEVIRTS, VMS, dig
 from freepage.kubevirt.installation import full_name

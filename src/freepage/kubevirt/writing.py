@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import read_setting
+from freepage.fpr.rule import read_setting
 from freepage.kube.errors import ClusterError, ConflictError
 from freepage.kube.resources import KUBEVIRTS, dig, name_of, namespace_of
 from freepage.kube.waiting import poll

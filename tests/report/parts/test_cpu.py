@@ -11,26 +11,7 @@ from freepage.analysis.series import busy_cores_series
 from freepage.records import Arm
 from freepage.report.parts.cpu import burst_table, draw_cpu, find_window_s
 from freepage.store import load_run
-from helpers.modelled_run import Truth, write_run
-
-TOGETHER = """name = "together"
-repeats = {repeats}
-[[experiment]]
-kind = "burst"
-instances = 3
-size = "64MiB"
-hold = "2s"
-idle = "6s"
-iterations = 2
-[[experiment]]
-kind = "churn"
-arms = ["vm", "vm-fpr"]
-instances = 2
-size = "64MiB,128MiB,32MiB"
-hold = "500ms,1500ms,100ms"
-idle = "500ms,1500ms,100ms"
-duration = "20s"
-"""
+from helpers.modelled_run import TOGETHER, Truth, write_run
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from freepage.errors import HostError
-from freepage.fpr.eligibility import ANNOTATION, ReportingSetting, assess_instance
+from freepage.fpr.eligibility import assess_instance
+from freepage.fpr.rule import ANNOTATION, ReportingSetting
 from freepage.image.architecture import AMD64, ARM64, S390X
 from freepage.kube.login import Login
 from freepage.kube.quantities import parse_quantity

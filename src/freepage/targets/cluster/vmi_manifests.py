@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.eligibility import ANNOTATION
+from freepage.fpr.rule import ANNOTATION
 from freepage.kube.resources import VMIS
 from freepage.targets.cluster.manifests import build_metadata, build_node_selector, format_mebibytes
 
