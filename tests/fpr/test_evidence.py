@@ -6,6 +6,7 @@ from freepage.fpr.evidence import (
     count_from_zero,
     find_contradiction,
     find_reporting_queue,
+    judge_activity,
     parse_choice,
     parse_features,
 )
@@ -82,3 +83,19 @@ def test_reports_of_the_boot_alone_do_not_show_that_fpr_is_active(at_zero, at_en
     counted = count_from_zero(seen, at_zero)
     assert counted.active is active
     assert counted.report_count == at_end
+
+
+@pytest.mark.parametrize(
+    ("negotiated", "count", "active"),
+    [
+        (True, 3, True),
+        (True, 0, False),
+        (True, None, None),
+        (False, None, False),
+        (None, None, None),
+        (None, 2, True),
+    ],
+)
+def test_reports_show_activity_and_a_driver_without_the_feature_sends_none(negotiated, count, active):
+    evidence = Evidence("vm", negotiated=negotiated, report_count=count)
+    assert judge_activity(evidence).active is active

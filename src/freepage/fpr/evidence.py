@@ -39,6 +39,12 @@ def parse_choice(text: str | None) -> str | None:
     return found[1] if found else None
 
 
+def judge_activity(evidence: Evidence) -> Evidence:
+    """Return the evidence, active by the reports that were counted; a driver that has not taken the feature up sends none."""
+    counted = None if evidence.report_count is None else evidence.report_count > 0
+    return replace(evidence, active=False if evidence.negotiated is False else counted)
+
+
 def count_from_zero(evidence: Evidence, at_zero: int | None) -> Evidence:
     """Return the evidence, active only by reports that came after the trial's zero: every guest reports at its boot."""
     if at_zero is None or evidence.report_count is None:

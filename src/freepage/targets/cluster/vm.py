@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from freepage.aio import run_together
 from freepage.errors import InstanceError
+from freepage.fpr.evidence import judge_activity
 from freepage.kube.errors import ClusterError
 from freepage.kube.resources import VMIS, dig, name_of, namespace_of
 from freepage.kubevirt.launchers import COMPUTE, VIRSH, observe_reporting, read_launcher
@@ -66,16 +67,15 @@ class ClusterVm:
         return counters | memory
 
     async def read_evidence(self) -> Evidence:
-        reports = await self._count_reports()
-        return Evidence(
+        seen = Evidence(
             instance=self.name,
             configured=await self._read_configured(),
-            active=None if reports is None else reports > 0,
-            report_count=reports,
+            report_count=await self._count_reports(),
             memory_backend="anonymous",
             accelerator=self.accelerator,
             **await read_guest_evidence(self.worker),
         )
+        return judge_activity(seen)
 
     async def _read_configured(self) -> bool | None:
         """Read whether the domain has FPR: from the launcher's log, else from libvirt itself (pods/exec)."""

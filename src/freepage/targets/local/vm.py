@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freepage.errors import InstanceError
-from freepage.fpr.evidence import parse_choice
+from freepage.fpr.evidence import judge_activity, parse_choice
 from freepage.records import Evidence
 from freepage.sampling.balloon import parse_guest_stats
 from freepage.sampling.instances import parse_vm, read_qemu
@@ -65,13 +65,11 @@ class Vm:
         )
 
     async def read_evidence(self) -> Evidence:
-        reports = await self._count_reports()
         page_bytes, huge_page_bytes = read_page_sizes()
-        return Evidence(
+        seen = Evidence(
             instance=self.name,
             configured=await self.monitor.read_reporting(),
-            active=None if reports is None else reports > 0,
-            report_count=reports,
+            report_count=await self._count_reports(),
             host_thp=parse_choice(read_text(Path(THP))),
             host_page_bytes=page_bytes,
             host_huge_page_bytes=huge_page_bytes,
@@ -79,6 +77,7 @@ class Vm:
             accelerator=self.shape.accelerator,
             **await read_guest_evidence(self.worker),
         )
+        return judge_activity(seen)
 
     async def _count_reports(self) -> int | None:
         return None if self.queue is None else await self.monitor.count_reports(self.queue)
