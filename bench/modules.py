@@ -26,6 +26,7 @@ LAYERS = (
     ("targets",),
     ("run",),
     ("analysis",),
+    ("forecast",),
     ("report",),
     ("cli",),
 )
