@@ -23,9 +23,15 @@ def read_sample_lines(path: Path) -> pl.DataFrame:
     """
     import polars as pl
 
-    rows = [row for line in _read_lines(path) for row in _sample_rows(line)]
     schema = {"t_s": pl.Float64, "entity": pl.String, "metric": pl.String, "value": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    columns: dict[str, list[Any]] = {name: [] for name in schema}
+    for line in _read_lines(path):
+        for entity, values in _list_entities(line):
+            columns["t_s"] += [line["t_s"]] * len(values)
+            columns["entity"] += [entity] * len(values)
+            columns["metric"] += values.keys()
+            columns["value"] += values.values()
+    return pl.DataFrame(columns, schema=schema)
 
 
 def read_event_lines(path: Path) -> pl.DataFrame:
@@ -44,11 +50,9 @@ def read_event_lines(path: Path) -> pl.DataFrame:
     return pl.DataFrame(list(_read_lines(path)), schema=schema)
 
 
-def _sample_rows(line: dict[str, Any]) -> Iterator[tuple[float, str, str, float | None]]:
-    yield line["t_s"], SAMPLER, "late_s", line["late_s"]
-    for entity, values in line["values"].items():
-        for metric, value in values.items():
-            yield line["t_s"], entity, metric, value
+def _list_entities(line: dict[str, Any]) -> Iterator[tuple[str, dict[str, float | None]]]:
+    yield SAMPLER, {"late_s": line["late_s"]}
+    yield from line["values"].items()
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
