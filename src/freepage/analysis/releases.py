@@ -8,12 +8,17 @@ from math import inf
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.once import once_per_trial
-from freepage.analysis.series import clock_uncertainty_s, held_steps, instances_of, resident_series, vms_of
+from freepage.analysis.series import (
+    clock_uncertainty_s,
+    held_steps,
+    instances_of,
+    resident_series,
+    steps_of,
+    vms_of,
+)
 from freepage.fpr.mechanics import stretch_of
 from freepage.records import Action
 from freepage.units import GIB
@@ -103,8 +108,13 @@ def find_span(
     return None
 
 
-def find_frees(trial: TrialData) -> Iterator[Free]:
-    """Yield every free of an instance's last block after which it allocates nothing for a while."""
+@once_per_trial
+def find_frees(trial: TrialData) -> list[Free]:
+    """Return every free of an instance's last block after which it allocates nothing for a while."""
+    return list(_find_frees(trial))
+
+
+def _find_frees(trial: TrialData) -> Iterator[Free]:
     least_s = LEAST_WINDOW_S * stretch_of(trial.record.evidence)
     for instance in instances_of(trial):
         uncertainty_s, allocated = clock_uncertainty_s(trial, instance), _find_allocations(trial, instance)
@@ -151,31 +161,20 @@ def _find_held_bytes(trial: TrialData, free: Free, resident: Series) -> float | 
     if seen is not None or free.instance in vms_of(trial):
         return seen
     start_s, _, size = max(earlier)
-    steps = trial.events.filter((pl.col("instance") == free.instance) & (pl.col("t_s") < start_s))
-    untouched_s = max(steps["end_s"].to_list(), default=-inf)
+    untouched_s = max((s.end_s for s in steps_of(trial, free.instance) if s.t_s < start_s), default=-inf)
     seen = resident.last_between(untouched_s + margin_s, start_s - margin_s)
     return None if seen is None else seen + size
 
 
 def _find_allocations(trial: TrialData, instance: str) -> list[tuple[float, float, float]]:
     """Return an instance's allocations: start, end, bytes."""
-    return _list_allocations(trial).get(instance, [])
-
-
-@once_per_trial
-def _list_allocations(trial: TrialData) -> dict[str, list[tuple[float, float, float]]]:
-    """Return the allocations of each instance, in the order of the events."""
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    rows = trial.events.filter(pl.col("action") == Action.ALLOCATE)
-    for instance, *allocation in rows.select("instance", "t_s", "end_s", "bytes").iter_rows():
-        start_s, end_s, size = allocation
-        found.setdefault(instance, []).append((start_s, end_s, size))
-    return found
+    steps = (s for s in steps_of(trial, instance) if s.action == Action.ALLOCATE)
+    return [(s.t_s, s.end_s, s.bytes) for s in steps]
 
 
 def measure_releases(trial: TrialData) -> TrialValues:
     """Return what the trial's releases gave back, and how fast; a share only where most of them were seen."""
-    releases, count = find_releases(trial), sum(1 for _ in find_frees(trial))
+    releases, count = find_releases(trial), len(find_frees(trial))
     seen = releases if 2 * len(releases) > count else []
     owed = sum(r.owed_bytes for r in seen)
     back = sum(r.before_bytes - r.end_bytes for r in seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -193,15 +193,38 @@ def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, floa
     return _accumulate([(s.at_s, float(s.bytes if s.action is Action.ALLOCATE else -s.bytes)) for s in steps])
 
 
+class Step(NamedTuple):
+    """What one process did, as its event tells it: seconds since the trial's zero, bytes."""
+
+    action: str
+    t_s: float
+    end_s: float
+    bytes: int
+    iteration: int
+    ok: bool
+
+
+def steps_of(trial: TrialData, instance: str) -> list[Step]:
+    """Return what an instance's processes did, in the order of the events."""
+    return _steps_by_instance(trial).get(instance, [])
+
+
+@once_per_trial
+def _steps_by_instance(trial: TrialData) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for instance, *step in trial.events.select("instance", *Step._fields).iter_rows():
+        found.setdefault(instance, []).append(Step(*step))
+    return found
+
+
 def held_steps(trial: TrialData, instance: str) -> list[tuple[float, float]]:
     """Return what an instance's processes really held, from their events: (time, bytes held from then on).
 
     A block counts from the start of its allocation to the start of its free, so that memory on its way to being used
     is never taken for memory kept without need.
     """
-    rows = trial.events.filter((pl.col("instance") == instance) & pl.col("ok"))
-    steps = rows.select("action", "t_s", "bytes").iter_rows()
-    return _accumulate([(t_s, size if action == Action.ALLOCATE else -size) for action, t_s, size in steps])
+    steps = (step for step in steps_of(trial, instance) if step.ok)
+    return _accumulate([(s.t_s, float(s.bytes if s.action == Action.ALLOCATE else -s.bytes)) for s in steps])
 
 
 def growth(trial: TrialData, entity: str, metric: str) -> float | None:

@@ -25,6 +25,7 @@ from freepage.analysis.series import (
     resident_series,
     runs_programs,
     sample_steps,
+    steps_of,
 )
 from freepage.analysis.together import measure_together
 from freepage.kinds import Subject, find_kind
@@ -135,11 +136,10 @@ def _find_excess(trial: TrialData, instance: str) -> float | None:
 def _is_ambiguous(trial: TrialData, instance: str, t_s: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which times lie on an event's, as far as clocks can tell: a block's first touch, or all of its return."""
     margin_s = clock_uncertainty_s(trial, instance)
-    events = trial.events.filter(pl.col("instance") == instance).select("action", "t_s", "end_s")
     found = np.zeros(len(t_s), dtype=bool)
-    for action, start_s, end_s in events.iter_rows():
-        last_s = end_s if action == Action.FREE else start_s
-        found |= (t_s >= start_s - margin_s) & (t_s <= last_s + margin_s)
+    for step in steps_of(trial, instance):
+        last_s = step.end_s if step.action == Action.FREE else step.t_s
+        found |= (t_s >= step.t_s - margin_s) & (t_s <= last_s + margin_s)
     return found
 
 

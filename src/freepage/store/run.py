@@ -53,8 +53,15 @@ class TrialData:
     def samples_by_metric(self) -> dict[tuple[object, ...], tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return times (s) and values (NaN: missing) of each entity and metric, in order of time."""
         known = self.samples.with_columns(pl.col("t_s", "value").cast(pl.Float64).fill_null(float("nan")))
-        ordered = known.sort("t_s", maintain_order=True).partition_by("entity", "metric", as_dict=True)
-        return {key: (rows["t_s"].to_numpy(), rows["value"].to_numpy()) for key, rows in ordered.items()}
+        ordered = known.sort("entity", "metric", "t_s", maintain_order=True)
+        times, values = ordered["t_s"].to_numpy(), ordered["value"].to_numpy()
+        found: dict[tuple[object, ...], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        start = 0
+        counts = ordered.group_by("entity", "metric", maintain_order=True).len()
+        for entity, metric, count in counts.iter_rows():
+            found[entity, metric] = (times[start : start + count], values[start : start + count])
+            start += count
+        return found
 
     def read_output(self, instance: str, process: int, index: int, ending: str = "out") -> str | None:
         """Read what the program of one step wrote ("err": its errors); None when it wrote nothing."""
