@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from freepage.analysis.arithmetic import subtract
 from freepage.analysis.once import once_per_trial
@@ -104,7 +104,7 @@ def metric_series(trial: TrialData, entity: str, metric: str) -> Series:
 
 def _at_own_times(trial: TrialData, entity: str, ages: str | None, series: Series) -> Series:
     """Return numbers of another machine at the times they were read there; one seen at two ticks counts once."""
-    told = trial.samples_by_metric.get((entity, ages))
+    told = trial.samples_by_metric.get((entity, ages or ""))
     if told is None:
         return series
     known = Series(*told).known()
@@ -124,13 +124,23 @@ def node_in_use_series(trial: TrialData) -> Series:
 
 def node_series(trial: TrialData, formula: Callable[[Mapping[str, float | None]], float | None]) -> Series:
     """Return what a formula makes of the node's values at every tick."""
-    rows = trial.samples.filter(pl.col("entity") == NODE)
-    if rows.is_empty():
-        return Series(np.array([]), np.array([]))
-    ticks = rows.pivot(on="metric", index="t_s", values="value").sort("t_s")
-    values = [formula(tick) for tick in ticks.iter_rows(named=True)]
+    ticks = _ticks_of_node(trial)
+    values = [formula(ticks[t_s]) for t_s in sorted(ticks)]
     found = np.array([np.nan if v is None else v for v in values], dtype=float)
-    return _at_own_times(trial, NODE, "node_sample_age_s", Series(ticks["t_s"].to_numpy(), found))
+    return _at_own_times(
+        trial, NODE, "node_sample_age_s", Series(np.array(sorted(ticks), dtype=float), found)
+    )
+
+
+@once_per_trial
+def _ticks_of_node(trial: TrialData) -> dict[float, dict[str, float | None]]:
+    """Return the node's values by metric at each time; missing ones are None."""
+    ticks: dict[float, dict[str, float | None]] = {}
+    mine = {metric: read for (entity, metric), read in trial.samples_by_metric.items() if entity == NODE}
+    for metric, (t_s, values) in mine.items():
+        for at_s, value in zip(t_s.tolist(), values.tolist(), strict=True):
+            ticks.setdefault(at_s, dict.fromkeys(mine))[metric] = None if math.isnan(value) else value
+    return ticks
 
 
 def baseline_bytes(trial: TrialData, node: Series) -> float | None:
@@ -139,8 +149,9 @@ def baseline_bytes(trial: TrialData, node: Series) -> float | None:
     The first sample of an instance comes up to one tick after it was ready; that tick is left out, since it may show
     an instance that is starting.
     """
-    first_s = trial.samples.filter(pl.col("entity").is_in(instances_of(trial)))["t_s"].min()
-    ready_s = float(first_s) if isinstance(first_s, float) else 0.0
+    instances = set(instances_of(trial))
+    firsts = (t_s[0] for (entity, _), (t_s, _) in trial.samples_by_metric.items() if entity in instances)
+    ready_s = float(min(firsts, default=0.0))
     tick_s = float(np.median(np.diff(node.t_s))) if len(node.t_s) > 1 else 0.0
     return node.between(-1e9, ready_s - (trial.record.ready_s or 0.0) - tick_s - 1e-3).median()
 

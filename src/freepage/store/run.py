@@ -50,12 +50,12 @@ class TrialData:
     folder: Path | None = None
 
     @cached_property
-    def samples_by_metric(self) -> dict[tuple[object, ...], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def samples_by_metric(self) -> dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return times (s) and values (NaN: missing) of each entity and metric, in order of time."""
         known = self.samples.with_columns(pl.col("t_s", "value").cast(pl.Float64).fill_null(float("nan")))
         ordered = known.sort("entity", "metric", "t_s", maintain_order=True)
         times, values = ordered["t_s"].to_numpy(), ordered["value"].to_numpy()
-        found: dict[tuple[object, ...], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+        found: dict[tuple[str, str], tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         start = 0
         counts = ordered.group_by("entity", "metric", maintain_order=True).len()
         for entity, metric, count in counts.iter_rows():
