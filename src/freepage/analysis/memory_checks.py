@@ -92,9 +92,8 @@ def check_possible(outcome: ExperimentOutcome, rule: VerdictRule) -> MemoryCheck
             POSSIBLE.about,
             "How much FPR saves of what a pod shows to be possible was not measured, or is nothing.",
         )
-    check = _check(
-        POSSIBLE.about, possible, Bounds(at_least=least), POSSIBLE.sentence, show=format_with_interval
-    )
+    bounds = Bounds(at_least=least)
+    check = _check(POSSIBLE.about, possible, bounds, POSSIBLE.sentence, show=format_with_interval)
     has_time = leaves_time(outcome.saved_in_time, least)
     if check.position is IntervalPosition.WITHIN or possible.value >= least or has_time:
         return check

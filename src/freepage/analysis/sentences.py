@@ -43,8 +43,8 @@ def describe_rule(rule: VerdictRule, times_count: bool) -> str:
     return (
         f"Enable if VMs with FPR give back at least {least:.0%} of what they free, in every experiment about it, VMs without it "
         f"at most {most:.0%}, VMs with FPR take at least {rule.min_saved_mean_fraction:.0%} less of the node's memory, "
-        f"{_describe_savings_rule(rule)}and the price is within limits: allocating again takes at most {rule.max_reallocation_penalty:g} times as long; FPR adds "
-        f"at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
+        f"{_describe_savings_rule(rule)}and the price is within limits: allocating again takes at most "
+        f"{rule.max_reallocation_penalty:g} times as long; FPR adds at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
         f"{rule.max_extra_cpu_cores_per_vm:g} core per VM; I/O in guests is at least {rule.min_io_ratio:g} times as "
         f"fast. {beyond} Whole intervals decide, shares by all of at least five trials, the rest from three trials on; "
         "where memory comes back and the price is open, that is the answer."
