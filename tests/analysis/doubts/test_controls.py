@@ -179,6 +179,19 @@ def test_too_few_trials_show_no_drift(tmp_path):
     assert find_drift(run.trials, values) == []
 
 
+def test_blocks_that_touch_their_pages_in_other_orders_still_show_a_drift_from_one_to_the_next(tmp_path):
+    """Every block has a seed for that order, and each once had a level of its own by it, which took the drift with it."""
+    write_run(tmp_path / "run", Truth(repeats=3), study=CYCLE_ONLY)
+    trials = load_run(tmp_path / "run").trials
+    assert len({json.dumps(t.schedules, default=vars) for t in trials}) == 3
+    values = {
+        t.record.id: {Quantity.NODE_CPU: 1.02**t.record.order * (1 + t.record.order % 2 / 200)}
+        for t in trials
+    }
+    (drift,) = find_drift(trials, values)
+    assert drift.factor == pytest.approx(1.02**8, rel=0.01)
+
+
 def test_a_drift_is_seen_by_chance_as_rarely_as_it_says(tmp_path):
     import numpy as np
 
