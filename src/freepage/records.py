@@ -28,7 +28,7 @@ from freepage.units import MIB
 if TYPE_CHECKING:
     from freepage.metrics import MetricValues
 
-RUN_SCHEMA = 2
+RUN_SCHEMA = 3
 NODE = "node"
 SAMPLER = "sampler"
 
@@ -229,6 +229,8 @@ class VerdictRule:
     given_back: shares of what VMs with FPR, and without, free. reallocation_penalty: the time of later allocations with
     FPR against without. extra_cpu: what FPR adds, too much only where both limits are exceeded. io_ratio: throughput in
     guests with FPR against without. saved_mean: the share of node memory that FPR must save against VMs without it.
+    saved_of_possible: of the memory that VMs hold needlessly, and a pod does not, the share that FPR must save. added_peak: how
+    much higher the peak of the node's memory may be with FPR than without. None: a run that is not judged by it.
     headline: the experiment whose answer is the run's; "" for the first about releases.
     """
 
@@ -239,6 +241,8 @@ class VerdictRule:
     max_extra_cpu_cores_per_vm: float = 0.2
     min_io_ratio: float = 0.9
     min_saved_mean_fraction: float = 0.05
+    min_saved_of_possible_fraction: float | None = 0.2
+    max_added_peak_fraction: float | None = 0.1
     headline: str = ""
 
 

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from freepage.analysis.bounds import Bounds
-from freepage.analysis.claims import ClaimConditions, ClaimDecision, decide_claims, load_claims
+from freepage.analysis.claim import load_claims
+from freepage.analysis.claims import ClaimConditions, ClaimDecision, decide_claims
 from freepage.analysis.compared import Comparison
 from freepage.analysis.experiments import ExperimentResults
 from freepage.analysis.paths import parse_path
@@ -177,12 +178,24 @@ def test_the_kernels_pace_leaves_less_to_save_the_sooner_memory_is_used_again(id
     """512 MiB are back in two passes, 2 and 4 s after the free."""
     steps = (Step(0, Action.ALLOCATE, 512 * MIB, 0), Step(5, Action.FREE, 512 * MIB, 0))
     trial = SimpleNamespace(
-        schedules={"one": [ProcessSchedule(0, steps)]}, record=SimpleNamespace(planned_duration_s=5 + idle_s)
+        schedules={"one": [ProcessSchedule(0, steps)]},
+        record=SimpleNamespace(planned_duration_s=5 + idle_s, evidence=()),
     )
     assert find_pace(trial).saved_in_time == pytest.approx(saved)
     assert find_pace(trial, Passes(0.0)).saved_in_time == 1
     assert find_pace(trial, Passes(10.0)).saved_in_time == 0
     assert find_pace(trial, None).saved_in_time == 1
+
+
+def test_how_long_a_release_takes_is_decided_only_where_the_guests_timer_is_shorter_than_the_bound():
+    """Nothing comes back before a timer of 2 s: "at least 1 s" once was confirmed of every guest."""
+    slow, fast = (ClaimConditions("tcg", 1.0, paces={"one": Pace(1.0, 1.0, delay_s=s)}) for s in (1.0, 0.25))
+    claim = decide_one("release-takes-time", estimate(4.2, 0.1, "s"), slow)
+    assert claim.decision == "not-decidable"
+    assert "the kernel's own timer of 1 s decides it" in claim.reason
+    assert "page_reporting_delay_ms is below 1000" in claim.reason
+    assert decide_one("release-takes-time", estimate(4.2, 0.1, "s"), fast).decision == "confirmed"
+    assert decide_one("release-takes-time", estimate(0.5, 0.1, "s"), fast).decision == "contradicted"
 
 
 def test_vms_smaller_than_the_limit_cannot_exceed_it():
@@ -323,6 +336,7 @@ def test_a_run_made_like_the_article_confirms_it(measured):
     assert len(decisions) == 10
     assert decisions.pop("overhead-per-vm") == "not-decidable", "its VMs are smaller than the bound"
     assert decisions.pop("saves-peak-memory") == "not-decidable", "two VMs peak at the same time"
+    assert decisions.pop("release-takes-time") == "not-decidable", "its guests wait 2 s"
     assert decisions == dict.fromkeys(decisions, "confirmed")
     penalty = results.experiments["cycle"].compared(Comparison.REALLOCATION_AGAINST_FIRST)
     assert penalty.value == pytest.approx(1.2 / 1.25)

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from freepage.analysis.compared import Comparison
-from freepage.analysis.comparisons import compare_arms
-from freepage.analysis.estimates import TrialOnly
+from freepage.analysis.comparisons import compare_arms, find_margin
+from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.records import Arm
 
 
@@ -37,3 +37,25 @@ def test_a_block_in_which_nothing_came_back_leaves_no_price_for_each_gib():
 
 def test_a_block_that_does_not_know_what_came_back_has_no_price():
     assert extra_cpu_per_gib(2.0, 2.0, 2.0, None).n == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "margin"),
+    [
+        (Comparison.REALLOCATION, 0.05),
+        (Comparison.SAVED_MEAN_SHARE, 0.05),
+        (Comparison.SAVED_MEAN, 0.05 * 600),
+        (Comparison.ABOVE_POD, 0.05 * 200),
+        (Comparison.OVERHEAD_PER_VM, None),
+        (Comparison.EXTRA_CPU_PER_GIB, None),
+        (Comparison.CACHED_LOST, None),
+        (Quantity.ALLOC_FIRST, 0.05),
+        (Quantity.GIVEN_BACK, 0.05),
+        (Quantity.COMMAND_FAILURES, None),
+    ],
+)
+def test_a_margin_is_a_share_of_what_is_compared_or_of_what_a_difference_is_taken_from(number, margin):
+    sizes = {(Arm.VM, Quantity.NODE_MEAN): 600.0, (Arm.POD, Quantity.NODE_MEAN): -200.0}
+    found = find_margin(number, 0.05, lambda arm, of: sizes.get((arm, of)))
+    assert found == (None if margin is None else pytest.approx(margin))
+    assert find_margin(number, None, lambda arm, of: 1.0) is None

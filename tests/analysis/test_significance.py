@@ -11,6 +11,7 @@ from freepage.analysis.significance import (
     correct_by_holm,
     find_error,
     find_interval,
+    find_range_error,
     find_repeats,
     find_smallest_effect,
     judge_difference,
@@ -33,6 +34,21 @@ def test_a_range_has_no_error_and_stays_as_wide_as_it_is():
     share = estimate_share(FIVE, "fraction")
     assert find_error(share, 0.5) is None
     assert find_interval(share, 0.90) == (0.99, 1.05)
+
+
+@pytest.mark.parametrize(
+    ("n", "bound", "error"), [(5, 0.5, 1 / 32), (6, 0.5, 1 / 64), (5, 2.0, 1 / 32), (5, 1.02, 1.0)]
+)
+def test_all_trials_of_a_range_lie_on_one_side_of_their_median_in_2_to_the_minus_n_of_runs(n, bound, error):
+    share = estimate_share([*FIVE, 1.03][:n], "fraction")
+    expected = scipy_stats.binomtest(n, n, 0.5, alternative="greater").pvalue
+    assert find_range_error(share, bound) == error
+    assert error in {expected, 1.0}
+
+
+def test_only_ranges_are_ranked_by_the_sides_of_their_trials():
+    assert find_range_error(estimate_mean(FIVE, "s"), 0.5) is None
+    assert find_range_error(estimate_share([0.9, 0.95], "fraction"), 0.5) is None
 
 
 def test_holm_keeps_the_smallest_errors_and_stops_at_the_first_that_fails():

@@ -28,7 +28,9 @@ def cycle(**changes):
         between(4, 5),
         reallocation=between(1.1, 1.3),
         saved_mean=between(0.27, 0.31),
+        saved_max=between(-0.01, 0.02),
         saved_of_possible=between(0.4, 0.5),
+        has_pods=True,
         about_releases=True,
     )
     return replace(whole, **changes)
@@ -61,6 +63,16 @@ def decided(headline, *others, times_count=True):
         ({"saved_mean": between(0.02, 0.2)}, "inconclusive"),
         ({"saved_mean": between(0.0, 0.02)}, "no-benefit"),
         ({"saved_mean": None}, "inconclusive"),
+        ({"saved_of_possible": between(0.1, 0.3)}, "inconclusive"),
+        ({"saved_of_possible": between(0.08, 0.12)}, "no-benefit"),
+        ({"saved_of_possible": between(0.08, 0.12), "saved_in_time": 0.12}, "inconclusive"),
+        ({"saved_of_possible": between(0.25, 0.3), "saved_in_time": 0.12}, "enable"),
+        ({"saved_of_possible": None}, "inconclusive"),
+        ({"saved_of_possible": None, "has_pods": False}, "enable"),
+        ({"saved_max": between(-0.04, 0.0)}, "enable"),
+        ({"saved_max": between(-0.15, 0.0)}, "inconclusive"),
+        ({"saved_max": between(-0.3, -0.15)}, "no-benefit"),
+        ({"saved_max": None}, "inconclusive"),
         ({"node_obstacle": "Other work moved it."}, "inconclusive"),
         ({"obstacle": "Of pods not all was seen to come back."}, "inconclusive"),
         ({"reallocation": between(1.5, 2.5)}, "memory-only"),
@@ -84,10 +96,10 @@ def test_a_studys_own_threshold_is_used_and_printed():
 
 
 def test_every_threshold_is_printed_with_the_rule():
-    rule = VerdictRule(0.61, 0.17, 2.3, 1.4, 0.33, 0.87, 0.08)
+    rule = VerdictRule(0.61, 0.17, 2.3, 1.4, 0.33, 0.87, 0.08, 0.23, 0.14)
     for times_count in (True, False):
         words = decide(found(CYCLE, times_count=times_count), rule).rule
-        for shown in ("61%", "17%", "2.3 times", "1.4 s", "0.33 core", "0.87 times", "8%"):
+        for shown in ("61%", "17%", "2.3 times", "1.4 s", "0.33 core", "0.87 times", "8%", "23%", "14%"):
             assert shown in words
 
 
@@ -100,6 +112,78 @@ def test_saved_memory_stands_beside_what_was_given_back():
     )
     peak = decided(cycle(saved_max=between(-0.03, 0.04)))
     assert any("peak" in r and "−3 to 4\u00a0%" in r for r in peak.reasons)
+
+
+def test_too_little_of_the_possible_is_put_down_to_idle_windows_where_the_kernels_pace_does():
+    """FPR that gives back 92 % of what is freed and is asked for it again before it is back saves next to nothing."""
+    little = cycle(saved_of_possible=between(0.08, 0.12))
+    assert decided(little).sentence == (
+        "Leave it off: FPR saved only 10\u00a0% of what a pod shows to be possible."
+    )
+    short = decided(replace(little, saved_in_time=0.12)).sentence
+    assert short.startswith(
+        "This run does not decide. FPR saved only 10\u00a0% of what a pod shows to be possible, too little of it"
+    )
+    assert "idle windows are too short" in short
+    assert "the kernel's passes leave 12\u00a0% to save" in short
+
+
+def test_a_study_without_pods_says_that_what_is_possible_is_no_part_of_the_answer():
+    verdict = decided(cycle(saved_of_possible=None, has_pods=False))
+    assert any("No pod was to show what is possible" in reason for reason in verdict.reasons)
+
+
+def test_a_peak_that_fpr_raises_counts_against_it_and_one_that_stays_is_only_told():
+    higher = decided(cycle(saved_max=between(-0.3, -0.2)))
+    assert (
+        higher.sentence == "Leave it off: at its peak the node's memory in use was 25\u00a0% higher with FPR."
+    )
+    same = decided(cycle(saved_max=between(0.0, 0.0)))
+    assert same.decision == "enable"
+    assert "At its peak the node's memory in use was 0\u00a0% (0 to 0\u00a0%) lower with FPR." in same.reasons
+
+
+def test_a_run_whose_rule_has_no_such_limits_is_answered_without_them():
+    """A run is judged by the rule it was planned with, also by a later version."""
+    rule = VerdictRule(min_saved_of_possible_fraction=None, max_added_peak_fraction=None)
+    poor = cycle(saved_of_possible=between(0.0, 0.05), saved_max=between(-0.3, -0.2))
+    verdict = decide(found(poor), rule)
+    assert verdict.decision == "enable"
+    assert not {"min_saved_of_possible_fraction", "max_added_peak_fraction"} & set(verdict.thresholds)
+    assert "possible" not in verdict.rule
+    assert "peak" not in verdict.rule
+    for told in ("of what a pod shows to be possible", "At its peak"):
+        assert sum(told in reason for reason in verdict.reasons) == 1
+
+
+def keeps(n, name):
+    """An experiment whose VMs kept what they freed in each of n trials."""
+    return replace(
+        RANDOM, experiment=name, given_back=estimate_share([0.1 + k / 100 for k in range(n)], "fraction")
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "experiments", "decision"),
+    [
+        (5, 1, "enable-except"),
+        (5, 2, "inconclusive"),
+        (6, 2, "enable-except"),
+        (6, 3, "inconclusive"),
+        (7, 4, "enable-except"),
+    ],
+)
+def test_of_several_experiments_one_keeps_its_memory_by_chance_unless_more_trials_show_it(
+    n, experiments, decision
+):
+    """All of n trials lie on one side of their median in 2^-n of runs; of two experiments one does in twice as many."""
+    verdict = decided(CYCLE, *(keeps(n, f"random-{k}") for k in range(experiments)))
+    assert verdict.decision == decision
+    if (n, experiments) == (5, 2):
+        assert (
+            "of 2 experiments one would seem so by chance; 6 trials that all do would tell (--repeats 6)."
+            in verdict.sentence
+        )
 
 
 def test_vms_that_pay_too_much_are_excepted_by_name_while_others_gain():
@@ -236,6 +320,8 @@ def test_one_pair_of_trials_never_makes_an_exception():
         {"given_back": 0.0},
         {"given_back_without": 0.4},
         {"saved_mean": 0.0},
+        {"saved_of_possible": 0.0},
+        {"saved_max": -0.5},
     ],
 )
 def test_single_trials_decide_nothing_in_any_branch(n, changes):

@@ -22,6 +22,7 @@ from freepage.fpr.mechanics import (
     release_time_bound_s,
     reportable_bytes,
     slowest_delay_s,
+    soonest_delay_s,
     stretch_of,
 )
 from freepage.records import Evidence
@@ -133,3 +134,11 @@ def test_zones_and_other_free_memory_only_make_a_release_faster(gib, free_gib, s
     free = None if free_gib is None else free_gib * GIB
     assert predicted_span_s(gib * GIB, free, 0.9) == span_s
     assert predicted_span_s(gib * GIB, free, 0.9, Passes(0.5)) == tuple(s / 4 for s in span_s)
+
+
+@pytest.mark.parametrize(
+    ("delays", "soonest_s"), [((), 2.0), ((None,), 2.0), ((0.25, None), 0.25), ((10.0, 5.0), 5.0)]
+)
+def test_the_first_pass_comes_after_the_shortest_wait_of_any_vm_and_containers_have_none(delays, soonest_s):
+    vms = [Evidence("vm", configured=True, reporting_delay_s=delay) for delay in delays]
+    assert soonest_delay_s([*vms, Evidence("pod")]) == soonest_s

@@ -24,6 +24,12 @@ def change_samples(folder, arm, metric, change):
         samples.with_columns(new.otherwise(pl.col("value")).alias("value")).write_parquet(path)
 
 
+def take_memory(samples, taken):
+    """Return a trial's samples where other work takes memory of the node: `taken` is an expression in t_s, or a number of bytes."""
+    value = pl.when(pl.col("metric") == "mem_free_bytes").then(pl.col("value") - taken)
+    return samples.with_columns(value.otherwise(pl.col("value")).alias("value"))
+
+
 def add_node_metric(folder, arm, metric, values, entity="node"):
     """Give every trial of an arm a metric of its node, in place of what it has: `values` takes t_s."""
     for name in find_trial_ids(folder, "cycle", arm):

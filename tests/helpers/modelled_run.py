@@ -10,11 +10,15 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import polars as pl
 
 from freepage.records import (
     CARRIERS,
     RUN_SCHEMA,
+    SAMPLER,
     Action,
     Arm,
     EventLine,
@@ -25,7 +29,8 @@ from freepage.records import (
     TrialStatus,
     VerdictRule,
 )
-from freepage.store import TrialWriter, prepare_folder, write_json, write_manifest
+from freepage.store import Run, TrialData, TrialWriter, prepare_folder, write_json, write_manifest
+from freepage.store.frames import read_event_lines, read_sample_lines
 from freepage.study.plan import plan_as_json, plan_trials
 from freepage.study.read import parse_study
 from freepage.study.scaling.study import scale_study
@@ -35,9 +40,9 @@ from helpers.made_once import copy_made
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from freepage.study.plan import InstancePlan, Trial
+    from freepage.study.study import Study
 
 STUDY = """
 name = "modelled"
@@ -84,6 +89,8 @@ hold = "500ms,1500ms,100ms"
 idle = "500ms,1500ms,100ms"
 duration = "20s"
 """
+_NO_FILE = Path("/there/is/no/such/file")
+SAMPLES, EVENTS = read_sample_lines(_NO_FILE).schema, read_event_lines(_NO_FILE).schema
 TICK_S = 0.05
 READY_S = 3.0
 FIRST_SAMPLE_S = -8.0
@@ -164,17 +171,38 @@ def _write(
     failed: dict[str, str],
     planned: tuple[str, ...],
 ) -> None:
-    file = parse_study(study.format(repeats=truth.repeats), "modelled.toml", ()).model_copy(
-        update={"arms": arms}
-    )
-    scaled = scale_study(file, 1.0, Conditions(16 * GIB, 4, truth.accelerator))
-    trials = plan_trials(replace(scaled, interval_s=truth.interval_s))
+    scaled = _read(truth, study, arms)
+    trials = plan_trials(scaled)
     prepare_folder(folder, force=False)
     write_manifest(folder, _manifest(truth, arms, scaled.verdict_rule))
     write_json(folder / "plan.json", plan_as_json(trials))
     for trial in (t for t in trials if t.id not in planned):
         error = failed.get(trial.id)
         _write_failed(folder, trial, truth, error) if error else _write_trial(folder, trial, truth)
+
+
+def build_run(truth: Truth | None = None, *, study: str = STUDY, arms: tuple[Arm, ...] = CARRIERS) -> Run:
+    """Return a run as load_run finds what write_run writes, made in memory."""
+    truth = truth or Truth()
+    scaled = _read(truth, study, arms)
+    trials = [trial for trial in plan_trials(scaled) if not trial.warmup]
+    planned = {t.experiment.name: set() for t in trials}
+    for trial in trials:
+        planned[trial.experiment.name].add(trial.arm)
+    return Run(
+        Path("modelled"),
+        _manifest(truth, arms, scaled.verdict_rule),
+        [_build_trial(trial, truth) for trial in trials],
+        {name: tuple(arm for arm in Arm if arm in mine) for name, mine in planned.items()},
+    )
+
+
+def _read(truth: Truth, study: str, arms: tuple[Arm, ...]) -> Study:
+    file = parse_study(study.format(repeats=truth.repeats), "modelled.toml", ()).model_copy(
+        update={"arms": arms}
+    )
+    scaled = scale_study(file, 1.0, Conditions(16 * GIB, 4, truth.accelerator))
+    return replace(scaled, interval_s=truth.interval_s)
 
 
 def find_trial_ids(folder: Path, experiment: str, arm: Arm) -> list[str]:
@@ -232,33 +260,60 @@ class _Instance:
         self.next_pass_s = now_s + self.truth.pass_s if self.listed > 0 else None
 
 
-def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
-    writer = TrialWriter(folder / "trials" / trial.id)
-    writer.write_schedules({i.name: i.schedules for i in trial.instances})
+@dataclass(frozen=True)
+class _Played:
+    """What a trial leaves: its record, every step, every sample."""
+
+    record: TrialRecord
+    events: list[EventLine]
+    samples: list[SampleLine]
+
+
+def _play(trial: Trial, truth: Truth) -> _Played:
     chance = random.Random(f"{trial.experiment.name}:{trial.arm}:{trial.repeat}")
     slowdown = truth.control_slowdown if trial.arm is Arm.CONTROL else 1.0
     speed = slowdown * (1 + truth.trial_spread * chance.uniform(-1, 1))
     instances = [_Instance(plan, plan.carrier, truth, speed) for plan in trial.instances]
-    changes = {i.plan.name: [] for i in instances}
-    for instance in instances:
-        for event in _replay(instance):
-            writer.write_event(event)
-            changes[instance.plan.name] += _memory_changes(event)
-    for line in _sample(trial, instances, changes, truth, chance):
-        writer.write_sample(line)
-    evidence = tuple(_evidence(i) for i in instances)
-    writer.write_record(
-        replace(
-            _record(trial, truth),
-            status=TrialStatus.OK,
-            ready_s=READY_S,
-            evidence=evidence,
-            wall_zero="2026-01-02T03:04:05.000+00:00",
-            sampler_cpu_s=0.05,
-            sampler_wall_s=trial.duration_s,
-        )
+    events = {i.plan.name: list(_replay(i)) for i in instances}
+    changes = {name: [c for e in mine for c in _memory_changes(e)] for name, mine in events.items()}
+    samples = list(_sample(trial, instances, changes, truth, chance))
+    record = replace(
+        _record(trial, truth),
+        status=TrialStatus.OK,
+        ready_s=READY_S,
+        evidence=tuple(_evidence(i) for i in instances),
+        wall_zero="2026-01-02T03:04:05.000+00:00",
+        sampler_cpu_s=0.05,
+        sampler_wall_s=trial.duration_s,
     )
+    return _Played(record, [e for mine in events.values() for e in mine], samples)
+
+
+def _write_trial(folder: Path, trial: Trial, truth: Truth) -> None:
+    writer, played = TrialWriter(folder / "trials" / trial.id), _play(trial, truth)
+    writer.write_schedules({i.name: i.schedules for i in trial.instances})
+    for event in played.events:
+        writer.write_event(event)
+    for line in played.samples:
+        writer.write_sample(line)
+    writer.write_record(played.record)
     writer.seal()
+
+
+def _build_trial(trial: Trial, truth: Truth) -> TrialData:
+    played = _play(trial, truth)
+    rows = [
+        (line.t_s, entity, metric, value)
+        for line in played.samples
+        for entity, values in ({SAMPLER: {"late_s": line.late_s}} | line.values).items()
+        for metric, value in values.items()
+    ]
+    return TrialData(
+        played.record,
+        {i.name: list(i.schedules) for i in trial.instances},
+        pl.DataFrame(rows, schema=SAMPLES, orient="row"),
+        pl.DataFrame([vars(e) | {"action": str(e.action)} for e in played.events], schema=EVENTS),
+    )
 
 
 def _write_failed(folder: Path, trial: Trial, truth: Truth, error: str) -> None:

@@ -1,25 +1,23 @@
-"""The article's claims, each decided from this run's own estimates. claims.toml is the list."""
+"""The article's claims, each decided from this run's own estimates."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from freepage.analysis.bounds import Bounds, IntervalPosition
+from freepage.analysis.bounds import IntervalPosition
+from freepage.analysis.claim import explain_pace, load_claims
 from freepage.analysis.definition import Area
-from freepage.analysis.paths import EstimatePath, parse_path
-from freepage.analysis.reach import explain_no_room, explain_no_time, explain_too_slow, explain_too_small
-from freepage.analysis.significance import EQUIVALENCE_CONFIDENCE, correct_by_holm
-from freepage.analysis.stats import CONFIDENCE, Method
+from freepage.analysis.reach import explain_too_small
+from freepage.analysis.significance import correct_by_holm
+from freepage.analysis.stats import Method
 from freepage.analysis.undecided import explain_undecided
-from freepage.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from freepage.analysis.claim import Claim
     from freepage.analysis.experiments import ExperimentResults, Experiments
     from freepage.analysis.stats import Estimate
     from freepage.fpr.pace import Pace
@@ -39,45 +37,6 @@ _DECISIONS = {
 }
 # Fewer trials show what was seen, and neither confirm nor contradict what somebody else found.
 LEAST_FOR_CLAIM = 5
-# What of the workload makes a limit on CPU reachable.
-PACES = {"allocated": "allocated_gib_s", "freed": "freed_gib_s"}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One finding of the article and the rule that decides it; claims.toml explains the fields."""
-
-    id: str
-    text: str
-    article: str
-    number: EstimatePath
-    measure: str
-    bounds: Bounds
-    beside: dict[str, EstimatePath]
-    every: bool = False
-    same: bool = False
-    per: str = ""
-    at_peak: bool = False
-    in_time: bool = False
-    control: EstimatePath | None = None
-    finest_s: float | None = None
-    provided: EstimatePath | None = None
-    otherwise: str = ""
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of experiment it can be decided from."""
-        return tuple(kind.name for kind in KINDS.values() if self.id in kind.claims)
-
-    @property
-    def rule(self) -> str:
-        """The rule in words."""
-        return f"{self.measure}: {self.bounds.describe(self.number.number.unit)}"
-
-    @property
-    def confidence(self) -> float:
-        """The confidence of the interval that confirms it: two one-sided tests at 5 % for what is to be the same."""
-        return EQUIVALENCE_CONFIDENCE if self.same else CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -142,12 +101,6 @@ class _Outcome:
     error: float | None = None
 
 
-def load_claims() -> tuple[Claim, ...]:
-    """Read the article's claims, in the article's order."""
-    text = (resources.files("freepage.analysis") / "claims.toml").read_text(encoding="utf-8")
-    return tuple(_parse(table) for table in tomllib.loads(text)["claim"])
-
-
 def decide_claims(experiments: Experiments, conditions: ClaimConditions) -> tuple[ClaimResult, ...]:
     """Decide every claim from the experiments of a run; what is decided is corrected for how many are decided at once."""
     claims = load_claims()
@@ -165,16 +118,6 @@ def _leave_open(outcome: _Outcome) -> _Outcome:
         return outcome
     reason = "Alone its interval would decide; among so many claims one such would come by chance (Holm)."
     return replace(outcome, decision=ClaimDecision.NOT_DECIDABLE, reason=reason)
-
-
-def _parse(table: dict[str, Any]) -> Claim:
-    bounds = Bounds(**{key: table.pop(key, None) for key in ("at_least", "at_most", "above")})
-    beside = {label: parse_path(path) for label, path in table.pop("beside", {}).items()}
-    number = parse_path(table.pop("number"))
-    provided, control = (
-        parse_path(table.pop(key)) if key in table else None for key in ("provided", "control")
-    )
-    return Claim(number=number, beside=beside, bounds=bounds, provided=provided, control=control, **table)
 
 
 def _build_result(claim: Claim, outcome: _Outcome, experiments: Experiments) -> ClaimResult:
@@ -273,13 +216,7 @@ def _explain_reach(
             claim.control.find(experiment), claim.bounds, conditions.scale_of(name), unit
         )
     pace = conditions.paces.get(name)
-    if claim.at_peak and pace is not None:
-        return explain_no_room(pace.peak_room)
-    if claim.in_time and pace is not None and claim.bounds.at_least is not None:
-        return explain_no_time(pace.saved_in_time, claim.bounds.at_least)
-    if not claim.per or pace is None or claim.bounds.at_most is None:
-        return ""
-    return explain_too_slow(getattr(pace, PACES[claim.per]), claim.bounds.at_most, conditions.scale_of(name))
+    return "" if pace is None else explain_pace(claim, pace, conditions.scale_of(name))
 
 
 def _find_numbers(claim: Claim, experiment: ExperimentResults) -> list[ClaimNumber]:

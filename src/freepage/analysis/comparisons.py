@@ -17,10 +17,11 @@ from freepage.kinds import find_kind
 from freepage.records import Arm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from freepage.analysis.compared import Comparisons
-    from freepage.analysis.estimates import ArmEstimates, TrialValues
+    from freepage.analysis.definition import Number
+    from freepage.analysis.estimates import TrialValues
     from freepage.analysis.stats import Estimate
     from freepage.store import TrialData
 
@@ -57,19 +58,23 @@ SAVED_SHARES: dict[Comparison, tuple[Quantity, Arm | None]] = {
 LEAST_POSSIBLE = 0.05
 
 
-def find_margin(comparison: Comparison, without: ArmEstimates) -> float | None:
-    """Return the difference that matters: of a ratio or a share its margin, of a difference the margin's part of the vm arm's number.
+def find_margin(
+    number: Number, margin: float | None, find_size: Callable[[Arm, Quantity | TrialOnly], float | None]
+) -> float | None:
+    """Return the difference that matters in the measure that a number is compared in.
 
-    without: the numbers of the vm arm. None where there is no such number, and for what is counted.
+    Of a ratio or a share it is the margin; of a difference between arms its part of the number that the arm without FPR has, a pod
+    or a VM. find_size: returns how large a number of an arm is. None where that is not known, and for what is counted.
     """
-    margin = comparison.margin
-    if comparison.nature is Nature.COUNT or margin is None:
+    if margin is None or number.nature is Nature.COUNT:
         return None
-    if comparison.unit in {"ratio", "fraction"}:
+    if number.nature.has_ratio or number.unit == "fraction":
         return margin
-    number = DIFFERENCES[comparison][0] if comparison in DIFFERENCES else None
-    whole = without.get(number) if isinstance(number, Quantity) else None
-    return None if whole is None else margin * abs(whole.value)
+    if not isinstance(number, Comparison) or number not in DIFFERENCES:
+        return None
+    what, *arms = DIFFERENCES[number]
+    size = find_size(next(arm for arm in arms if arm is not Arm.VM_FPR), what)
+    return margin * abs(size) if size else None
 
 
 @dataclass(frozen=True)

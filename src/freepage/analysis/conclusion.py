@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import IntervalPosition
 from freepage.analysis.limits import CostReport, ExperimentOutcome, check_limits
-from freepage.analysis.memory_checks import MemoryCheck, check_given_back, check_saved, check_without
+from freepage.analysis.memory_checks import (
+    MemoryCheck,
+    check_given_back,
+    check_peak,
+    check_possible,
+    check_saved,
+    check_without,
+    correct_together,
+)
 from freepage.analysis.sentences import as_sentence, place
 
 if TYPE_CHECKING:
@@ -95,11 +103,20 @@ class Conclusion:
 
 @dataclass(frozen=True)
 class Checks:
-    """Everything checked against the rule: memory of the headline, what other experiments gave back, and all costs."""
+    """Everything checked against the rule.
 
-    headline: tuple[MemoryCheck, ...]
+    gains: what FPR brings in the headline; without: what came back there without FPR. others: what those of other experiments
+    gave back. costs: of all.
+    """
+
+    gains: tuple[MemoryCheck, ...]
+    without: MemoryCheck
     others: dict[str, MemoryCheck]
     costs: tuple[CostReport, ...]
+
+    @property
+    def headline(self) -> tuple[MemoryCheck, ...]:
+        return (*self.gains, self.without)
 
 
 _SMOKE_RUN = Reason("smoke", "It was a smoke run, which measures nothing: leave out --smoke.")
@@ -108,9 +125,17 @@ _SMOKE_RUN = Reason("smoke", "It was a smoke run, which measures nothing: leave 
 def check_all(found: VerdictInput, rule: VerdictRule) -> Checks:
     """Check everything against the rule."""
     first = found.headline
+    gains = (
+        check_given_back(first, rule),
+        check_saved(first, rule),
+        check_possible(first, rule),
+        check_peak(first, rule),
+    )
+    kept = {o.experiment: check_given_back(o, rule) for o in found.others if o.about_releases}
     return Checks(
-        (check_given_back(first, rule), check_saved(first, rule), check_without(first, rule)),
-        {o.experiment: check_given_back(o, rule) for o in found.others if o.about_releases},
+        tuple(check for check in gains if check is not None),
+        check_without(first, rule),
+        correct_together(kept),
         check_limits(found.outcomes, rule),
     )
 
@@ -129,9 +154,8 @@ def _conclude_by_memory(found: VerdictInput, checks: Checks) -> Conclusion | Non
 
     Nothing is settled where VMs without FPR gave memory back as well, or nobody knows: then it is not FPR that was seen.
     """
-    given, saved, without = checks.headline
-    beyond = next((c for c in (given, saved) if c.position is IntervalPosition.BEYOND), None)
-    if beyond is not None and without.position is IntervalPosition.WITHIN:
+    beyond = next((c for c in checks.gains if c.position is IntervalPosition.BEYOND), None)
+    if beyond is not None and checks.without.position is IntervalPosition.WITHIN:
         return Conclusion(Decision.NO_BENEFIT, Reason(beyond.about, beyond.text))
     every = [("", check) for check in checks.headline] + list(checks.others.items())
     is_open = [(where, c) for where, c in every if c.position is IntervalPosition.STRADDLING]

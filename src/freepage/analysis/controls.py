@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.series import demand_steps
 from freepage.records import CARRIERS, Arm
 
 if TYPE_CHECKING:
@@ -107,9 +108,14 @@ def _fit_drift(
 
 
 def _draws_schedules(trials: Sequence[TrialData]) -> bool:
-    """Return whether repeats of one arm followed schedules that differ."""
+    """Return whether repeats of one arm followed schedules that differ; in which order pages are touched is no difference."""
     first: dict[Arm, object] = {}
-    return any(first.setdefault(t.record.arm, t.schedules) != t.schedules for t in trials)
+    return any(first.setdefault(t.record.arm, held) != held for t in trials for held in [_find_held(t)])
+
+
+def _find_held(trial: TrialData) -> dict[str, list[tuple[float, float]]]:
+    """Return what each instance is to hold, and from when on."""
+    return {name: demand_steps(processes) for name, processes in trial.schedules.items()}
 
 
 def _dummies(groups: Sequence[Sequence[object]]) -> NDArray[np.float64]:

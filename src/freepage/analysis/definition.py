@@ -65,8 +65,8 @@ class Definition:
 
     id: its key in results.json. heading: above its column in tables, or before its value; short: above its column in a
     terminal, where that is another. headline: what it is called, and explained as, among the numbers on top. margin: the
-    difference that matters in practice: a share of the number where it is positive or a ratio, of the vm arm's where it is a
-    difference, absolute where it is a share; None where none is known.
+    difference that matters in practice: a share of the number where it is positive or a ratio, of what it is
+    taken from where it is a difference, absolute where it is a share; None where none is known.
     """
 
     id: str

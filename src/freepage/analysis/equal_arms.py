@@ -58,7 +58,7 @@ def _compare(experiment: ExperimentResults) -> Iterator[EqualNumber]:
             continue
         neutral = 1.0 if comparison.unit == "ratio" else 0.0
         low, high = interval
-        margin = find_margin(comparison, experiment.without)
+        margin = find_margin(comparison, comparison.margin, experiment.find_size)
         yield EqualNumber(
             comparison,
             estimate,

@@ -54,6 +54,12 @@ class ExperimentResults:
         """Return a number of an arm; None where it was not measured, or the arm is not there."""
         return self.arms.get(arm, {}).get(number)
 
+    def find_size(self, arm: Arm, number: Quantity | TrialOnly) -> float | None:
+        """Return how large a number of an arm is, where VMs without FPR are whatever FPR is compared with; None: not measured."""
+        numbers = self.without if arm is Arm.VM else self.arms.get(arm, {})
+        found = numbers.get(number) if isinstance(number, Quantity) else None
+        return None if found is None else found.value
+
     def compared(self, comparison: Comparison) -> Estimate | None:
         """Return a comparison of its arms; None where it was not measured."""
         return self.comparisons[comparison]

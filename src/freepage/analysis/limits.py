@@ -37,9 +37,11 @@ class ExperimentOutcome:
     """The numbers of one experiment that the verdict rests on; None is not measured there.
 
     vms: how its VMs are called ("churn-*"). saved_mean, saved_max: of what VMs without FPR take of the node; saved_of_possible,
-    saved_max_of_possible: of what a pod shows to be possible. reallocation: later allocations, with FPR against without;
-    allocation: all of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io: throughput with FPR against
-    without. about_releases: whether its VMs were meant to give memory back, and ran. obstacle: why its shares do not count.
+    saved_max_of_possible: of what a pod shows to be possible; has_pods: whether pods were planned to. saved_in_time: the share of
+    what idle memory takes, in GiB x s, that the kernel's own passes leave to save (fpr/pace.py). reallocation: later allocations,
+    with FPR against without; allocation: all of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io:
+    throughput with FPR against without. about_releases: whether its VMs were meant to give memory back, and ran. obstacle: why
+    its shares do not count.
     """
 
     experiment: str = ""
@@ -57,6 +59,8 @@ class ExperimentOutcome:
     saved_max: Estimate | None = None
     saved_of_possible: Estimate | None = None
     saved_max_of_possible: Estimate | None = None
+    has_pods: bool = False
+    saved_in_time: float = 1.0
     about_releases: bool = False
     obstacle: str = ""
     node_obstacle: str = ""
@@ -138,6 +142,7 @@ def build_outcome(
         saved_max=saved(Comparison.SAVED_MAX_SHARE),
         saved_of_possible=saved(Comparison.SAVED_OF_POSSIBLE),
         saved_max_of_possible=saved(Comparison.SAVED_MAX_OF_POSSIBLE),
+        has_pods=Arm.POD in experiment.arms,
         about_releases=ran and is_about_releases(experiment.traits),
     )
 

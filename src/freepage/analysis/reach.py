@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition, format_bound
-from freepage.fpr.mechanics import USUAL_PASSES
+from freepage.analysis.undecided import lower_first
+from freepage.fpr.mechanics import USUAL_PASSES, soonest_delay_s
 from freepage.fpr.pace import Pace, find_schedule_pace
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ LEAST_ROOM = 0.1
 
 def find_pace(trial: TrialData, passes: Passes | None = USUAL_PASSES) -> Pace:
     """Return the pace of a trial, from its schedules and the passes of its guests; None: those are not known."""
-    return find_schedule_pace(trial.schedules, trial.record.planned_duration_s or 1.0, passes)
+    pace = find_schedule_pace(trial.schedules, trial.record.planned_duration_s or 1.0, passes)
+    return replace(pace, delay_s=soonest_delay_s(trial.record.evidence))
 
 
 def explain_no_room(room: float) -> str:
@@ -35,13 +38,33 @@ def explain_no_room(room: float) -> str:
     )
 
 
+def leaves_time(saved: float, at_least: float) -> bool:
+    """Return whether so much could have been saved, where the kernel's own pace leaves `saved`."""
+    return saved > at_least * ROUNDED_UP
+
+
+def describe_no_time(saved: float) -> str:
+    """Return in a sentence why memory could not have been back in time, at the kernel's own pace."""
+    return (
+        f"Memory is used again so soon that the kernel's passes leave {saved * 100:.0f}\u00a0% to save; longer pauses, as at a "
+        "larger scale, would do."
+    )
+
+
 def explain_no_time(saved: float, at_least: float) -> str:
     """Return why memory could not have been back in time, at the kernel's own pace; "" where it could."""
-    if saved > at_least * ROUNDED_UP:
+    if leaves_time(saved, at_least):
+        return ""
+    return f"Not decidable at this scale: {lower_first(describe_no_time(saved))}"
+
+
+def explain_timer(delay_s: float, at_least_s: float) -> str:
+    """Return why no release could have taken less than a bound: guests wait as long before their first pass; "" where they do not."""
+    if delay_s < at_least_s:
         return ""
     return (
-        f"Not decidable at this scale: memory is used again so soon that the kernel's passes leave {saved * 100:.0f}\u00a0% to save; "
-        "longer pauses, as at a larger scale, would do."
+        f"Not decidable: the kernel's own timer of {delay_s:g} s decides it, before which nothing comes back; guests whose "
+        f"page_reporting_delay_ms is below {at_least_s * 1000:g} would do."
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from freepage.analysis.estimates import TrialValues
     from freepage.fpr.mechanics import Passes
+    from freepage.fpr.pace import Pace
     from freepage.store import Run, TrialData
 
 RESULTS_SCHEMA = 1
@@ -120,7 +121,7 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
     """Return what follows from the numbers of a run's trials, by their ids."""
     experiments = build_experiments(run, values)
     doubts = find_doubts(DoubtInput(run, values, experiments))
-    manifest = run.manifest
+    manifest, paces = run.manifest, _find_paces(run)
     return Results(
         study=manifest.study,
         title=manifest.title,
@@ -128,9 +129,9 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
         verdict=judge_equal_arms(experiments)
-        or decide(_build_verdict_input(run, experiments, doubts), manifest.verdict_rule),
+        or decide(_build_verdict_input(run, experiments, doubts, paces), manifest.verdict_rule),
         doubts=doubts,
-        claims=decide_claims(experiments, _build_claim_conditions(run, doubts)),
+        claims=decide_claims(experiments, _build_claim_conditions(run, doubts, paces)),
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),
         experiments=experiments,
         prometheus=build_prometheus(run),
@@ -138,8 +139,7 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
     )
 
 
-def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimConditions:
-    with_fpr = [t for t in run.ok_trials(arm=Arm.VM_FPR) if t.schedules]
+def _build_claim_conditions(run: Run, doubts: Iterable[Doubt], paces: Mapping[str, Pace]) -> ClaimConditions:
     return ClaimConditions(
         run.manifest.accelerator,
         run.manifest.interval_s,
@@ -148,8 +148,14 @@ def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimCondition
         voided=_find_voided(doubts),
         scale=run.manifest.scale,
         scales=run.manifest.scales,
-        paces={t.record.experiment: find_pace(t, _find_passes(run, t)) for t in with_fpr},
+        paces=paces,
     )
+
+
+def _find_paces(run: Run) -> dict[str, Pace]:
+    """Return the pace of each experiment, from a trial with FPR."""
+    with_fpr = [t for t in run.ok_trials(arm=Arm.VM_FPR) if t.schedules]
+    return {t.record.experiment: find_pace(t, _find_passes(run, t)) for t in with_fpr}
 
 
 def _find_passes(run: Run, trial: TrialData) -> Passes | None:
@@ -167,13 +173,16 @@ def _find_voided(doubts: Iterable[Doubt]) -> dict[str, str]:
     return {d.experiment: d.text for d in doubts if d.id == VOIDING_DOUBT and d.experiment}
 
 
-def _build_verdict_input(run: Run, experiments: Experiments, doubts: Iterable[Doubt]) -> VerdictInput:
+def _build_verdict_input(
+    run: Run, experiments: Experiments, doubts: Iterable[Doubt], paces: Mapping[str, Pace]
+) -> VerdictInput:
     moved, voided = _find_moved(doubts), _find_voided(doubts)
     outcomes = {
         name: replace(
             build_outcome(name, e, _instances_of(run, name), ran=_has_run(run, name)),
             obstacle=voided.get(name, ""),
             node_obstacle=moved.get(name, ""),
+            saved_in_time=paces[name].saved_in_time if name in paces else 1.0,
         )
         for name, e in experiments.items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
     from freepage.records import VerdictRule
 
+
+@dataclass(frozen=True)
+class Saving:
+    """One way to look at the memory that FPR saves: what a sentence is about, by which two are known to be the same, and the sentence."""
+
+    about: str
+    sentence: str
+
+
+PEAK = Saving("saved peak", "At its peak the node's memory in use was {} lower with FPR")
+POSSIBLE = Saving("saved of possible", "FPR saved {} of what a pod shows to be possible")
+PEAK_OF_POSSIBLE = Saving("saved peak of possible", "Of the peak by which VMs exceed pods FPR saved {}")
 # Savings are named where the whole interval shows some.
 SOMETHING = Bounds(above=0.0)
 
@@ -29,13 +42,20 @@ def describe_rule(rule: VerdictRule, times_count: bool) -> str:
     )
     return (
         f"Enable if VMs with FPR give back at least {least:.0%} of what they free, in every experiment about it, VMs without it "
-        f"at most {most:.0%}, VMs with FPR take at least {rule.min_saved_mean_fraction:.0%} less of the node's memory, and the "
-        f"price is within limits: allocating again takes at most {rule.max_reallocation_penalty:g} times as long; FPR adds "
-        f"at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
+        f"at most {most:.0%}, VMs with FPR take at least {rule.min_saved_mean_fraction:.0%} less of the node's memory, "
+        f"{_describe_savings_rule(rule)}and the price is within limits: allocating again takes at most "
+        f"{rule.max_reallocation_penalty:g} times as long; FPR adds at most {rule.max_extra_cpu_s_per_gib:g} s of CPU per GiB given back or at most "
         f"{rule.max_extra_cpu_cores_per_vm:g} core per VM; I/O in guests is at least {rule.min_io_ratio:g} times as "
         f"fast. {beyond} Whole intervals decide, shares by all of at least five trials, the rest from three trials on; "
         "where memory comes back and the price is open, that is the answer."
     )
+
+
+def _describe_savings_rule(rule: VerdictRule) -> str:
+    """Return the limits on savings that not every rule has, as parts of a sentence."""
+    least, most = rule.min_saved_of_possible_fraction, rule.max_added_peak_fraction
+    possible = "" if least is None else f"FPR saves at least {least:.0%} of what a pod shows to be possible, "
+    return possible + ("" if most is None else f"the node's memory peaks at most {most:.0%} higher, ")
 
 
 def describe_gains(shown: ExperimentOutcome, *, times_count: bool) -> Iterator[str]:
@@ -64,22 +84,14 @@ def _describe_savings(shown: ExperimentOutcome) -> Iterator[str]:
 
 def describe_savings_in_full(outcome: ExperimentOutcome) -> Iterator[tuple[str, str]]:
     """Yield what is known of the memory saved, mean and peak, with intervals: what it is about, and a sentence."""
-    words = (
-        ("saved peak", outcome.saved_max, "At its peak the node's memory in use was {} lower with FPR."),
-        (
-            "saved of possible",
-            outcome.saved_of_possible,
-            "Of the GiB·s that VMs held needlessly, and a pod would not, FPR saved {}.",
-        ),
-        (
-            "saved peak of possible",
-            outcome.saved_max_of_possible,
-            "Of the peak by which VMs exceed pods FPR saved {}.",
-        ),
+    numbers = (
+        (PEAK, outcome.saved_max),
+        (POSSIBLE, outcome.saved_of_possible),
+        (PEAK_OF_POSSIBLE, outcome.saved_max_of_possible),
     )
-    for about, estimate, sentence in words:
+    for saving, estimate in numbers:
         if estimate is not None:
-            yield about, sentence.format(format_with_interval(estimate))
+            yield saving.about, f"{saving.sentence.format(format_with_interval(estimate))}."
 
 
 def as_sentence(words: str) -> str:
@@ -95,9 +107,14 @@ def format_percent(estimate: Estimate) -> str:
     return f"{max(estimate.value, 0):.0%}".replace("%", "\u00a0%")
 
 
+def format_share(value: float) -> str:
+    """Return a share as a sentence has it, also one below zero."""
+    return format_rounded(value, "fraction").replace("-", "−")
+
+
 def format_with_interval(estimate: Estimate) -> str:
     """Return a share with its interval, or how many trials it comes from where there is none."""
-    value = format_rounded(estimate.value, "fraction").replace("-", "−")
+    value = format_share(estimate.value)
     if estimate.low is None:
         return f"{value} ({'one trial' if estimate.n == 1 else f'{estimate.n} trials'})"
     return f"{value} ({describe_interval(estimate)})".replace("-", "−")

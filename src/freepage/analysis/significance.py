@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from freepage.analysis.stats import CONFIDENCE, Estimate, Method, find_quantile
+from freepage.analysis.stats import CONFIDENCE, LEAST_FOR_RANGE, Estimate, Method, find_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # The error of one side of an interval, and of a decision that a whole interval lies within bounds or beyond one.
 ONE_SIDED = (1 - CONFIDENCE) / 2
+# The error of a range of five trials, from which shares are decided: that all of them lie on one side of their median by chance.
+RANGE_ERROR = 0.5**LEAST_FOR_RANGE
 # Two one-sided tests at 5 % each: the 90 % interval within the margin (Schuirmann, 1987).
 EQUIVALENCE_CONFIDENCE = 0.90
 POWER = 0.8
@@ -77,7 +79,7 @@ def find_interval(
 def find_error(estimate: Estimate, bound: float) -> float | None:
     """Return the probability of an estimate as far on its side of a bound, were the truth at the bound; one-sided.
 
-    None where the method has none: ranges decide by all trials together.
+    None where the method has none: ranges decide by all trials together (find_range_error).
     """
     from scipy.special import stdtr
 
@@ -88,6 +90,17 @@ def find_error(estimate: Estimate, bound: float) -> float | None:
     if not spread.error:
         return 0.0
     return float(stdtr(spread.n - 1, -distance / spread.error))
+
+
+def find_range_error(estimate: Estimate, bound: float) -> float | None:
+    """Return the probability that all trials of a range lie on one side of a bound, were it the true median: 2^-n (sign test, one-sided).
+
+    1 where they lie on both sides; None for another method, and where too few trials have a range.
+    """
+    if estimate.method not in {Method.RANGE, Method.CENSORED} or estimate.low is None:
+        return None
+    high = math.inf if estimate.high is None else estimate.high
+    return 0.5**estimate.n if estimate.low >= bound or high <= bound else 1.0
 
 
 def correct_by_holm(errors: Sequence[float | None], levels: Sequence[float]) -> list[bool]:

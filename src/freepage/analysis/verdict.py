@@ -39,12 +39,12 @@ def decide(found: VerdictInput, rule: VerdictRule) -> Verdict:
     told = {reason.about for reason in reasons}
     if conclusion.reason.text and conclusion.reason.about not in told:
         reasons.append(conclusion.reason)
-    thresholds = {name: value for name, value in asdict(rule).items() if name != "headline"}
+    limits = {name: value for name, value in asdict(rule).items() if name != "headline" and value is not None}
     return Verdict(
         conclusion.decision,
         write_sentence(conclusion, found),
         describe_rule(rule, found.times_count),
-        thresholds,
+        limits,
         tuple(reason.text for reason in reasons),
         found.headline.experiment,
         conclusion.few.seen if conclusion.few else None,

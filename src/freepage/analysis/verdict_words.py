@@ -29,8 +29,9 @@ WHERE_TO_SWITCH = (
 
 def find_reasons(found: VerdictInput, checks: Checks, conclusion: Conclusion) -> Iterator[Reason]:
     """Yield how the run meets the rule: memory, costs, gains, and how to act on it."""
-    yield from (Reason(check.about, check.text) for check in checks.headline)
-    yield from (Reason(about, text) for about, text in describe_savings_in_full(found.headline))
+    told = {check.about: check.text for check in checks.headline}
+    savings = dict(describe_savings_in_full(found.headline))
+    yield from (Reason(*pair) for pair in (told | savings | told).items())
     for name, check in checks.others.items():
         if check.position is not IntervalPosition.WITHIN:
             yield Reason(check.about, place(name, check.text))

@@ -59,6 +59,14 @@ def slowest_delay_s(evidence: Iterable[Evidence]) -> float:
     )
 
 
+def soonest_delay_s(evidence: Iterable[Evidence]) -> float:
+    """Return the shortest wait before a pass that any VM's guest shows; the usual one where its kernel shows none."""
+    delays = (
+        PASS_DELAY_S if e.reporting_delay_s is None else e.reporting_delay_s for e in evidence if e.is_of_vm
+    )
+    return min(delays, default=PASS_DELAY_S)
+
+
 def stretch_of(evidence: Iterable[Evidence]) -> float:
     """Return by how much passes are slower than usual, where a guest's kernel says so; 1 at least."""
     return max(1.0, slowest_delay_s(evidence) / PASS_DELAY_S)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from freepage.fpr.mechanics import USUAL_PASSES, predicted_release
+from freepage.fpr.mechanics import PASS_DELAY_S, USUAL_PASSES, predicted_release
 from freepage.records import Action
 from freepage.units import GIB
 
@@ -26,12 +26,14 @@ class Pace:
 
     peak_room: the share of the sum of their own peaks that they never hold together, and FPR could save at the peak.
     saved_in_time: the share of the GiB x s between frees and the next allocations that the kernel's passes leave to save.
+    delay_s: the wait of the guests before their first pass, the shortest of all.
     """
 
     allocated_gib_s: float
     freed_gib_s: float
     peak_room: float = 1.0
     saved_in_time: float = 1.0
+    delay_s: float = PASS_DELAY_S
 
 
 def find_schedule_pace(

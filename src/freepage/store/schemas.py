@@ -17,6 +17,8 @@ SCHEMA_1_RULE = {
     "min_io_ratio": 0.9,
 }
 SCHEMA_1_SMOKE_SCALE = 0.015
+# Limits that the rule of a run of schema 2 did not have: it is not judged by them.
+LIMITS_OF_SCHEMA_3 = ("min_saved_of_possible_fraction", "max_added_peak_fraction")
 
 
 def upgrade_manifest(content: dict[str, Any]) -> dict[str, Any]:
@@ -40,6 +42,12 @@ def _from_1_to_2(content: dict[str, Any]) -> dict[str, Any]:
     return upgraded | (_describe_cluster(content["tools"]) if content["target"] == "cluster" else {})
 
 
+def _from_2_to_3(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest whose rule did not yet limit the peak, and what must be saved of the possible, judged as it was then."""
+    rule = dict.fromkeys(LIMITS_OF_SCHEMA_3) | content["verdict_rule"]
+    return content | {"schema": 3, "verdict_rule": rule}
+
+
 def _describe_cluster(tools: dict[str, str]) -> dict[str, Any]:
     """Return the words of a cluster, from its versions, that a manifest of schema 1 left to its reader."""
     versions = [
@@ -50,4 +58,4 @@ def _describe_cluster(tools: dict[str, str]) -> dict[str, Any]:
 
 
 # By the schema that each begins with; it ends with the next.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1_to_2}
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1_to_2, 2: _from_2_to_3}

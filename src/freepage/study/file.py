@@ -14,7 +14,7 @@ from freepage.study.group_file import AnyGroupFile, FioGroupFile, MemoryGroupFil
 from freepage.study.repeats import ENOUGH_REPEATS
 from freepage.study.values import STRICT, Duration, Share, Size, read_duration
 
-THRESHOLDS = tuple(field.name for field in fields(VerdictRule) if field.type == "float")
+THRESHOLDS = tuple(field.name for field in fields(VerdictRule) if field.name != "headline")
 EXPERIMENT_KEYS = ("kind", "name", "title", "repeats", "arms", "node_memory")
 
 

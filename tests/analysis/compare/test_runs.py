@@ -222,7 +222,7 @@ def test_a_run_of_an_earlier_schema_is_compared_where_that_is_allowed_and_the_no
         compare_runs([old], [load_run(tmp_path / "new")])
     comparison = compare_runs([old], [load_run(tmp_path / "new")], across=parse_across("all"))
     assert set(comparison.changes) == {"cycle", "random"}
-    assert any("schema 1 (0.1-quick), schema 2 (new)" in note for note in comparison.notes)
+    assert any("schema 1 (0.1-quick), schema 3 (new)" in note for note in comparison.notes)
 
 
 def test_runs_without_a_common_experiment_are_refused():

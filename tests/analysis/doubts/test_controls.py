@@ -16,7 +16,7 @@ from freepage.analysis.results import build_results
 from freepage.records import CARRIERS, Arm
 from freepage.store import load_run
 from freepage.units import MIB
-from helpers.changed_run import change_samples, doubts_of
+from helpers.changed_run import change_samples, doubts_of, take_memory
 from helpers.modelled_run import CYCLE_ONLY, Truth, find_trial_ids, write_run
 
 
@@ -26,20 +26,17 @@ def run_folder(tmp_path):
     return tmp_path / "run"
 
 
-def take_memory(folder, names, size, start_s=-1e9, end_s=1e9):
+def add_neighbour(folder, names, size, start_s=-1e9, end_s=1e9):
     """Let other work take memory of the host while some trials run."""
     for name in names:
         path = folder / "trials" / name / "samples.parquet"
-        samples = pl.read_parquet(path)
-        taken = (pl.col("metric") == "mem_free_bytes") & pl.col("t_s").is_between(start_s, end_s)
-        samples.with_columns(
-            pl.when(taken).then(pl.col("value") - size).otherwise(pl.col("value")).alias("value")
-        ).write_parquet(path)
+        there = pl.col("t_s").is_between(start_s, end_s).cast(pl.Float64)
+        take_memory(pl.read_parquet(path), there * size).write_parquet(path)
 
 
 def test_a_neighbour_of_145_mib_in_one_trial_is_named_with_its_time_and_size(run_folder):
     name = find_trial_ids(run_folder, "cycle", Arm.VM)[2]
-    take_memory(run_folder, [name], 145 * MIB, 3.0, 12.0)
+    add_neighbour(run_folder, [name], 145 * MIB, 3.0, 12.0)
     doubt = doubts_of(run_folder)["other-work"]
     assert (doubt.touches, doubt.experiment) == ("node", "cycle")
     assert f"in {name} from 3.0 to 12.0 s" in doubt.text
@@ -59,7 +56,7 @@ def test_a_neighbour_during_the_vms_without_fpr_is_no_saving(tmp_path):
     folder = tmp_path / "run"
     write_run(folder, Truth(given_back=0.0), study=CYCLE_ONLY)
     without = find_trial_ids(folder, "cycle", Arm.VM)
-    take_memory(folder, without, 140 * MIB, 0.0)
+    add_neighbour(folder, without, 140 * MIB, 0.0)
     doubts = doubts_of(folder)
     assert {"other-work", "inhibited"} == set(doubts)
     named = re.findall(r"[0-9]{3}-cycle-[a-z-]+-[0-9]", doubts["other-work"].text)
@@ -67,7 +64,7 @@ def test_a_neighbour_during_the_vms_without_fpr_is_no_saving(tmp_path):
 
 
 def test_a_neighbour_that_was_there_before_is_in_the_baseline(run_folder):
-    take_memory(run_folder, find_trial_ids(run_folder, "cycle", Arm.VM), 900 * MIB)
+    add_neighbour(run_folder, find_trial_ids(run_folder, "cycle", Arm.VM), 900 * MIB)
     assert doubts_of(run_folder) == {}
 
 
@@ -180,6 +177,19 @@ def test_too_few_trials_show_no_drift(tmp_path):
     run = load_run(tmp_path / "run")
     values = {t.record.id: {Quantity.ALLOC_PER_GIB: 1.0 + t.record.order} for t in run.trials}
     assert find_drift(run.trials, values) == []
+
+
+def test_blocks_that_touch_their_pages_in_other_orders_still_show_a_drift_from_one_to_the_next(tmp_path):
+    """Every block has a seed for that order, and each once had a level of its own by it, which took the drift with it."""
+    write_run(tmp_path / "run", Truth(repeats=3), study=CYCLE_ONLY)
+    trials = load_run(tmp_path / "run").trials
+    assert len({json.dumps(t.schedules, default=vars) for t in trials}) == 3
+    values = {
+        t.record.id: {Quantity.NODE_CPU: 1.02**t.record.order * (1 + t.record.order % 2 / 200)}
+        for t in trials
+    }
+    (drift,) = find_drift(trials, values)
+    assert drift.factor == pytest.approx(1.02**8, rel=0.01)
 
 
 def test_a_drift_is_seen_by_chance_as_rarely_as_it_says(tmp_path):

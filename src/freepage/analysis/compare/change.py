@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.compare.welch import LEAST_BLOCKS, EffectSize, Sample, compare_means, compare_ranges
 from freepage.analysis.compared import Comparison
-from freepage.analysis.comparisons import DIFFERENCES
+from freepage.analysis.comparisons import find_margin
 from freepage.analysis.definition import Better, Nature
 from freepage.analysis.stats import Estimate
-from freepage.records import Arm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from freepage.analysis.compare.measured import BlockValues, MeasuredRun
+    from freepage.analysis.definition import Number
+    from freepage.analysis.estimates import Quantity, TrialOnly
     from freepage.analysis.paths import EstimatePath
+    from freepage.records import Arm
 
 
 class Outcome(StrEnum):
@@ -106,7 +106,7 @@ def measure_change(base: Side, new: Side, experiment: str, path: EstimatePath, m
     found = [[r.find(experiment, path) for r in side.runs] for side in (base, new)]
     samples = [Sample(tuple(b.values for b in blocks if b.values)) for blocks in found]
     shown = [_show(sample, path, nature) for sample in samples]
-    absolute = _find_margin((*base.runs, *new.runs), experiment, path, nature, margin)
+    absolute = _find_margin(base, new, experiment, path.number, margin)
     change = Change(experiment, path, nature, shown[0], shown[1], None, absolute)
     if reason := _find_obstacle(base, new, found, samples, nature):
         return replace(change, reason=reason)
@@ -224,18 +224,14 @@ def _show(sample: Sample, path: EstimatePath, nature: Nature) -> Estimate | None
     return Estimate(value, None, None, path.number.unit, len(values))
 
 
-def _find_margin(
-    runs: Sequence[MeasuredRun], experiment: str, path: EstimatePath, nature: Nature, margin: float
-) -> float | None:
+def _find_margin(base: Side, new: Side, experiment: str, number: Number, margin: float) -> float | None:
     """Return the margin in the measure of the change: relative, of a share, or of what a difference is taken from."""
-    is_share = path.number.unit == "fraction" and nature is not Nature.COUNT
-    if nature.has_ratio or is_share:
-        return margin
-    if path.number is Comparison.EXTRA_CPU_PER_GIB:
+    runs = (*base.runs, *new.runs)
+    if number is Comparison.EXTRA_CPU_PER_GIB:
         return margin * fmean(r.run.manifest.verdict_rule.max_extra_cpu_s_per_gib for r in runs)
-    if not isinstance(path.number, Comparison) or path.number not in DIFFERENCES:
-        return None
-    number, *arms = DIFFERENCES[path.number]
-    reference = next(arm for arm in arms if arm is not Arm.VM_FPR)
-    size = fmean([abs(v) for run in runs for v in run.values_of(experiment, reference, number)] or [0.0])
-    return margin * size or None
+
+    def find_size(arm: Arm, of: Quantity | TrialOnly) -> float | None:
+        values = [abs(value) for run in runs for value in run.values_of(experiment, arm, of)]
+        return fmean(values) if values else None
+
+    return find_margin(number, margin, find_size)

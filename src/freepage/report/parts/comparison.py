@@ -43,7 +43,7 @@ def comparison_table(results: Results) -> Table:
 
 def _describe_difference(comparison: Comparison, estimate: Estimate, experiment: ExperimentResults) -> str:
     """Return what is shown of two arms: that they differ, that they are the same, or what could have been seen."""
-    margin = find_margin(comparison, experiment.without)
+    margin = find_margin(comparison, comparison.margin, experiment.find_size)
     if margin is None:
         return ""
     neutral = 1.0 if comparison.unit == "ratio" else 0.0

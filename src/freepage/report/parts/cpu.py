@@ -60,7 +60,7 @@ def draw_cpu(run: Run, results: Results, experiment: str) -> Figure | None:
     peaks = find_peaks(run, experiment)
     known = find_article_figure(found.kind, FigureName.CPU)
     marks = _find_marks(run, found, trials, peaks) if known else []
-    margin = find_margin(Comparison.EXTRA_CPU, found.without)
+    margin = find_margin(Comparison.EXTRA_CPU, Comparison.EXTRA_CPU.margin, found.find_size)
     title = describe_extra_cpu(found.compared(Comparison.EXTRA_CPU), margin, experiment)
     caption = _write_caption(experiment, window_s, interval_s, peaks) + (
         known.describe(drawn=bool(marks)) if known else ""
