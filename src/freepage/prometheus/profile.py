@@ -10,6 +10,8 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from freepage.units import format_duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -19,7 +21,10 @@ LAUNCHER = "virt-launcher-"
 
 @dataclass(frozen=True)
 class ProfileMetric:
-    """One metric to ask for; profile.toml explains the fields. step_s: None for samples at their own times."""
+    """One metric to ask for; profile.toml explains the fields.
+
+    step_s: None for samples at their own times. before_s: None for the span of the run itself.
+    """
 
     id: str
     source: str
@@ -32,6 +37,7 @@ class ProfileMetric:
     refresh_s: float
     refresh_why: str
     step_s: float | None = None
+    before_s: int | None = None
     ours: str | None = None
 
     @property
@@ -141,5 +147,6 @@ def describe_profile() -> str:
 
 def _describe(metric: ProfileMetric) -> str:
     asked = "samples" if metric.step_s is None else f"expression, every {metric.step_s:g} s"
+    asked += f" of {format_duration(metric.before_s)} before" if metric.before_s else ""
     own = "" if metric.ours is None else metric.ours if " " in metric.ours else f"`{metric.ours}`"
     return f"| `{metric.id}` | {metric.unit} | {metric.kind} | {asked} | {metric.meaning} | {own} |\n"

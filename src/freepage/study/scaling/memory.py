@@ -38,7 +38,7 @@ SHORTEST_DURATION_S = 20.0
 # block needs to come back. Where all free at once for the sake of CPU, once is enough.
 IDLE_RELEASES = {"cyclic": 1.7, "drawn": 2.0}
 # Drawn schedules last at least so many times as long as a block is held and the next one awaited on average.
-LEAST_PERIODS = 4
+LEAST_PERIODS = 3
 
 
 def scale_memory(file: CyclicGroupFile | DrawnGroupFile, experiment: str, scale: Scale) -> MemoryGroup:

@@ -27,6 +27,8 @@ NODE_RESERVE = 0.15
 LARGEST_FILE_SHARE = 0.6
 # A node of its own may be so much smaller than the study's, where the machine has no more available: its system needs the rest.
 LEAST_NODE_SHARE = 0.9
+# Memory is in use for at least so many periods before fio starts.
+LEAD_PERIODS = 1.5
 # Node and test file are sized by the schedules of so many blocks, which stand for any further ones.
 SIZED_BLOCKS = 5
 
@@ -71,11 +73,11 @@ def _node_is_given(node_memory: int | Share | None, scale: Scale) -> bool:
 
 
 def _lead_s(fio: FioGroup, memory: tuple[MemoryGroup, ...], scale: Scale) -> float:
-    """Return the seconds of memory use before fio starts: scaled as the article's wait, at least two periods."""
+    """Return the seconds of memory use before fio starts: scaled as the article's wait, at least some periods."""
     if scale.smoke:
         return min(fio.after_s, scale.limits.lead_s)
     period_s = max(g.hold.mean + g.idle.mean for g in memory)
-    return min(fio.after_s, max(fio.after_s * scale.factor, 2 * period_s))
+    return min(fio.after_s, max(fio.after_s * scale.factor, LEAD_PERIODS * period_s))
 
 
 def _until(group: MemoryGroup, end_s: float) -> MemoryGroup:
