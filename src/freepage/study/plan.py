@@ -26,7 +26,7 @@ PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
 PLANNED_SETTLE_S = 5.0
 # A guest with FPR first reports all that its boot left free, pass by pass, and is steady so much later.
 PLANNED_REPORTS_S = 8.0
-PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
+PLANNED_START_S = {"kvm": 0.3, "tcg": 1.3}
 # An emulator takes this beside the guest's memory: for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
 
