@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 LEAST_FACTOR = 1 / 256
 # The factor of a smoke run, whose limits bound the rest.
 SMOKE_FACTOR = 0.01
-# Of several instances at least so many stay, and of several iterations: of allocations one that is first, and five later ones.
+# Of several instances at least so many stay, and of several iterations: of allocations one that is first, and four later ones.
 LEAST_INSTANCES = 2
-LEAST_ITERATIONS = 6
+LEAST_ITERATIONS = 5
 
 
 @dataclass(frozen=True)
