@@ -10,13 +10,12 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from freepage.units import format_duration
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 # KubeVirt runs a VM in a pod whose name begins so.
 LAUNCHER = "virt-launcher-"
+DAY_S = 86400
 
 
 @dataclass(frozen=True)
@@ -147,6 +146,6 @@ def describe_profile() -> str:
 
 def _describe(metric: ProfileMetric) -> str:
     asked = "samples" if metric.step_s is None else f"expression, every {metric.step_s:g} s"
-    asked += f" of {format_duration(metric.before_s)} before" if metric.before_s else ""
+    asked += f" of the {metric.before_s / DAY_S:g} days before" if metric.before_s else ""
     own = "" if metric.ours is None else metric.ours if " " in metric.ours else f"`{metric.ours}`"
     return f"| `{metric.id}` | {metric.unit} | {metric.kind} | {asked} | {metric.meaning} | {own} |\n"
