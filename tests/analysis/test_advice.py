@@ -9,6 +9,7 @@ import pytest
 from freepage.analysis.advice import advise
 from freepage.analysis.conclusion import Conclusion, Decision, Exempt, VerdictInput
 from freepage.analysis.limits import ExperimentOutcome
+from freepage.analysis.past_strain import PastStrain
 from freepage.analysis.stats import Estimate
 from freepage.analysis.strain import Strain, find_strains
 from freepage.records import Arm
@@ -28,7 +29,9 @@ CYCLE = ExperimentOutcome("cycle", "cycle-*", reallocation=between(1.2, 1.4), ab
 CHURN = ExperimentOutcome("churn", "churn-*", allocation=between(0.98, 1.1))
 
 
-def advice(*outcomes, decision=Decision.ENABLE, excepted=(), times_count=True, smoke=False, **strains):
+def advice(
+    *outcomes, decision=Decision.ENABLE, excepted=(), times_count=True, smoke=False, past=None, **strains
+):
     first, *others = outcomes or (CYCLE,)
     found = VerdictInput(
         first,
@@ -36,6 +39,7 @@ def advice(*outcomes, decision=Decision.ENABLE, excepted=(), times_count=True, s
         times_count,
         smoke,
         {Arm(arm.replace("_", "-")): s for arm, s in strains.items()},
+        past,
     )
     return {r.about: r.text for r in advise(found, Conclusion(decision, excepted=excepted))}
 
@@ -59,6 +63,33 @@ def test_the_node_is_called_short_of_memory_only_where_signs_of_it_were_seen(vm,
 def test_where_no_sign_was_read_nothing_is_said_of_the_node():
     assert "node" not in advice(vm=Strain(), vm_fpr=Strain())
     assert "node" not in advice()
+
+
+BUSY = PastStrain(168, SHORT, 0.03)
+IDLE = PastStrain(30, CALM, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("past", "words"),
+    [
+        (None, "was not asked: a Prometheus knows (--prometheus)."),
+        (
+            BUSY,
+            "In the 7 days before this run the node was short of memory (tasks stalled on memory for at most 20\u00a0% of an hour",
+        ),
+        (IDLE, "In the 30 h before this run the node was not short of memory (tasks stalled"),
+        (PastStrain(0, Strain(), None), "is not known to the Prometheus that was asked."),
+    ],
+)
+def test_whether_the_node_was_short_of_memory_before_is_told_or_that_nobody_was_asked(past, words):
+    assert words in advice(vm=CALM, vm_fpr=CALM, past=past)["node-before"]
+
+
+def test_what_comes_back_is_relief_where_the_node_was_short_of_memory_before_though_not_in_the_run():
+    said = advice(vm=CALM, vm_fpr=CALM, past=BUSY)
+    assert "memory that VMs give back is relief there" in said["node-before"]
+    assert "not relief" not in said["node"]
+    assert "not relief" in advice(vm=CALM, vm_fpr=CALM, past=IDLE)["node"]
 
 
 def test_only_what_was_read_is_named():
@@ -87,7 +118,7 @@ def test_host_io_that_was_not_measured_is_said_to_be_so():
 
 @pytest.mark.parametrize("decision", [Decision.NO_BENEFIT, Decision.INCONCLUSIVE])
 def test_nobody_is_told_who_gains_where_nothing_is_gained(decision):
-    assert set(advice(decision=decision, vm=CALM, vm_fpr=CALM)) == {"node"}
+    assert set(advice(decision=decision, vm=CALM, vm_fpr=CALM)) == {"node", "node-before"}
     assert advice(decision=decision, smoke=True, vm=SHORT, vm_fpr=SHORT) == {}
 
 

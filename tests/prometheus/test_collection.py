@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -81,6 +82,22 @@ async def test_a_stored_run_gets_what_prometheus_has_on_openshift_and_elsewhere(
     assert SECRET not in (tmp_path / "run/prometheus.json").read_text()
 
 
+async def test_what_the_week_before_the_run_was_like_is_asked_as_a_number_for_each_hour(tmp_path):
+    start_s, end_s = write_ours(tmp_path / "run")
+    first_s = int(start_s) - 30 * 3600
+    kept = [(float(t), "2") for t in range(first_s, int(end_s), 60)]
+    kills = Held({"__name__": "node_vmstat_oom_kill", "instance": "worker-1"}, kept)
+    fake = FakePrometheus(export(start_s, end_s, extra=[kills]))
+    async with serve(fake) as url:
+        collected = await collect(tmp_path / "run", Settings(url))
+    asked = next(a for a in fake.asked if a.get("query", "").startswith("increase(node_vmstat_oom_kill"))
+    assert float(asked["end"]) <= start_s
+    assert float(asked["end"]) - float(asked["start"]) == 7 * 86400 - 3600
+    times = collected.samples.filter(metric="oom_kills_before")["wall_s"].to_list()
+    assert len(times) == 30
+    assert {later - earlier for earlier, later in pairwise(times)} == {3600}
+
+
 async def test_a_metric_that_is_refused_is_empty_and_says_why(tmp_path):
     start_s, end_s = write_ours(tmp_path / "run")
     fake = FakePrometheus(export(start_s, end_s), refused="node_vmstat_pswpin")
@@ -125,7 +142,7 @@ async def test_the_command_collects_and_makes_the_report_again(tmp_path, capsys)
     async with serve(FakePrometheus(export(start_s, end_s))) as url:
         arguments = ["prometheus", str(tmp_path / "run"), "--prometheus", url]
         assert await asyncio.to_thread(main, arguments) == 0
-    assert "node-exporter: 7 of 16 metrics" in capsys.readouterr().out
+    assert "node-exporter: 7 of 19 metrics" in capsys.readouterr().out
     assert "What Prometheus saw" in (tmp_path / "run/report.html").read_text()
 
 

@@ -21,6 +21,7 @@ COLLECTORS = {
     "node_memory": "meminfo",
     "node_in_use": "meminfo",
     "node_vmstat": "vmstat",
+    "node_pressure": "pressure",
     "node_ksmd": "ksmd",
     "node_cpu": "cpu",
 }

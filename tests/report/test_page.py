@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -110,13 +111,21 @@ def test_contents_name_every_finding_and_lead_to_it(page):
         assert f'id="{target}"' in page
 
 
+def test_beneath_an_experiments_heading_stands_what_it_ran_instead_of_its_original(built):
+    run, results = built
+    sizes = {"cycle": "1 VM of 250 MiB instead of <1 VM> of 60.0 GiB"}
+    page = render_page(replace(run, manifest=replace(run.manifest, sizes=sizes)), results)
+    section = page[page.index('<details class="experiment"') :]
+    assert "Here 1 VM of 250 MiB instead of &lt;1 VM&gt; of 60.0 GiB." in section[: section.index("<figure")]
+
+
 def test_experiments_fold_and_that_of_the_headline_is_open():
     figures = [Figure(f"{n}-{e}", "", "", "", {}, experiment=e) for e in ("cycle", "random") for n in "ab"]
     figures.append(Figure("controls", "", "", "", {}))
-    opened = {s.experiment: (len(s.figures), s.is_open) for s in build_sections(figures, "random")}
+    opened = {s.experiment: (len(s.figures), s.is_open) for s in build_sections(figures, "random", {})}
     assert opened == {"cycle": (2, False), "random": (2, True)}
-    assert [s.is_open for s in build_sections(figures, None)] == [True, False]
-    assert [s.is_open for s in build_sections(figures, "failed")] == [True, False]
+    assert [s.is_open for s in build_sections(figures, None, {})] == [True, False]
+    assert [s.is_open for s in build_sections(figures, "failed", {})] == [True, False]
 
 
 def test_no_chart_takes_more_room_than_it_is_high(page):

@@ -66,6 +66,18 @@ def test_every_experiments_table_fits_80_columns_whole(capsys, monkeypatch, kind
     assert all(Quantity.with_id(column).short_heading in out for column in KINDS[kind].columns)
 
 
+def test_beneath_an_experiments_name_stands_what_it_ran_instead_of_its_original(
+    run_folder, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    size = "1 VM of 250 MiB 11 times for 1 min 48 s instead of 1 VM of 60.0 GiB 11 times for 1 h 7 min"
+    print_results(build_results(load_run(run_folder)), {"cycle": size})
+    out = capsys.readouterr().out
+    assert size in " ".join(out.split())
+    assert out.index("\ncycle") < out.index("1 VM of 250 MiB") < out.index("given back", out.index("\ncycle"))
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
 def test_no_word_of_a_stored_run_is_more_than_a_word(run_folder, capsys):
     results = build_results(load_run(run_folder))
     failed = tuple(replace(t, error=HOSTILE, hint=HOSTILE) for t in results.trials)
@@ -76,7 +88,8 @@ def test_no_word_of_a_stored_run_is_more_than_a_word(run_folder, capsys):
             verdict=replace(results.verdict, sentence=HOSTILE),
             doubts=doubts,
             trials=failed,
-        )
+        ),
+        {"cycle": HOSTILE},
     )
     print_experiment(Terminal(), HOSTILE, results.experiments["cycle"])
     assert_harmless(capsys.readouterr().out)

@@ -46,30 +46,62 @@ def test_options_that_contradict_each_other_are_refused(options, words):
         plan_run(RunRequest("cycle", **options), "tcg", HOST)
 
 
-def test_at_a_given_scale_a_time_takes_repeats_and_allocations_but_no_sizes():
+def test_at_a_given_scale_a_time_takes_repeats_before_allocations_and_no_sizes():
     whole = plan_run(RunRequest("cycle", scale=0.01), "tcg", HOST).study.experiments[0]
-    short = plan_run(RunRequest("cycle", scale=0.01, time_s=900.0), "tcg", HOST)
-    (cycle,) = short.study.experiments
-    assert short.planned_duration_s <= 900
-    assert cycle.groups[0].size == whole.groups[0].size
-    assert (cycle.repeats, cycle.groups[0].iterations) < (whole.repeats, whole.groups[0].iterations)
+    found = []
+    for seconds in (900.0, 500.0):
+        short = plan_run(RunRequest("cycle", scale=0.01, time_s=seconds), "tcg", HOST)
+        (cycle,) = short.study.experiments
+        assert short.planned_duration_s <= seconds
+        assert cycle.groups[0].size == whole.groups[0].size
+        found.append((cycle.repeats, cycle.groups[0].iterations))
+    assert found[0] == (1, 11)
+    assert found[1][0] == 1
+    assert 5 <= found[1][1] < 11
+
+
+# A machine of 192 GiB has less than that, and less than that is available.
+NODE = {"memory_total_bytes": 188 << 30, "memory_available_bytes": 184 << 30, "cpus_logical": 80}
 
 
 def test_the_article_runs_at_its_own_size_on_its_own_node():
-    """A machine of 192 GiB has less than that, and less than that is available."""
-    node = {"memory_total_bytes": 188 << 30, "memory_available_bytes": 184 << 30, "cpus_logical": 80}
-    run_plan = plan_run(RunRequest("article", scale=1.0), "kvm", node)
-    assert run_plan.sizes == {}
+    run_plan = plan_run(RunRequest("article", scale=1.0), "kvm", NODE)
+    assert {words.split("; ")[0] for words in run_plan.sizes.values()} == {"at its own size"}
     host_io = run_plan.study.experiments[-1]
     memory, fio = host_io.groups
     assert host_io.node_memory_bytes == 184 << 30
     assert (fio.job.file_bytes, memory.instances, memory.processes) == (90 << 30, 17, 8)
     with pytest.raises(CapacityError, match="host-io needs"):
-        plan_run(RunRequest("host-io", scale=1.0), "kvm", node | {"memory_available_bytes": 170 << 30})
+        plan_run(RunRequest("host-io", scale=1.0), "kvm", NODE | {"memory_available_bytes": 170 << 30})
+
+
+def test_at_its_own_size_the_article_takes_eleven_hours_to_which_repeats_give_way_and_no_count():
+    run_plan = plan_run(RunRequest("article", scale=1.0), "kvm", NODE)
+    study = run_plan.study
+    assert 9 * 3600 < run_plan.planned_duration_s <= 11 * 3600
+    assert [e.repeats for e in study.experiments] == [3, 1, 1, 1, 1, 1, 1]
+    assert study.experiments[0].groups[0].iterations == 11
+    assert run_plan.sizes["random"] == "at its own size; 1 of 5 repeats, since there is no more time"
+
+
+def test_repeats_that_are_given_take_as_long_as_they_take_at_a_given_scale():
+    """Five of everything are 34 hours at the article's own size, and one is 7."""
+    hours = {}
+    for repeats in (1, 5):
+        run_plan = plan_run(RunRequest("article", scale=1.0, repeats=repeats), "kvm", NODE)
+        assert {e.repeats for e in run_plan.study.experiments} == {repeats}
+        assert run_plan.sizes == {}
+        hours[repeats] = run_plan.planned_duration_s / 3600
+    assert hours == pytest.approx({1: 6.8, 5: 34}, rel=0.03)
+
+
+def test_at_a_given_scale_a_study_without_a_time_for_it_has_all_its_repeats():
+    run_plan = plan_run(RunRequest("cycle", scale=1.0), "kvm", NODE)
+    assert (run_plan.study.experiments[0].repeats, run_plan.budget) == (5, None)
 
 
 def test_a_plan_says_what_runs_instead_of_what():
-    sizes = plan_run(RunRequest("random", time_s=1500.0), "tcg", HOST).sizes["random"]
+    sizes = plan_run(RunRequest("random", time_s=1200.0), "tcg", HOST).sizes["random"]
     assert sizes.startswith("10 VMs of ")
     assert "instead of 10 VMs of 8.00 GiB for 30 min" in sizes
     assert "3 of 5 repeats, since there is no more time" in sizes

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from freepage.analysis.conclusion import VerdictInput
     from freepage.analysis.limits import ExperimentOutcome
+    from freepage.analysis.past_strain import PastStrain
 
 # VMs wait longer for memory where the whole interval is above this.
 SLOWER = Bounds(above=1.0)
@@ -21,13 +22,15 @@ _FOR = frozenset({Decision.ENABLE, Decision.ENABLE_EXCEPT, Decision.MEMORY_ONLY}
 
 
 def advise(found: VerdictInput, conclusion: Conclusion) -> Iterator[Reason]:
-    """Yield whether the node was short of memory; where FPR gives some back, also who uses it and who pays in time."""
+    """Yield whether the node was short of memory, now and before; where FPR gives some back, also who uses it and who pays in time."""
     if found.smoke:
         return
     without, with_fpr = (found.strains.get(arm, Strain()) for arm in (Arm.VM, Arm.VM_FPR))
-    text = _describe_node(without, with_fpr)
+    was_short = found.past is not None and found.past.is_short
+    text = _describe_node(without, with_fpr, was_short=bool(was_short))
     if text:
         yield Reason("node", text)
+    yield Reason("node-before", _describe_past(found.past))
     if conclusion.decision not in _FOR:
         return
     if all(o.host_io is None for o in found.outcomes):
@@ -41,8 +44,8 @@ def advise(found: VerdictInput, conclusion: Conclusion) -> Iterator[Reason]:
             yield Reason(f"fast-allocation of {outcome.experiment}", _describe_wait(outcome))
 
 
-def _describe_node(without: Strain, with_fpr: Strain) -> str:
-    """Return whether the node was short of memory, as far as it was seen on each arm."""
+def _describe_node(without: Strain, with_fpr: Strain, *, was_short: bool) -> str:
+    """Return whether the node was short of memory, as far as it was seen on each arm; was_short: whether it was before."""
     match without.is_short, with_fpr.is_short:
         case None, None:
             return ""
@@ -56,10 +59,20 @@ def _describe_node(without: Strain, with_fpr: Strain) -> str:
         case True, None:
             return f"The node was short of memory beside VMs without FPR ({without.describe()})."
     seen = with_fpr if without.is_short is None else without
-    return (
-        f"The node was not short of memory in this run ({seen.describe()}): what FPR gives back is room for more VMs or page "
-        "cache, not relief."
-    )
+    words = f"The node was not short of memory in this run ({seen.describe()})"
+    if was_short:
+        return f"{words}."
+    return f"{words}: what FPR gives back is room for more VMs or page cache, not relief."
+
+
+def _describe_past(past: PastStrain | None) -> str:
+    """Return whether the node was short of memory before the run, as far as that is known."""
+    if past is None:
+        return "Whether the node was short of memory before this run was not asked: a Prometheus knows (--prometheus)."
+    if past.is_short is None:
+        return "Whether the node was short of memory before this run is not known to the Prometheus that was asked."
+    seen = f"In the {past.span} before this run the node was {'' if past.is_short else 'not '}short of memory ({past.describe()})"
+    return f"{seen}: memory that VMs give back is relief there." if past.is_short else f"{seen}."
 
 
 def _is_slower(outcome: ExperimentOutcome) -> bool:

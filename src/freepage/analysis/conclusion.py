@@ -22,6 +22,7 @@ from freepage.analysis.sentences import as_sentence, place
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from freepage.analysis.past_strain import PastStrain
     from freepage.analysis.strain import Strain
     from freepage.records import Arm, VerdictRule
 
@@ -45,7 +46,8 @@ class VerdictInput:
     """The input of the verdict: the headline experiment, then the others.
 
     times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
-    short, which shows that they run and no more. strains: whether the node was short of memory, by arm.
+    short, which shows that they run and no more. strains: whether the node was short of memory, by arm. past: and before the
+    run; None where nobody was asked.
     """
 
     headline: ExperimentOutcome
@@ -53,6 +55,7 @@ class VerdictInput:
     times_count: bool
     smoke: bool = False
     strains: Mapping[Arm, Strain] = field(default_factory=dict)
+    past: PastStrain | None = None
 
     @property
     def outcomes(self) -> tuple[ExperimentOutcome, ...]:

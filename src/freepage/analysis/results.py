@@ -16,6 +16,7 @@ from freepage.analysis.equal_arms import judge_equal_arms
 from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import Experiments, build_experiments, find_headline
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
+from freepage.analysis.past_strain import find_past_strain
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
 from freepage.analysis.reach import find_pace
 from freepage.analysis.strain import find_strains
@@ -199,6 +200,7 @@ def _build_verdict_input(
         times_count=run.manifest.accelerator == "kvm",
         smoke=run.manifest.smoke,
         strains=find_strains(run),
+        past=find_past_strain(run),
     )
 
 

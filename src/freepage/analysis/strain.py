@@ -37,9 +37,9 @@ class Strain:
         stalled = (self.stalled_fraction or 0.0) >= STALLED_FRACTION
         return stalled or bool(self.swapped_pages or self.kills) if known else None
 
-    def describe(self) -> str:
-        """Return what was seen, and nothing of what was not: "nothing swapped out, no process killed"."""
-        return ", ".join(filter(None, (_say_stalled(self), _say_swapped(self), _say_killed(self))))
+    def describe(self, stretch: str = "a trial") -> str:
+        """Return what was seen, and nothing of what was not: "nothing swapped out, no process killed"; stretch: of what time."""
+        return ", ".join(filter(None, (_say_stalled(self, stretch), _say_swapped(self), _say_killed(self))))
 
 
 def find_strains(run: Run) -> dict[Arm, Strain]:
@@ -80,10 +80,10 @@ def _total(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _say_stalled(strain: Strain) -> str:
+def _say_stalled(strain: Strain, stretch: str) -> str:
     if not strain.stalled_fraction:
         return "" if strain.stalled_fraction is None else "no task stalled on memory"
-    return f"tasks stalled on memory for at most {strain.stalled_fraction * 100:.2g}\u00a0% of a trial"
+    return f"tasks stalled on memory for at most {strain.stalled_fraction * 100:.2g}\u00a0% of {stretch}"
 
 
 def _say_swapped(strain: Strain) -> str:

@@ -100,6 +100,10 @@ def _describe_budget(run_plan: RunPlan) -> list[str]:
     time = format_duration(budget.duration_s)
     if run_plan.planned_duration_s > budget.duration_s:
         return [f"this is the least of it: the study's own {time} do not suffice"]
+    if run_plan.way is not None and run_plan.way.factor is not None:
+        return [
+            f"at the scale that is given, as many repeats as {time} allow (--time; --repeats for a number of them)"
+        ]
     if not run_plan.sizes:
         return []
     return [f"fitted into {time} (--time) and {format_bytes(budget.memory_bytes)} (--memory)"]

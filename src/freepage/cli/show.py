@@ -24,4 +24,5 @@ def show_run(folder: Path) -> None:
     from freepage.report.terminal import print_results
     from freepage.store import load_run
 
-    print_results(build_results(load_run(folder)))
+    run = load_run(folder)
+    print_results(build_results(run), run.manifest.sizes)

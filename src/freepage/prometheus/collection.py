@@ -12,6 +12,7 @@ from freepage.prometheus.client import open_prometheus
 from freepage.prometheus.errors import QueryError
 from freepage.prometheus.profile import fill_query, parse_profile, read_profile
 from freepage.prometheus.scope import find_scope, find_span, node_names
+from freepage.prometheus.series import Span
 from freepage.store import PrometheusSamples, load_run, write_prometheus
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from freepage.prometheus.client import PrometheusClient, Settings
     from freepage.prometheus.profile import ProfileMetric, Scope
-    from freepage.prometheus.series import Span
 
 SCHEMA = 1
 
@@ -66,7 +66,7 @@ async def _ask(client: PrometheusClient, metric: ProfileMetric, scope: Scope, sp
         if metric.step_s is None:
             series = await client.query_samples(query, span)
         else:
-            series = await client.query_range(query, span, metric.step_s)
+            series = await client.query_range(query, _find_span_of(metric, span), metric.step_s)
     except QueryError as error:
         return MetricAnswer(metric, query, {}, error.message)
     shared = find_shared(metric, scope, series)
@@ -74,6 +74,13 @@ async def _ask(client: PrometheusClient, metric: ProfileMetric, scope: Scope, sp
         words = f"several clusters have {', '.join(shared[:3])}: ask the cluster's own Prometheus"
         return MetricAnswer(metric, query, {}, words)
     return MetricAnswer(metric, query, group_points(metric, scope, series))
+
+
+def _find_span_of(metric: ProfileMetric, span: Span) -> Span:
+    """Return the span that a metric is asked for: the run's, or whole steps that end where that begins."""
+    if metric.before_s is None:
+        return span
+    return Span(span.start_s - metric.before_s + round(metric.step_s or 0), span.start_s)
 
 
 def _build_frame(answers: list[MetricAnswer]) -> pl.DataFrame:

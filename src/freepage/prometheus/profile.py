@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 # KubeVirt runs a VM in a pod whose name begins so.
 LAUNCHER = "virt-launcher-"
+DAY_S = 86400
 
 
 @dataclass(frozen=True)
 class ProfileMetric:
-    """One metric to ask for; profile.toml explains the fields. step_s: None for samples at their own times."""
+    """One metric to ask for; profile.toml explains the fields.
+
+    step_s: None for samples at their own times. before_s: None for the span of the run itself.
+    """
 
     id: str
     source: str
@@ -32,6 +36,7 @@ class ProfileMetric:
     refresh_s: float
     refresh_why: str
     step_s: float | None = None
+    before_s: int | None = None
     ours: str | None = None
 
     @property
@@ -141,5 +146,6 @@ def describe_profile() -> str:
 
 def _describe(metric: ProfileMetric) -> str:
     asked = "samples" if metric.step_s is None else f"expression, every {metric.step_s:g} s"
+    asked += f" of the {metric.before_s / DAY_S:g} days before" if metric.before_s else ""
     own = "" if metric.ours is None else metric.ours if " " in metric.ours else f"`{metric.ours}`"
     return f"| `{metric.id}` | {metric.unit} | {metric.kind} | {asked} | {metric.meaning} | {own} |\n"

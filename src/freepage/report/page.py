@@ -15,7 +15,7 @@ from freepage.report.template import fill_template
 from freepage.store import REPORT, RESULTS, Run, load_run, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from freepage.analysis.results import Results
@@ -27,11 +27,15 @@ MOST_DOUBTS = 4
 
 @dataclass(frozen=True)
 class Section:
-    """The figures of one experiment on the page; is_open: they are to be seen without being asked for."""
+    """The figures of one experiment on the page.
+
+    is_open: they are to be seen without being asked for. size: what it ran instead of its original; "" for all of it.
+    """
 
     experiment: str
     figures: tuple[Figure, ...]
     is_open: bool
+    size: str = ""
 
     @property
     def span_s(self) -> float:
@@ -75,17 +79,22 @@ def render_page(run: Run, results: Results) -> str:
         doubts=results.doubts,
         doubt_names=tuple(dict.fromkeys(doubt.id for doubt in results.doubts)),
         doubts_open=len(results.doubts) <= MOST_DOUBTS,
-        sections=build_sections(figures, results.headline),
+        sections=build_sections(figures, results.headline, run.manifest.sizes),
         commands=_commands(run),
         method_note=METHOD_NOTE,
     )
 
 
-def build_sections(figures: Sequence[Figure], headline: str | None) -> list[Section]:
+def build_sections(
+    figures: Sequence[Figure], headline: str | None, sizes: Mapping[str, str]
+) -> list[Section]:
     """Return the experiments that have figures, in their order; that of the headline is open, without one the first."""
     names = list(dict.fromkeys(f.experiment for f in figures if f.experiment))
     shown = headline if headline in names else next(iter(names), None)
-    return [Section(name, tuple(f for f in figures if f.experiment == name), name == shown) for name in names]
+    return [
+        Section(name, tuple(f for f in figures if f.experiment == name), name == shown, sizes.get(name, ""))
+        for name in names
+    ]
 
 
 def _commands(run: Run) -> list[str]:

@@ -14,7 +14,7 @@ from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
-from freepage.report.console import Terminal, paragraph, words
+from freepage.report.console import Terminal, lines, paragraph, words
 from freepage.report.decisions import DECISION_STYLES, name_decision
 from freepage.report.headlines import find_headlines
 from freepage.report.numbers import show_value
@@ -23,20 +23,22 @@ from freepage.report.parts.io import describe_cell
 from freepage.report.parts.trials import evidence_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from freepage.analysis.experiments import ExperimentResults
     from freepage.analysis.io import CellResult
     from freepage.analysis.results import Results
     from freepage.report.console import Words
 
 
-def print_results(results: Results) -> None:
-    """Print everything computed from a run that fits a terminal."""
+def print_results(results: Results, sizes: Mapping[str, str]) -> None:
+    """Print everything computed from a run that fits a terminal; sizes: by experiment what it ran instead of its original."""
     console = Terminal()
     _print_verdict(console, results)
     _print_headlines(console, results)
     _print_doubts(console, results)
     for name, experiment in results.experiments.items():
-        print_experiment(console, name, experiment)
+        print_experiment(console, name, experiment, sizes.get(name, ""))
         _print_cells(console, experiment.cells)
     if results.verdict.decision is not Decision.EQUAL_ARMS:
         _print_claims(console, results)
@@ -66,10 +68,11 @@ def _print_doubts(console: Terminal, results: Results) -> None:
         console.print()
 
 
-def print_experiment(console: Terminal, name: str, experiment: ExperimentResults) -> None:
-    """Print the estimates that the experiment's kind shows first, a row for each arm."""
+def print_experiment(console: Terminal, name: str, experiment: ExperimentResults, size: str = "") -> None:
+    """Print the estimates that the experiment's kind shows first, a row for each arm; beneath its name what it ran."""
     columns = [Quantity.with_id(id_) for id_ in experiment.traits.columns]
-    table = Table(title=name, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    title = lines([name, words((size, "not bold dim"))]) if size else name
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     table.add_column("arm", no_wrap=True)
     for number in columns:
         table.add_column(number.short_heading, justify="right", no_wrap=True)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from freepage.study.study import AnyGroup, Experiment
 
 
-def count_vms(experiment: Experiment, arm: Arm) -> int:
-    """Return how many VMs a trial on an arm has."""
-    return sum(group.instances for carrier, group in experiment.instances_on(arm) if carrier is not Arm.POD)
+def list_carriers(experiment: Experiment, arm: Arm) -> list[Arm]:
+    """Return what each instance of a trial on an arm is."""
+    return [carrier for carrier, group in experiment.instances_on(arm) for _ in range(group.instances)]
 
 
 def find_demand_bytes(experiment: Experiment) -> int:
@@ -29,7 +29,7 @@ def find_demand_bytes(experiment: Experiment) -> int:
 def find_duration_s(experiment: Experiment, accelerator: str) -> float:
     """Return the seconds that one repeat is expected to take, on all arms."""
     return sum(
-        experiment.duration_s + planned_overhead_s(count_vms(experiment, arm), accelerator, settles=True)
+        experiment.duration_s + planned_overhead_s(list_carriers(experiment, arm), accelerator, settles=True)
         for arm in experiment.arms
     )
 

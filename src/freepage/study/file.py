@@ -127,12 +127,16 @@ def _join(names: list[str]) -> str:
 
 
 class FitFile(BaseModel):
-    """The memory and time that a run may take where nothing else is said: a share of the available memory, and time (under KVM another)."""
+    """The memory and time that a run may take where nothing else is said: a share of the available memory, and time.
+
+    time_kvm: the time under KVM. time_at_scale: that of a run whose scale is given, into which its repeats are fitted (None: all).
+    """
 
     model_config = STRICT
     memory: Size = Share(0.75)
     time: Duration = 900.0
     time_kvm: Duration | None = None
+    time_at_scale: Duration | None = None
 
 
 class StudyFile(BaseModel):

@@ -126,17 +126,29 @@ class Way:
 
     @cached_property
     def points(self) -> list[Point]:
-        """Return the points at which repeats and counts are added, at the least factor."""
+        """Return the points at which repeats and counts are added, at the least factor or the given one.
+
+        Repeats that show something come before counts; where the scale is given its counts belong to it, and come first.
+        """
         wanted = [self.sketches.repeats_of(e) for e in self.sketches.experiments]
-        least = self.factor or LEAST_FACTOR
         if self.fixed:
-            return [Point(tuple(wanted), share, least) for share in self._shares]
+            return self._build_points([tuple(wanted)], [])
         few = list(_raise_repeats([1] * len(wanted), wanted, [LEAST_REPEATS]))
         beyond = range(ENOUGH_REPEATS, max(*wanted, ENOUGH_REPEATS) + 1)
-        many = list(_raise_repeats(list(few[-1]), wanted, beyond))
-        points = [Point(repeats, self._shares[0], least) for repeats in few]
-        points += [Point(few[-1], share, least) for share in self._shares[1:]]
-        return points + [Point(repeats, 1.0, least) for repeats in many[1:]]
+        many = list(_raise_repeats(list(few[-1]), wanted, beyond))[1:]
+        return (
+            self._build_points(few, many)
+            if self.factor is None
+            else self._build_points(few[:1], few[1:] + many)
+        )
+
+    def _build_points(self, before: list[tuple[int, ...]], after: list[tuple[int, ...]]) -> list[Point]:
+        """Return the points of repeats that come before counts are added, of the counts, and of the repeats after them."""
+        least = self.factor or LEAST_FACTOR
+        shares = self._shares
+        points = [Point(repeats, shares[0], least) for repeats in before]
+        points += [Point(before[-1], share, least) for share in shares[1:]]
+        return points + [Point(repeats, 1.0, least) for repeats in after]
 
     @cached_property
     def _shares(self) -> list[float]:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # until the memory of its instances is steady.
 PLANNED_OVERHEAD_S = {"kvm": 4.0, "tcg": 6.0}
 PLANNED_SETTLE_S = 5.0
-PLANNED_START_S = {"kvm": 0.3, "tcg": 1.2}
+# A guest with FPR first reports all that its boot left free, pass by pass, and is steady so much later.
+PLANNED_REPORTS_S = 8.0
+PLANNED_START_S = {"kvm": 0.3, "tcg": 1.3}
 # An emulator takes this beside the guest's memory: for the capacity check only.
 PLANNED_EMULATOR_BYTES = 160 * MIB
 
@@ -114,18 +116,20 @@ def plan_trials(study: Study, first: int = 0) -> list[Trial]:
 def planned_duration_s(trials: list[Trial], accelerator: str) -> float:
     """Return the seconds the whole run is expected to take."""
     return sum(
-        t.duration_s
-        + planned_overhead_s(
-            sum(i.carrier is not Arm.POD for i in t.instances), accelerator, settles=t.settles
-        )
+        t.duration_s + planned_overhead_s([i.carrier for i in t.instances], accelerator, settles=t.settles)
         for t in trials
     )
 
 
-def planned_overhead_s(vms: int, accelerator: str, *, settles: bool) -> float:
-    """Return the seconds of a trial beside its schedules: VMs start as many at a time as there are cores (planned: two)."""
-    settle_s = PLANNED_SETTLE_S if settles else 0.0
-    return PLANNED_OVERHEAD_S[accelerator] + settle_s + max(0, vms - 2) * PLANNED_START_S[accelerator]
+def planned_overhead_s(carriers: Sequence[Arm], accelerator: str, *, settles: bool) -> float:
+    """Return the seconds of a trial beside its schedules, by what each of its instances is.
+
+    VMs start as many at a time as there are cores (planned: two).
+    """
+    vms = sum(carrier is not Arm.POD for carrier in carriers)
+    settle_s = PLANNED_SETTLE_S + (PLANNED_REPORTS_S if Arm.VM_FPR in carriers else 0.0)
+    starts_s = max(0, vms - 2) * PLANNED_START_S[accelerator]
+    return PLANNED_OVERHEAD_S[accelerator] + starts_s + (settle_s if settles else 0.0)
 
 
 def plan_as_json(trials: Sequence[Trial]) -> list[dict[str, object]]:

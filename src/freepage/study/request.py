@@ -51,7 +51,7 @@ class RunRequest:
 class RunPlan:
     """A request that has been checked against the host, with the trials that will run.
 
-    budget: what the run was fitted into; None where its scale was given. way: to what more time would add, with it.
+    budget: what the run was fitted into; None where its scale is given, and no time beside it. way: to what more time would add, with it.
     left_out: names of experiments that a smoke run leaves out. sizes: by experiment what it runs instead of what.
     """
 
@@ -117,14 +117,15 @@ class _Fitted:
 def _fit(request: RunRequest, file: StudyFile, conditions: Conditions, available_bytes: int) -> _Fitted:
     """Return the sizing that is given, or the largest that the budget allows."""
     scale = request.scale if request.memory_bytes is not None else request.scale or file.scale
-    if scale is not None and request.time_s is None:
+    time_s = request.time_s if scale is None else _find_time_at_scale(request, file)
+    if scale is not None and time_s is None:
         return _Fitted(scale)
     budget = find_budget(
         file,
         conditions.accelerator,
         available_bytes,
         memory_bytes=request.memory_bytes,
-        duration_s=request.time_s,
+        duration_s=time_s,
     )
     fixed = request.repeats is not None
     if scale is not None:
@@ -133,6 +134,12 @@ def _fit(request: RunRequest, file: StudyFile, conditions: Conditions, available
         way = find_way(file, conditions, budget.memory_bytes, fixed=fixed)
     # Nobody asked for the study's own time: where the least takes longer, it is run all the same.
     return _Fitted(fit_study(way, budget.duration_s, at_least=request.time_s is None), budget, way)
+
+
+def _find_time_at_scale(request: RunRequest, file: StudyFile) -> float | None:
+    """Return the seconds that a run of a given scale may take; None where its repeats are given too, or no time is said."""
+    own_s = file.fit.time_at_scale if request.repeats is None else None
+    return own_s if request.time_s is None else request.time_s
 
 
 def read_request(request: RunRequest) -> StudyFile:

@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 def describe_sizes(file: StudyFile, study: Study, conditions: Conditions) -> dict[str, str]:
-    """Return by experiment what it runs instead of what; those that run at their own size are left out."""
+    """Return by experiment what it runs instead of what; those that run whole are left out."""
     by_name = {e.name: e for e in find_experiments(file)}
     found = {}
     for experiment in study.experiments:
         own = scale_experiment(by_name[experiment.name], file, Scale(Sizing(), conditions, sketch=True))
         here, there = describe_experiment(experiment), describe_experiment(own)
-        if here != there:
-            given_up = "".join(f"; {words}" for words in _list_given_up(experiment, own))
-            found[experiment.name] = f"{here} instead of {there}{given_up}"
+        given_up = list(_list_given_up(experiment, own))
+        if here != there or given_up:
+            size = f"{here} instead of {there}" if here != there else "at its own size"
+            found[experiment.name] = "; ".join((size, *given_up))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freepage.records import Action
 from freepage.study.blocks import draw_blocks
-from freepage.study.demand import count_vms
+from freepage.study.demand import list_carriers
 from freepage.study.plan import plan_block, plan_trials, planned_overhead_s
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def plan_warmup(study: Study) -> list[Trial]:
 
 def warmup_duration_s(first: Experiment, accelerator: str) -> float:
     """Return the seconds that the warm-up by a study's first experiment is expected to take."""
-    vms = [count_vms(first, arm) for arm in first.arms]
-    return sum(WARMUP_S + planned_overhead_s(count, accelerator, settles=False) for count in vms)
+    carriers = (list_carriers(first, arm) for arm in first.arms)
+    return sum(WARMUP_S + planned_overhead_s(each, accelerator, settles=False) for each in carriers)
 
 
 def _cut_trial(trial: Trial) -> Trial:

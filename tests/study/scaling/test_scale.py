@@ -31,8 +31,8 @@ def test_of_instances_that_give_way_several_stay_several(count, share, kept):
     assert Scale(Sizing(instances=share), SMALL).count_instances(count) == kept
 
 
-@pytest.mark.parametrize(("count", "share", "kept"), [(11, 0.1, 3), (11, 5 / 11, 5), (2, 0.1, 2)])
-def test_of_allocations_that_give_way_the_first_and_two_later_ones_stay(count, share, kept):
+@pytest.mark.parametrize(("count", "share", "kept"), [(11, 0.1, 5), (11, 7 / 11, 7), (2, 0.1, 2)])
+def test_of_allocations_that_give_way_the_first_and_four_later_ones_stay(count, share, kept):
     assert Scale(Sizing(iterations=share), SMALL).count_iterations(count) == kept
 
 

@@ -18,7 +18,7 @@ def test_the_hosts_test_file_fits_between_what_vms_hold_with_fpr_and_without():
         memory, fio = experiment.groups
         window = (fio.after_s, experiment.duration_s)
         node = experiment.node_memory_bytes or conditions.node_memory_bytes
-        overhead = memory.instances * 260 * MIB
+        overhead = memory.instances * 190 * MIB
         for block in range(experiment.repeats):
             seed = block_seed(1, experiment.name, block)
             levels = expected_levels(experiment.name, (memory,), seed, *window)

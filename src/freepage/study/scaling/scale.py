@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 LEAST_FACTOR = 1 / 256
 # The factor of a smoke run, whose limits bound the rest.
 SMOKE_FACTOR = 0.01
-# Of several instances at least so many stay, and of several iterations: one allocation that is first, and more than one later.
+# Of several instances at least so many stay, and of several iterations: of allocations one that is first, and four later ones.
 LEAST_INSTANCES = 2
-LEAST_ITERATIONS = 3
+LEAST_ITERATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SmokeLimits:
     duration_s: float = math.inf
     last_idle_s: float = math.inf
     lead_s: float = math.inf
-    shortest_hold_s: float = 2.0
+    shortest_hold_s: float = 1.0
     shortest_runtime_s: float = 1.0
 
 

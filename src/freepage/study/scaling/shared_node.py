@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from freepage.study.study import Experiment
     from freepage.study.values import Share
 
-# An idle VM takes this of the node, for sizing a node and a test file.
-PLANNED_VM_BYTES = 260 * MIB
+# A VM takes this of the node beside its blocks, for sizing a node and a test file: measured under emulation, a guess under KVM.
+PLANNED_VM_BYTES = {"kvm": 260 * MIB, "tcg": 190 * MIB}
 SMALLEST_FILE_BYTES = 64 * MIB
 # The share of a node that stays free beside the memory that VMs without FPR hold.
 NODE_RESERVE = 0.15
@@ -27,6 +27,8 @@ NODE_RESERVE = 0.15
 LARGEST_FILE_SHARE = 0.6
 # A node of its own may be so much smaller than the study's, where the machine has no more available: its system needs the rest.
 LEAST_NODE_SHARE = 0.9
+# Memory is in use for at least so many periods before fio starts.
+LEAD_PERIODS = 1.5
 # Node and test file are sized by the schedules of so many blocks, which stand for any further ones.
 SIZED_BLOCKS = 5
 
@@ -38,7 +40,7 @@ def share_node(
     memory = tuple(g for g in experiment.groups if isinstance(g, MemoryGroup))
     (fio,) = (g for g in experiment.groups if isinstance(g, FioGroup))
     fio = replace(fio, after_s=_lead_s(fio, memory, scale))
-    vms_bytes = sum(g.instances for g in memory) * PLANNED_VM_BYTES
+    vms_bytes = sum(g.instances for g in memory) * PLANNED_VM_BYTES[scale.conditions.accelerator]
     levels = _find_levels(experiment, memory, fio, seed, scale)
     node_bytes = _node_bytes(node_memory, levels, vms_bytes, scale)
     fio = _fit_file(fio, node_bytes, vms_bytes, levels, scale)
@@ -71,11 +73,11 @@ def _node_is_given(node_memory: int | Share | None, scale: Scale) -> bool:
 
 
 def _lead_s(fio: FioGroup, memory: tuple[MemoryGroup, ...], scale: Scale) -> float:
-    """Return the seconds of memory use before fio starts: scaled as the article's wait, at least two periods."""
+    """Return the seconds of memory use before fio starts: scaled as the article's wait, at least some periods."""
     if scale.smoke:
         return min(fio.after_s, scale.limits.lead_s)
     period_s = max(g.hold.mean + g.idle.mean for g in memory)
-    return min(fio.after_s, max(fio.after_s * scale.factor, 2 * period_s))
+    return min(fio.after_s, max(fio.after_s * scale.factor, LEAD_PERIODS * period_s))
 
 
 def _until(group: MemoryGroup, end_s: float) -> MemoryGroup:

@@ -16,7 +16,7 @@ from freepage.targets.local.accelerator import guess_accelerator
 from freepage.targets.local.choices import LocalChoices
 from freepage.targets.local.facts import read_host_facts
 from freepage.targets.local.target import NAME, LocalTarget, open_local_target
-from freepage.targets.local.warmup import warm_up
+from freepage.targets.local.warmup import describe_warm_up, find_warmup_bytes, warm_up
 
 if TYPE_CHECKING:
     import argparse
@@ -41,7 +41,7 @@ class LocalPreview:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return ()
+        return describe_warm_up(find_warmup_bytes(self.plan.trials, self.plan.available_bytes))
 
     def find_obstacle(self, trial: Trial) -> None:
         """Return None: what stands in the way on this host shows when it is made ready, which may fetch a kernel."""
@@ -51,14 +51,14 @@ class LocalPreview:
 
     @asynccontextmanager
     async def open_target(self, folder: Path) -> AsyncIterator[tuple[LocalTarget, RunPlan]]:
-        """Make this host ready, plan for what it really is, and touch as much memory as the largest trial will, once."""
+        """Make this host ready, plan for what it really is, and touch its memory once."""
         check_disk(self.plan.trials, folder)
         carriers = tuple({i.carrier for t in self.plan.trials for i in t.instances})
         async with open_local_target(self.choices, carriers) as target:
             plan = plan_run(self.request, target.facts.accelerator.name, target.facts.conditions)
             check_disk(plan.trials, folder)
             check_runnable(plan.trials, target)
-            await warm_up(max(t.demand_bytes for t in plan.trials))
+            await warm_up(find_warmup_bytes(plan.trials, plan.available_bytes))
             yield target, plan
 
 
