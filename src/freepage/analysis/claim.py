@@ -38,6 +38,7 @@ class Claim:
     at_peak: bool = False
     in_time: bool = False
     by_timer: bool = False
+    crowded: bool = False
     control: EstimatePath | None = None
     finest_s: float | None = None
     provided: EstimatePath | None = None

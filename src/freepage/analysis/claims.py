@@ -44,7 +44,7 @@ class ClaimConditions:
     """Conditions under which numbers decide: how guests were executed, how far apart samples are, whether it is a smoke run.
 
     moved: experiments during which other work moved the node's memory; voided: those whose controls failed, by what is said of
-    them. paces, scales: by experiment.
+    them; roomy: those in which fio's file fits beside VMs without FPR, likewise. paces, scales: by experiment.
     """
 
     accelerator: str
@@ -52,6 +52,7 @@ class ClaimConditions:
     smoke: bool = False
     moved: frozenset[str] = frozenset()
     voided: Mapping[str, str] = field(default_factory=dict)
+    roomy: Mapping[str, str] = field(default_factory=dict)
     scale: float = 1.0
     paces: Mapping[str, Pace] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
@@ -201,6 +202,7 @@ def _find_obstacle(
         f"Samples {conditions.interval_s:g} s apart are too coarse; {claim.finest_s:g} s would do."
         if claim.finest_s is not None and conditions.interval_s > claim.finest_s
         else "",
+        conditions.roomy.get(name, "") if claim.crowded else "",
         claim.otherwise if claim.provided and (provided is None or provided.value <= 0) else "",
     )
     return next(filter(None, obstacles), "") or _explain_reach(claim, name, experiment, conditions)

@@ -19,6 +19,7 @@ from freepage.analysis.limits import ExperimentOutcome, build_outcome
 from freepage.analysis.past_strain import find_past_strain
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
 from freepage.analysis.reach import find_pace
+from freepage.analysis.room import find_roomy
 from freepage.analysis.strain import find_strains
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Verdict, decide
@@ -132,7 +133,7 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
         verdict=judge_equal_arms(experiments)
         or decide(_build_verdict_input(run, experiments, doubts, paces), manifest.verdict_rule),
         doubts=doubts,
-        claims=decide_claims(experiments, _build_claim_conditions(run, doubts, paces)),
+        claims=decide_claims(experiments, _build_claim_conditions(run, values, doubts, paces)),
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),
         experiments=experiments,
         prometheus=build_prometheus(run),
@@ -140,13 +141,16 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
     )
 
 
-def _build_claim_conditions(run: Run, doubts: Iterable[Doubt], paces: Mapping[str, Pace]) -> ClaimConditions:
+def _build_claim_conditions(
+    run: Run, values: Mapping[str, TrialValues], doubts: Iterable[Doubt], paces: Mapping[str, Pace]
+) -> ClaimConditions:
     return ClaimConditions(
         run.manifest.accelerator,
         run.manifest.interval_s,
         smoke=run.manifest.smoke,
         moved=frozenset(_find_moved(doubts)),
         voided=_find_voided(doubts),
+        roomy=find_roomy(run, values),
         scale=run.manifest.scale,
         scales=run.manifest.scales,
         paces=paces,
