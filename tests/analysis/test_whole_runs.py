@@ -247,6 +247,20 @@ def test_a_run_of_one_block_decides_nothing_at_all():
     assert {c.decision for c in results.claims} == {ClaimDecision.NOT_DECIDABLE}
 
 
+def test_nearly_all_given_back_just_before_it_is_used_again_is_no_reason_to_enable():
+    """Ninety-six percent came back of every block, in the last half second of its pause: it once was enough."""
+    study = CYCLE_ONLY.replace("512MiB", "1GiB").replace('idle = "10s"', 'idle = "4s"')
+    run = build_run(replace(FIVE, pass_s=3.3, pass_bytes=2 * GIB), study=study)
+    values = measure(run)
+    verdict = judge_run(run, values).verdict
+    assert verdict.decision is Decision.INCONCLUSIVE
+    assert "too little of it: idle windows are too short" in verdict.sentence
+    rule = replace(run.manifest.verdict_rule, min_saved_of_possible_fraction=None)
+    before = judge_run(replace(run, manifest=replace(run.manifest, verdict_rule=rule)), values).verdict
+    assert before.decision is Decision.ENABLE
+    assert "FPR gave back 96" in before.sentence
+
+
 @pytest.mark.parametrize(("given_back", "decision"), [(0.96, "enable"), (0.6, "enable"), (0.0, "no-benefit")])
 def test_sampling_phases_widen_an_interval_or_leave_an_answer_open_and_never_turn_it_round(
     given_back, decision
