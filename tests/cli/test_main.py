@@ -151,6 +151,13 @@ def test_plan_shows_what_runs_instead_of_what_and_what_more_time_would_add(capsy
     assert "5 repeats of every experiment, which confirm and contradict" in out
 
 
+def test_plan_says_that_at_a_given_scale_repeats_give_way_to_the_time(capsys):
+    _, out, _ = run(capsys, "plan", "cycle", "--accel", "tcg", "--scale", "0.01", "--time", "20min")
+    assert "at the scale that is given, as many repeats as 20 min allow" in out
+    assert "1 of 5 repeats, since there is no more time" in out
+    assert "of this host's memory are touched once, for 2 min at most" in out
+
+
 def test_plan_names_the_claims_that_its_schedules_cannot_decide(capsys):
     _, out, _ = run(capsys, "plan", "cycle", "--accel", "tcg", "--set", "cycle.idle=4s", "--scale", "0.01")
     assert "closely tracks a pod's. Not decidable at this scale: memory is used again so soon" in out
