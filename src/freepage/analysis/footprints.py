@@ -88,14 +88,14 @@ def compare_footprints(trials: Sequence[TrialData], reporting: Reporting | None)
     """
     if reporting is None:
         return dict.fromkeys(FORECASTS)
-    checks = [_check_block(*pair, reporting) for pair in _pair_trials(trials)]
+    checks = [_check_block(*pair, reporting) for pair in pair_trials(trials)]
     found = {c: estimate_trials(c.nature, [check.get(c) for check in checks], c.unit) for c in FORECASTS}
     offs = [find_passes_off(t, reporting) for t in trials if t.record.arm is Arm.VM_FPR]
     passes = Comparison.FORECAST_PASSES_OFF
     return found | {passes: estimate_trials(passes.nature, offs, passes.unit)}
 
 
-def _pair_trials(trials: Sequence[TrialData]) -> Iterator[tuple[TrialData, TrialData]]:
+def pair_trials(trials: Sequence[TrialData]) -> Iterator[tuple[TrialData, TrialData]]:
     """Yield the trial without FPR and that with it of each block that has both."""
     by_arm = {
         arm: {t.record.repeat: t for t in trials if t.record.arm is arm} for arm in (Arm.VM, Arm.VM_FPR)
