@@ -121,6 +121,11 @@ def test_a_vm_was_given_more_than_its_guest_counts():
     assert low <= 4 * GIB <= high
 
 
+@pytest.mark.parametrize(("counted_mib", "given_mib"), [(594, 640), (750, 800), (185, 224)])
+def test_guests_that_freepage_boots_tell_what_they_were_given(counted_mib, given_mib):
+    assert find_total_range(counted_mib * MIB)[1] == pytest.approx(given_mib * MIB, abs=2 * MIB)
+
+
 def test_the_overhead_of_the_published_traces_is_the_likely_one():
     low, likely, high = OVERHEAD_RANGE_BYTES
     assert low < 0.087 * GIB
