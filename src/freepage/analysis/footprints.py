@@ -11,7 +11,6 @@ import numpy as np
 from freepage.analysis.arithmetic import add_all, divide
 from freepage.analysis.compared import Comparison
 from freepage.analysis.free_blocks import find_free_blocks
-from freepage.analysis.once import once_per_trial
 from freepage.analysis.passes import find_passes_off
 from freepage.analysis.releases import find_frees
 from freepage.analysis.series import Series, hold, metric_series, resident_series, vms_of
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from freepage.analysis.compared import Comparisons
-    from freepage.analysis.releases import Free
     from freepage.fpr.release import Reporting
     from freepage.store import TrialData
 
@@ -77,7 +75,7 @@ def forecast_footprint(trial: TrialData, instance: str, reporting: Reporting) ->
     blocks = find_free_blocks(trial, instance)
     if len(blocks.t_s) < 2 or max(blocks.by_order) < reporting.order:
         return None
-    resident = hold(resident_series(trial, instance), blocks.t_s, _interval_s(blocks.t_s))
+    resident = hold(resident_series(trial, instance), blocks.t_s, find_interval_s(blocks.t_s))
     known = ~np.isnan(resident)
     t_s, resident = blocks.t_s[known], resident[known]
     by_order = {order: counts[known] for order, counts in blocks.by_order.items()}
@@ -157,7 +155,7 @@ def _find_settled(
     chosen = t_s - np.maximum.accumulate(waits) > delay_s
     for trial in (without, with_fpr):
         chosen &= _is_idle(trial, instance, t_s, SETTLING_DELAYS * delay_s)
-    measured = hold(resident_series(with_fpr, instance), t_s, _interval_s(t_s))
+    measured = hold(resident_series(with_fpr, instance), t_s, find_interval_s(t_s))
     chosen &= ~np.isnan(measured)
     if not chosen.any():
         return None
@@ -167,25 +165,21 @@ def _find_settled(
 def _is_idle(trial: TrialData, instance: str, t_s: NDArray[np.float64], after_s: float) -> NDArray[np.bool_]:
     """Return at which times an instance has held nothing for `after_s`, and has not allocated again."""
     idle = np.zeros(len(t_s), dtype=bool)
-    for free in _list_frees(trial):
+    for free in find_frees(trial):
         if free.instance == instance:
             idle |= (t_s >= free.at_s + after_s) & (t_s <= free.end_s - free.uncertainty_s)
     return idle
 
 
-@once_per_trial
-def _list_frees(trial: TrialData) -> list[Free]:
-    return list(find_frees(trial))
-
-
 def _integrate(forecast: Series, measured: Series, end_s: float) -> Pair | None:
     """Return both integrated from a trial's zero to its end, as far as both are known: bytes x seconds, over the same samples."""
-    seen = hold(measured, forecast.t_s, _interval_s(forecast.t_s))
+    seen = hold(measured, forecast.t_s, find_interval_s(forecast.t_s))
     known = ~np.isnan(seen)
     both = (Series(forecast.t_s[known], values[known]) for values in (forecast.values, seen))
     areas = [series.cut(0, end_s).integral() for series in both]
     return None if areas[0] is None or areas[1] is None else (areas[0], areas[1])
 
 
-def _interval_s(t_s: NDArray[np.float64]) -> float:
+def find_interval_s(t_s: NDArray[np.float64]) -> float:
+    """Return how far samples are apart, in the middle: guests may be asked less often than the host is read."""
     return float(np.median(np.diff(t_s)))

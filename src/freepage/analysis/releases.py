@@ -105,8 +105,13 @@ def find_span(
     return None
 
 
-def find_frees(trial: TrialData) -> Iterator[Free]:
-    """Yield every free of an instance's last block after which it allocates nothing for a while."""
+@once_per_trial
+def find_frees(trial: TrialData) -> list[Free]:
+    """Return every free of an instance's last block after which it allocates nothing for a while."""
+    return list(_find_frees(trial))
+
+
+def _find_frees(trial: TrialData) -> Iterator[Free]:
     least_s = LEAST_WINDOW_S * stretch_of(trial.record.evidence)
     for instance in instances_of(trial):
         uncertainty_s, allocated = clock_uncertainty_s(trial, instance), _find_allocations(trial, instance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import polars as pl
 import pytest
 
 from freepage.analysis.compared import Comparison
@@ -91,3 +92,13 @@ def test_guests_that_do_not_show_their_free_blocks_have_neither(tmp_path):
     _, figures, tables = show(tmp_path / "run")
     assert not [name for name in figures if name.startswith("forecast")]
     assert "forecast" not in tables
+
+
+def test_the_line_has_no_gaps_where_guests_are_asked_less_often_than_the_host_is_read(tmp_path):
+    write_run(tmp_path / "run", SHOWN)
+    for path in (tmp_path / "run/trials").glob("*/samples.parquet"):
+        samples = pl.read_parquet(path)
+        rare = ~samples["metric"].str.starts_with("guest_free_order") | (samples["t_s"] % 2 == 0)
+        samples.filter(rare).write_parquet(path)
+    forecast = rows_of(show(tmp_path / "run")[1]["forecast-cycle"], FORECAST)
+    assert None not in forecast.values()

@@ -9,7 +9,7 @@ import numpy as np
 
 from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
-from freepage.analysis.footprints import FORECASTS, forecast_footprint, pair_trials
+from freepage.analysis.footprints import FORECASTS, find_interval_s, forecast_footprint, pair_trials
 from freepage.analysis.passes import find_experiment_reporting
 from freepage.analysis.series import hold, resident_series, vms_of
 from freepage.records import Arm
@@ -45,12 +45,12 @@ def draw_forecast(run: Run, results: Results, experiment: str) -> Figure | None:
         return None
     interval_s, duration_s = run.manifest.interval_s, pairs[0][0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, 2 * int(duration_s / interval_s) + 2))
-    forecasts = _list_curves([t for t, _ in pairs], _find_forecast(run, experiment), grid, interval_s)
+    forecasts = _list_curves([t for t, _ in pairs], _find_forecast(run, experiment), grid)
     if not forecasts:
         return None
     rows = _forecast_rows(forecasts, grid)
     for arm, trials in zip((Arm.VM, Arm.VM_FPR), zip(*pairs, strict=True), strict=True):
-        rows += band_rows(_list_curves(trials, resident_series, grid, interval_s), arm, grid, 1 / GIB)
+        rows += band_rows(_list_curves(trials, resident_series, grid), arm, grid, 1 / GIB)
     words = (TIME_WORDS, "resident memory of all VMs (GiB)")
     title, caption = _write_title(results.experiments[experiment]), _write_caption(experiment, len(pairs))
     return Figure(
@@ -76,15 +76,15 @@ def _find_forecast(run: Run, experiment: str) -> Finder:
     return forecast
 
 
-def _list_curves(trials: Sequence[TrialData], find: Finder, grid: Curve, interval_s: float) -> list[Curve]:
-    curves = (_add_up(trial, find, grid, interval_s) for trial in trials)
+def _list_curves(trials: Sequence[TrialData], find: Finder, grid: Curve) -> list[Curve]:
+    curves = (_add_up(trial, find, grid) for trial in trials)
     return [curve for curve in curves if curve is not None]
 
 
-def _add_up(trial: TrialData, find: Finder, grid: Curve, interval_s: float) -> Curve | None:
+def _add_up(trial: TrialData, find: Finder, grid: Curve) -> Curve | None:
     """Return one series of all VMs of a trial together; None where one of them has none."""
     found = [find(trial, instance) for instance in vms_of(trial)]
-    known = [hold(series, grid, interval_s) for series in found if series is not None]
+    known = [hold(s, grid, find_interval_s(s.t_s)) for s in found if s is not None and len(s.t_s) > 1]
     return np.sum(known, axis=0) if known and len(known) == len(found) else None
 
 
