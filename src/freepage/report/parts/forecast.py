@@ -11,7 +11,7 @@ from freepage.analysis.compared import Comparison
 from freepage.analysis.definition import Area
 from freepage.analysis.footprints import FORECASTS, find_interval_s, forecast_footprint, pair_trials
 from freepage.analysis.passes import find_experiment_reporting
-from freepage.analysis.series import hold, resident_series, vms_of
+from freepage.analysis.series import hold, resample, resident_series, vms_of
 from freepage.records import Arm
 from freepage.report.chart import MOST_POINTS, TIME_WORDS, Figure, Lines, band_rows, draw_lines, rounded
 from freepage.report.table import Cell, Table, estimate_cell
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Curve = NDArray[np.float64]
     # Finds one series of an instance of a trial; None where it has none.
     Finder = Callable[[TrialData, str], Series | None]
+    # Puts a series on a grid of times, by how far its samples are apart.
+    Filler = Callable[[Series, Curve, float], Curve]
 
 FORECAST = "forecast from the VM without FPR"
 TITLE = "Forecast from the VM without FPR; what the VM with it did"
@@ -45,12 +47,12 @@ def draw_forecast(run: Run, results: Results, experiment: str) -> Figure | None:
         return None
     interval_s, duration_s = run.manifest.interval_s, pairs[0][0].record.planned_duration_s
     grid = np.linspace(0, duration_s, min(MOST_POINTS, 2 * int(duration_s / interval_s) + 2))
-    forecasts = _list_curves([t for t, _ in pairs], _find_forecast(run, experiment), grid)
+    forecasts = _list_curves([t for t, _ in pairs], _find_forecast(run, experiment), grid, resample)
     if not forecasts:
         return None
     rows = _forecast_rows(forecasts, grid)
     for arm, trials in zip((Arm.VM, Arm.VM_FPR), zip(*pairs, strict=True), strict=True):
-        rows += band_rows(_list_curves(trials, resident_series, grid), arm, grid, 1 / GIB)
+        rows += band_rows(_list_curves(trials, resident_series, grid, hold), arm, grid, 1 / GIB)
     words = (TIME_WORDS, "resident memory of all VMs (GiB)")
     title, caption = _write_title(results.experiments[experiment]), _write_caption(experiment, len(pairs))
     return Figure(
@@ -76,15 +78,15 @@ def _find_forecast(run: Run, experiment: str) -> Finder:
     return forecast
 
 
-def _list_curves(trials: Sequence[TrialData], find: Finder, grid: Curve) -> list[Curve]:
-    curves = (_add_up(trial, find, grid) for trial in trials)
+def _list_curves(trials: Sequence[TrialData], find: Finder, grid: Curve, fill: Filler) -> list[Curve]:
+    curves = (_add_up(trial, find, grid, fill) for trial in trials)
     return [curve for curve in curves if curve is not None]
 
 
-def _add_up(trial: TrialData, find: Finder, grid: Curve) -> Curve | None:
+def _add_up(trial: TrialData, find: Finder, grid: Curve, fill: Filler) -> Curve | None:
     """Return one series of all VMs of a trial together; None where one of them has none."""
     found = [find(trial, instance) for instance in vms_of(trial)]
-    known = [hold(s, grid, find_interval_s(s.t_s)) for s in found if s is not None and len(s.t_s) > 1]
+    known = [fill(s, grid, find_interval_s(s.t_s)) for s in found if s is not None and len(s.t_s) > 1]
     return np.sum(known, axis=0) if known and len(known) == len(found) else None
 
 
@@ -111,7 +113,7 @@ def _write_caption(experiment: str, blocks: int) -> str:
     return (
         f"Experiment {experiment}, {blocks} block{'s' if blocks > 1 else ''}: resident memory of all VMs on the host, swap included; each sample "
         "until the next one. The thin grey line is forecast from the VMs without FPR alone: what they take in whole, less their free "
-        "blocks of at least the reporting order, and what of those waits for a pass at the pace of the guests' kernel."
+        "blocks of at least the reporting order, and what of those waits for a pass at the pace of the guests' kernel; interpolated between the samples of guests."
     )
 
 
