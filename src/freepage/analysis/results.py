@@ -164,8 +164,7 @@ def _find_paces(run: Run) -> dict[str, Pace]:
 
 
 def _find_passes(run: Run, trial: TrialData) -> Passes | None:
-    architecture = run.manifest.host.get("architecture")
-    return find_common_passes(trial.record.evidence, None if architecture is None else str(architecture))
+    return find_common_passes(trial.record.evidence, run.manifest.architecture)
 
 
 def _find_moved(doubts: Iterable[Doubt]) -> dict[str, str]:
