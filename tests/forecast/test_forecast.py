@@ -40,19 +40,21 @@ NOW = make_trace("f", t_s=[0.0], resident=8, reportable=4)
     [
         (
             [SAVING],
-            "With FPR this VM would hold 8.00 GiB·min instead of 16.0 GiB·min: 50 % less (48 to 52 %).",
+            "With FPR this VM would hold 8.00 GiB·min instead of 16.0 GiB·min: 50 % less (45 to 55 %).",
         ),
         (
             [SAVING, SAVING, UNKNOWN, ON],
-            "With FPR 2 of these 3 VMs would hold 16.0 GiB·min instead of 32.0 GiB·min: 50 % less (48 to 52 %).",
+            "With FPR 2 of these 3 VMs would hold 16.0 GiB·min instead of 32.0 GiB·min: 50 % less (45 to 55 %).",
         ),
         (
             [RANGE_ONLY],
-            "With FPR this VM would hold 6.00 to 11.7 GiB·min instead of 16.0 GiB·min: 27 to 62 % less. "
-            "Where in between is not known.",
+            (
+                "With FPR this VM would hold 6.00 to 11.7 GiB·min instead of 16.0 GiB·min: 27 to 62 % less. "
+                "Where in between is not known."
+            ),
         ),
-        ([FULL], "With FPR this VM would hold 16.0 GiB·min instead of 16.0 GiB·min: 0 % less (0 to 3 %)."),
-        ([NOW], "With FPR this VM would hold 4.00 GiB instead of 8.00 GiB now: 50 % less (48 to 52 %)."),
+        ([FULL], "With FPR this VM would hold 16.0 GiB·min instead of 16.0 GiB·min: no less."),
+        ([NOW], "With FPR this VM would hold 4.00 GiB instead of 8.00 GiB now: 50 % less (45 to 55 %)."),
         ([UNKNOWN], "Nothing can be forecast of this VM: what is missing is said below."),
         ([ON, ON], "FPR is on already in all of these 2 VMs."),
     ],
@@ -65,14 +67,14 @@ def test_long_times_are_told_in_hours():
     days = make_trace(t_s=range(0, 86401, 600), resident=8, reportable=4)
     assert (
         sum_up(build(days))
-        == "With FPR this VM would hold 96.0 GiB·h instead of 192 GiB·h: 50 % less (48 to 52 %)."
+        == "With FPR this VM would hold 96.0 GiB·h instead of 192 GiB·h: 50 % less (45 to 55 %)."
     )
 
 
 def test_what_could_not_be_told_names_the_vms_and_the_price():
     unknown = build(SAVING, UNKNOWN).unknown
     assert unknown[-1] == NO_PRICE
-    assert [each for each in unknown if "is free is not known" in each][0].endswith("(c)")
+    assert next(each for each in unknown if "is free is not known" in each).endswith("(c)")
 
 
 def test_time_in_which_nothing_is_known_is_told():
@@ -82,7 +84,7 @@ def test_time_in_which_nothing_is_known_is_told():
 
 
 def test_the_price_is_what_is_taken_again_times_what_a_run_measured_of_it():
-    reportable = [4.0, 3.0] * 30 + [4.0]
+    reportable = [3.0, 4.0] * 30 + [3.0]
     forecast = build(make_trace(t_s=HOUR, resident=8, reportable=reportable), price=PRICE)
     assert forecast.total.reused_gib_per_hour == 30
     assert describe_price(forecast) == (
@@ -106,15 +108,15 @@ def test_for_programs_every_number_is_there_and_null_where_it_is_not_known():
     assert content["schema"] == 1
     first, second, third, _ = content["vms"]
     assert first["gib_min"] == {
-        "now": 16,
-        "with_fpr": {"low": pytest.approx(7.76), "likely": 8, "high": pytest.approx(8.24)},
+        "now": pytest.approx(16),
+        "with_fpr": {"low": pytest.approx(7.2), "likely": pytest.approx(8), "high": pytest.approx(8.8)},
     }
     assert second["gib_min"]["with_fpr"]["likely"] is None
     assert third["gib_min"] == {"now": None, "with_fpr": {"low": None, "likely": None, "high": None}}
     assert third["unknown"]
     total = content["total"]
     assert (total["vms"], total["vms_with_fpr"], total["vms_without_forecast"]) == (2, 1, ["c"])
-    assert total["gib_min"]["now"] == 32
+    assert total["gib_min"]["now"] == pytest.approx(32)
     assert content["price"] is None
 
 

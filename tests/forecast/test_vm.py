@@ -22,15 +22,15 @@ def gib(values):
 def test_with_fpr_the_host_holds_the_guests_memory_less_what_can_be_reported_and_qemus_own():
     forecast = forecast_vm(make_trace(resident=8, reportable=[4, 3, 0]), (0.0, 0.25 * GIB, 0.5 * GIB))
     assert gib(forecast.likely_bytes) == [4.25, 5.25, 8]
-    assert gib(forecast.low_bytes) == [3.88, 4.85, 7.76]
-    assert gib(forecast.high_bytes) == [4.635, 5.665, 8]
+    assert gib(forecast.low_bytes) == [3.6, 4.7, 8]
+    assert gib(forecast.high_bytes) == [4.85, 5.75, 8]
     assert gib(forecast.stranded_bytes) == [1, 2, 5]
 
 
 def test_what_was_never_touched_is_not_on_the_host():
     forecast = forecast_vm(make_trace(resident=[1, 3, 8], reportable=4), NO_OVERHEAD)
     assert gib(forecast.likely_bytes) == [1, 3, 4]
-    assert gib(forecast.high_bytes) == [1, 3, 4.12]
+    assert gib(forecast.high_bytes) == [1, 3, 4.4]
 
 
 def test_what_was_touched_counts_from_the_last_restart():
