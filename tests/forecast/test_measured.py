@@ -64,8 +64,8 @@ def test_lists_that_do_not_fit_the_reporting_order_are_refused(names, words):
 
 
 def test_a_host_that_holds_nothing_of_a_vm_is_not_known_to_hold_0(tmp_path):
-    seen = measure(tmp_path, f"time,resident,total\n0,0,{GIB}\n1,{GIB},{GIB}\n")
-    assert np.isnan(seen.resident_bytes[0])
+    seen = measure(tmp_path, f"time,resident,total\n0,0,0\n1,{GIB},{GIB}\n")
+    assert np.isnan([seen.resident_bytes[0], seen.total_bytes[0]]).all()
     assert seen.resident_bytes[1] == GIB
     assert np.isnan(seen.free_bytes).all()
 

@@ -1,4 +1,4 @@
-"""What is held over time, in few enough points to be kept of every VM and to be drawn."""
+"""Lines of what is held over time, in few enough points to be kept of every VM and to be drawn."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from freepage.forecast.trace import Array
 
@@ -68,11 +66,8 @@ def interpolate(t_s: Array, values: Array, gaps: Sequence[int], grid: Array) -> 
     share = (grid - t_s[after - 1]) / (t_s[after] - t_s[after - 1])
     found = values[after - 1] + np.clip(share, 0.0, 1.0) * (values[after] - values[after - 1])
     inside = (grid > t_s[after - 1]) & (grid < t_s[after])
-    return np.where(_is_outside(t_s, grid) | (inside & np.isin(after - 1, list(gaps))), np.nan, found)
-
-
-def _is_outside(t_s: Array, grid: Array) -> NDArray[np.bool_]:
-    return (grid < t_s[0]) | (grid > t_s[-1])
+    outside = (grid < t_s[0]) | (grid > t_s[-1])
+    return np.where(outside | (inside & np.isin(after - 1, list(gaps))), np.nan, found)
 
 
 def add_curves(curves: Sequence[Curve]) -> Curve:

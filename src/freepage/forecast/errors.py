@@ -1,4 +1,4 @@
-"""What makes a trace unusable, said with its row and column."""
+"""The error of a trace that cannot be used, said with its row and column."""
 
 from __future__ import annotations
 

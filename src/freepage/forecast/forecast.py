@@ -63,7 +63,7 @@ class Forecast:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What could not be told of some VM, with those of which it could not, and of the price."""
+        """All that could not be told of some VM, with those of which it could not, and of the price."""
         reasons: dict[str, list[str]] = {}
         for vm in self.vms:
             for each in vm.unknown:
@@ -74,7 +74,7 @@ class Forecast:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found in the traces, with the VM it was found in."""
+        """All that was found in the traces, with the VM it was found in."""
         return tuple(f"{vm.name}: {note}" for vm in self.vms for note in vm.notes)
 
     def as_json(self) -> dict[str, object]:

@@ -39,7 +39,7 @@ _UNITS_HINT = "sizes are bytes; free_N and free_huge are numbers of blocks, free
 
 @dataclass(frozen=True)
 class GuestUnits:
-    """What a trace does not tell of its guests.
+    """All that a trace does not tell of its guests.
 
     reporting_order: the smallest order that is reported; None for the usual one of such pages. total_bytes: the guest's
     memory, where no column has it.
@@ -58,7 +58,7 @@ class GuestUnits:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen, by row: seconds, and bytes as in VmTrace; NaN where a value is missing."""
+    """All that was seen, by row: seconds, and bytes as in VmTrace; NaN where a value is missing."""
 
     t_s: Array
     resident_bytes: Array
@@ -81,17 +81,21 @@ def read_measured(file: TraceFile, columns: Mapping[str, str], units: GuestUnits
     }
     unknown = np.full(len(file), np.nan)
     free, reportable = find_free(numbers, units), find_reportable(numbers, units)
-    resident = numbers["resident"]
     measured = Measured(
         file.read_times(columns["time"]),
-        np.where(resident == 0, np.nan, resident),
-        _find_total(file, numbers, units),
+        _without_zeros(numbers["resident"]),
+        _without_zeros(_find_total(file, numbers, units)),
         unknown if free is None else free,
         unknown if reportable is None else reportable,
         numbers.get("cached", unknown),
     )
     check_measured(file, columns, measured)
     return measured
+
+
+def _without_zeros(values: Array) -> Array:
+    """Return sizes with nothing known where they are 0: no VM was there, or nobody had told of it yet."""
+    return np.where(values == 0, np.nan, values)
 
 
 def _find_total(file: TraceFile, numbers: Mapping[str, Array], units: GuestUnits) -> Array:
@@ -152,7 +156,6 @@ def _find_blocks(numbers: Mapping[str, Array]) -> dict[int, Array]:
 def check_measured(file: TraceFile, columns: Mapping[str, str], measured: Measured) -> None:
     """Raise TraceError for the first value that can only be wrong, with its row and column."""
     total, resident = measured.total_bytes, measured.resident_bytes
-    total_name = columns.get("total", "--total")
     free_name = next((theirs for ours, theirs in columns.items() if ours.startswith("free")), "free")
 
     def refuse(wrong: NDArray[np.bool_], column: str, why: str) -> None:
@@ -163,7 +166,6 @@ def check_measured(file: TraceFile, columns: Mapping[str, str], measured: Measur
     refuse(
         np.abs(measured.t_s) > _LAST_TIME_S, columns["time"], "no time in seconds is as large: milliseconds?"
     )
-    refuse(total <= 0, total_name, "a guest has some memory")
     refuse(measured.free_bytes > total * _SKEW, free_name, "{free} are free in a guest of {total}")
     refuse(
         measured.reportable_bytes > total * _SKEW,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Price:
-    """What FPR costs for each GiB that is taken again, as a run measured it on its host; None where it did not.
+    """The cost of FPR for each GiB that is taken again, as a run measured it on its host; None where it did not.
 
     run: its folder. experiment: that of its headline. wait_s_per_gib: by how much longer later allocations take with FPR.
     cpu_s_per_gib: CPU time that FPR adds for each GiB given back. emulated: its guests ran without hardware's help.
@@ -27,7 +27,7 @@ class Price:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What the run cannot tell of the price, and why."""
+        """All that the run cannot tell of the price, and why."""
         found = []
         if self.wait_s_per_gib is None:
             found.append(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freepage.analysis.series import metric_series, resample, resident_series, vms_of
+from freepage.analysis.series import hold, metric_series, resident_series, vms_of
 from freepage.forecast.columns import block_column
 from freepage.forecast.measured import GuestUnits, Measured, find_reportable
 from freepage.forecast.traces import build_trace
-from freepage.fpr.footprint import measure_whole_bytes
+from freepage.fpr.footprint import OVERHEAD_RANGE_BYTES, measure_whole_bytes
 from freepage.fpr.release import find_reporting
 from freepage.metrics import BUDDY_ORDERS
 from freepage.records import Arm
@@ -20,6 +20,7 @@ from freepage.store.folder import PLAN, read_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from freepage.analysis.series import Series
     from freepage.forecast.trace import Array, VmTrace
     from freepage.records import Evidence
     from freepage.store import Run, TrialData
@@ -56,22 +57,31 @@ def _build(run: Run, trial: TrialData, instance: str, sizes: Sizes, reporting_or
 
 
 def _read(run: Run, trial: TrialData, instance: str, sizes: Sizes, reporting_order: int | None) -> Measured:
-    """Return all samples of one VM, at the times at which its resident memory was read."""
+    """Return all samples of one VM, at the times at which its guest was seen: less often than its resident memory is."""
     resident = resident_series(trial, instance)
-
-    def values(metric: str) -> Array:
-        return resample(metric_series(trial, instance, metric), resident.t_s, run.manifest.interval_s)
-
-    blocks = {block_column(n): values(f"guest_free_order_{n}_blocks") for n in BUDDY_ORDERS}
-    reportable = find_reportable(blocks, _find_units(run, trial, instance, reporting_order))
-    size = sizes.get((trial.record.id, instance))
+    blocks = {n: metric_series(trial, instance, f"guest_free_order_{n}_blocks") for n in BUDDY_ORDERS}
+    free = metric_series(trial, instance, "guest_free_bytes")
+    seen = next((each for each in (*blocks.values(), free) if len(each.known().t_s)), resident)
+    numbers = {block_column(n): _hold(each, seen.t_s) for n, each in blocks.items()}
+    reportable = find_reportable(numbers, _find_units(run, trial, instance, reporting_order))
+    size, unknown = sizes.get((trial.record.id, instance)), np.full(len(seen.t_s), np.nan)
     return Measured(
-        resident.t_s,
-        resident.values,
-        values("guest_total_bytes") if size is None else np.full(len(resident.t_s), size),
-        values("guest_free_bytes"),
-        np.full(len(resident.t_s), np.nan) if reportable is None else reportable,
-        values("guest_cached_bytes"),
+        seen.t_s,
+        _hold(resident, seen.t_s),
+        _hold(metric_series(trial, instance, "guest_total_bytes"), seen.t_s)
+        if size is None
+        else np.full(len(seen.t_s), size),
+        _hold(free, seen.t_s),
+        unknown if reportable is None else reportable,
+        _hold(metric_series(trial, instance, "guest_cached_bytes"), seen.t_s),
+    )
+
+
+def _hold(series: Series, t_s: Array) -> Array:
+    """Return the last value of a series at other times; NaN in its own gaps."""
+    known = series.known().t_s
+    return (
+        hold(series, t_s, float(np.median(np.diff(known)))) if len(known) > 1 else np.full(len(t_s), np.nan)
     )
 
 
@@ -102,18 +112,19 @@ def read_sizes(run: Run) -> Sizes:
 
 
 def measure_overhead(run: Run) -> tuple[float, float, float] | None:
-    """Return what a VMM of the run needs beside its guest (bytes): least, median and most over its VMs.
+    """Return what a VMM of the run needs beside its guest (bytes), least, likely and most; None where it was not seen.
 
-    Of VMs with FPR, at the last sample before the schedules start, when a guest has reported all that it can; where none was
-    seen so, of those without, as their least resident and reportable memory together tell. None where neither was seen.
+    Of VMs with FPR, at the last sample before the schedules start, when a guest has reported all that it can: the median. Where
+    none was seen so, of those without, whose resident and reportable memory together tell how much it is at most: the least.
     """
     sizes = read_sizes(run)
-    with_fpr = [
-        found for trial in run.ok_trials(arm=Arm.VM_FPR) for found in _settled_overheads(run, trial, sizes)
+    found = [
+        size for trial in run.ok_trials(arm=Arm.VM_FPR) for size in _settled_overheads(run, trial, sizes)
     ]
-    without = [found for trial in run.ok_trials(arm=Arm.VM) for found in _whole_overheads(run, trial, sizes)]
-    found = with_fpr or without
-    return (min(found), median(found), max(found)) if found else None
+    if found:
+        return min(found), median(found), max(found)
+    found = [size for trial in run.ok_trials(arm=Arm.VM) for size in _whole_overheads(run, trial, sizes)]
+    return (min(OVERHEAD_RANGE_BYTES[0], *found), min(found), median(found)) if found else None
 
 
 def _settled_overheads(run: Run, trial: TrialData, sizes: Sizes) -> Iterator[float]:

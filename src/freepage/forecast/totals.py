@@ -24,14 +24,14 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Held:
-    """What the host holds now, and what it would hold with FPR, in one unit; None where it is not known."""
+    """Memory that the host holds now, and what it would hold with FPR, in one unit; None where it is not known."""
 
     now: float | None
     with_fpr: Range
 
     @property
     def saved_fraction(self) -> Range:
-        """How much less it would be with FPR, as a share of now."""
+        """The share by which it would be less with FPR, of now."""
         parts = (self.with_fpr.high, self.with_fpr.likely, self.with_fpr.low)
         return Range(*(divide(subtract(self.now, part), self.now) for part in parts))
 

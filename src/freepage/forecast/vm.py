@@ -58,7 +58,7 @@ def knows_blocks(trace: VmTrace) -> bool:
     """Return whether at least half of the samples that tell anything of free memory tell of its blocks."""
     blocks = np.count_nonzero(~np.isnan(trace.reportable_bytes))
     anything = np.count_nonzero(~np.isnan(trace.reportable_bytes) | ~np.isnan(trace.free_bytes))
-    return bool(blocks) and 2 * blocks >= anything
+    return bool(blocks > 0 and 2 * blocks >= anything)
 
 
 def touched_bytes(trace: VmTrace) -> Array:

@@ -16,37 +16,46 @@ if TYPE_CHECKING:
     from freepage.forecast.trace import Range
 
 MISSING = "–"
-# From here on GiB x hours are easier to read than GiB x minutes.
-_MOST_GIB_MIN = 6000.0
+# Beyond these GiB x seconds, and GiB x hours, are easier to read than GiB x minutes.
+_LEAST_GIB_MIN, _MOST_GIB_MIN = 1.0, 6000.0
 # Less than this share is nothing to speak of.
 _LEAST_SAVED = 0.005
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number is multiplied by to be shown, and what stands behind it."""
+    """The factor of a number to be shown, what stands behind it, and its decimals; None for as many as it needs."""
 
     factor: float
     name: str
+    decimals: int | None = None
 
     def show(self, value: float | None) -> str:
         """Return "645 GiB·min"; "–" for what is not known."""
         return MISSING if value is None else f"{self.number(value)} {self.name}"
 
-    def number(self, value: float) -> str:
-        """Return a number with three digits or all before the point: 0.50, 12.4, 1645."""
+    def number(self, value: float | None) -> str:
+        """Return a number with as many decimals as the unit has, else three digits or all before the point: 0.50, 12.4, 1645."""
+        if value is None:
+            return MISSING
         shown = value * self.factor
-        return f"{shown:.2f}" if abs(shown) < 10 else f"{shown:.1f}" if abs(shown) < 100 else f"{shown:.0f}"
+        few = 2 if abs(shown) < 10 else 1 if abs(shown) < 100 else 0
+        text = f"{shown:.{few if self.decimals is None else self.decimals}f}"
+        return text.replace("-", "−") if float(text) else text.removeprefix("-")
 
 
 BYTES = Unit(1 / GIB, "GiB")
+GIB_SECONDS = Unit(60.0, "GiB·s")
 GIB_MINUTES = Unit(1.0, "GiB·min")
 GIB_HOURS = Unit(1 / 60, "GiB·h")
+PERCENT = Unit(100.0, "%", 0)
 
 
 def choose_unit(gib_min: float | None) -> Unit:
     """Return the unit in which so many GiB x minutes, and all beside them, are shown."""
-    return GIB_HOURS if gib_min is not None and gib_min >= _MOST_GIB_MIN else GIB_MINUTES
+    if gib_min is None or _LEAST_GIB_MIN <= gib_min < _MOST_GIB_MIN:
+        return GIB_MINUTES
+    return GIB_SECONDS if gib_min < _LEAST_GIB_MIN else GIB_HOURS
 
 
 def show_range(found: Range, unit: Unit) -> tuple[str, str]:
@@ -59,15 +68,7 @@ def show_range(found: Range, unit: Unit) -> tuple[str, str]:
 
 def show_saved(held: Held) -> tuple[str, str]:
     """Return how much less it is with FPR: ("14 %", "11 to 17"); the range alone where only that is known."""
-    saved = held.saved_fraction
-    if saved.low is None or saved.high is None:
-        return MISSING, ""
-    ends = f"{_percent(saved.low)} to {_percent(saved.high)}"
-    return (f"{_percent(saved.likely)} %", ends) if saved.likely is not None else (f"{ends} %", "")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}".replace("-0", "0").replace("-", "−")
+    return show_range(held.saved_fraction, PERCENT)
 
 
 def sum_up(forecast: Forecast) -> str:

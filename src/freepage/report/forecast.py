@@ -98,7 +98,10 @@ def _build_table(table: Table) -> TerminalTable:
     first = table.rows[0]
     for heading, cell in zip(table.columns, first, strict=True):
         shown.add_column(
-            heading, justify="right" if cell.numeric else "left", overflow="fold", no_wrap=cell.numeric
+            lines(heading.replace(" (", "\n(").split("\n")),
+            justify="right" if cell.numeric else "left",
+            overflow="fold",
+            no_wrap=cell.numeric,
         )
     for row in table.rows[:MOST_ROWS]:
         shown.add_row(

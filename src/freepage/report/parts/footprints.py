@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freepage.forecast.words import BYTES, MISSING, choose_unit, show_range, show_saved
+from freepage.forecast.words import BYTES, MISSING, PERCENT, choose_unit, show_saved
 from freepage.records import Arm
 from freepage.report.chart import Figure, Lines, draw_lines, rounded, without_validation
 from freepage.report.table import Cell, Table
 from freepage.units import GIB, format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from freepage.forecast.curve import Curve
     from freepage.forecast.forecast import Forecast
     from freepage.forecast.totals import Total, VmSummary
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
 
 # The VMs that have a figure of their own: those that would give back most.
 MOST_DRAWN = 12
-HEADINGS = ("VM", "now", "with FPR", "less", "stranded", "page cache")
 _NOTE = (
     "Over the known time of each VM: what the host holds for it now and would hold with FPR, at least, most likely and at most. Stranded "
     "(mean): free in the guest, in blocks too small to be reported. Page cache (mean): what dropping it would add at most."
 )
+_ALREADY_NOTE = "FPR was on in these when they were seen. They are not in the total; their forecast is of themselves, and shows how far off it is."
 _AXIS = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
 _CAPTION = (
     "Resident memory as it was seen, and as FPR would leave it: the line is most likely, the band from least to most. Nothing is "
@@ -36,46 +38,53 @@ _CAPTION = (
 
 def vm_table(forecast: Forecast) -> Table:
     """Return a row for each VM without FPR, and one for all of them where they are several."""
-    unit = choose_unit(forecast.total.gib_min.now)
-    rows = [_row(vm.name, vm, unit) for vm in forecast.shown]
+    rows: list[tuple[str, VmSummary | Total]] = [(vm.name, vm) for vm in forecast.shown]
     if len(rows) > 1:
-        rows.insert(0, _row(f"all {len(rows)}", forecast.total, unit))
-    return Table("vms", "The VMs", _NOTE, HEADINGS, tuple(rows))
+        rows.insert(0, (f"all {len(rows)}", forecast.total))
+    return _build_table("vms", "The VMs", _NOTE, rows, forecast.total.gib_min.now)
 
 
 def already_table(forecast: Forecast) -> Table:
     """Return a row for each VM that has FPR already, whose forecast is of itself and so shows how good forecasts are."""
-    unit = choose_unit(max((vm.gib_min.now or 0.0 for vm in forecast.already_on), default=None))
-    note = "FPR was on in these when they were seen. They are not in the total; their forecast is of themselves, and shows how far off it is."
-    return Table(
-        "vms-with-fpr",
-        "VMs with FPR",
-        note,
-        HEADINGS,
-        tuple(_row(vm.name, vm, unit) for vm in forecast.already_on),
+    rows = [(vm.name, vm) for vm in forecast.already_on]
+    most = max((vm.gib_min.now or 0.0 for _, vm in rows), default=None)
+    return _build_table("vms-with-fpr", "VMs with FPR", _ALREADY_NOTE, rows, most)
+
+
+def _build_table(
+    id_: str, title: str, note: str, rows: Sequence[tuple[str, VmSummary | Total]], most_gib_min: float | None
+) -> Table:
+    unit = choose_unit(most_gib_min)
+    headings = (
+        "VM",
+        f"now ({unit.name})",
+        f"with FPR ({unit.name})",
+        "less (%)",
+        "stranded (GiB)",
+        "page cache (GiB)",
     )
+    return Table(id_, title, note, headings, tuple(_row(name, of, unit) for name, of in rows))
 
 
 def _row(name: str, of: VmSummary | Total, unit: Unit) -> tuple[Cell, ...]:
-    over_time = of.gib_min.now is not None
-    held, shown = (of.gib_min, unit) if over_time else (of.at_end, BYTES)
-    less, range_ = show_saved(held)
+    """Return a VM's cells; without any time between its samples what is held at the last one, in GiB."""
+    held, shown = (of.gib_min, unit) if of.gib_min.now is not None else (of.at_end, BYTES)
+    saved = held.saved_fraction
     return (
         Cell(name),
-        Cell(shown.show(held.now), numeric=True),
-        _range_cell(held.with_fpr, shown),
-        Cell(less, range_, numeric=True),
-        Cell(BYTES.show(of.stranded_bytes), numeric=True),
-        Cell(BYTES.show(of.cached_bytes), numeric=True),
+        Cell(shown.number(held.now), shown.name if shown is not unit else "", numeric=True),
+        Cell(*_ends(held.with_fpr, shown), numeric=True),
+        Cell(*_ends(saved, PERCENT), numeric=True),
+        Cell(BYTES.number(of.stranded_bytes), numeric=True),
+        Cell(BYTES.number(of.cached_bytes), numeric=True),
     )
 
 
-def _range_cell(found: Range, unit: Unit) -> Cell:
-    """Return what is likely with its range below it; a range alone with its unit below it, which is narrower."""
-    value, ends = show_range(found, unit)
-    if found.likely is None and value != MISSING:
-        return Cell(value.removesuffix(f" {unit.name}"), unit.name, numeric=True)
-    return Cell(value, ends, numeric=True)
+def _ends(found: Range, unit: Unit) -> tuple[str, str]:
+    """Return what is likely, with the range below it."""
+    if found.low is None or found.high is None:
+        return MISSING, ""
+    return unit.number(found.likely), f"{unit.number(found.low)} to {unit.number(found.high)}"
 
 
 def left_out_table(forecast: Forecast) -> Table:
