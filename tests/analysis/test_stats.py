@@ -147,7 +147,7 @@ def test_every_number_has_a_nature_that_fits_its_unit():
         if number.unit in {"cells", "runs"}:
             assert number.nature is Nature.COUNT, number
         assert (number.nature is Nature.SIGNED) == (
-            any(word in number for word in ("saved", "extra", "above", "overhead_per_vm"))
+            any(word in number for word in ("saved", "extra", "above", "overhead_per_vm", "passes_off"))
         ), number
     assert Quantity.GIVEN_BACK.nature is Nature.SHARE
     assert Comparison.SAVED_MEAN.margin == 0.05

@@ -6,6 +6,7 @@ import numpy as np
 
 from freepage.forecast.measured import Measured
 from freepage.forecast.traces import build_trace
+from freepage.fpr.footprint import OVERHEAD_RANGE_BYTES
 from freepage.units import GIB, MIB
 
 # A guest of 16 GiB that has touched all of it, of which 9 GiB are free, 8 of them in blocks of 2 MiB: a sample a minute.
@@ -13,8 +14,8 @@ HEADER = "time,resident,total,free_huge,free_small,cached"
 TOTAL, HUGE, SMALL, CACHED = 16 * GIB, 4096, 9 * GIB // 4096, 2 * GIB
 ROWS = [f"{60 * n},{TOTAL},{TOTAL},{HUGE},{SMALL},{CACHED}" for n in range(5)]
 TEXT = "\n".join([HEADER, *ROWS]) + "\n"
-# With FPR: 16 GiB less 8 GiB, and 100 MiB of QEMU's own, for 4 minutes.
-NOW_GIB_MIN, LIKELY_GIB_MIN = 64.0, 4 * (8 + 100 / 1024)
+# With FPR: 16 GiB less 8 GiB, and what is usual of QEMU's own, for 4 minutes.
+NOW_GIB_MIN, LIKELY_GIB_MIN = 64.0, 4 * (8 + OVERHEAD_RANGE_BYTES[1] / GIB)
 
 
 def make_trace(

@@ -19,7 +19,7 @@ from freepage.metrics import (
     in_use_bytes,
     node_in_use_bytes,
 )
-from freepage.sampling.balloon import count_free_lists, parse_buddyinfo, parse_guest_stats
+from freepage.sampling.balloon import count_free_lists, parse_buddyinfo, parse_free_lists, parse_guest_stats
 from freepage.sampling.cgroupfs import (
     parse_amount,
     parse_memory_stat,
@@ -312,6 +312,7 @@ def test_no_text_breaks_a_parser(text):
         parse_stat_cpu,
         parse_status,
         parse_buddyinfo,
+        parse_free_lists,
         parse_os_release,
         parse_cpuinfo,
         parse_vmstat,

@@ -14,9 +14,16 @@ from freepage.analysis.free_blocks import find_free_blocks
 from freepage.analysis.once import once_per_trial
 from freepage.analysis.passes import find_passes_off
 from freepage.analysis.releases import find_frees
-from freepage.analysis.series import Series, hold, resident_series, vms_of
+from freepage.analysis.series import Series, hold, metric_series, resident_series, vms_of
 from freepage.analysis.stats import estimate_trials
-from freepage.fpr.footprint import cap_footprint, footprint_bytes, measure_whole_bytes, reportable_bytes
+from freepage.fpr.footprint import (
+    OVERHEAD_RANGE_BYTES,
+    cap_footprint,
+    find_total_range,
+    footprint_bytes,
+    measure_whole_bytes,
+    reportable_bytes,
+)
 from freepage.fpr.waiting import find_waiting_bytes
 from freepage.records import Arm
 from freepage.units import GIB, MIB
@@ -30,6 +37,8 @@ if TYPE_CHECKING:
     from freepage.analysis.releases import Free
     from freepage.fpr.release import Reporting
     from freepage.store import TrialData
+
+    Curve = NDArray[np.float64]
 
 # Forecasts, and how far they were off; in the order of results.json.
 FORECASTS = (
@@ -73,12 +82,22 @@ def forecast_footprint(trial: TrialData, instance: str, reporting: Reporting) ->
     t_s, resident = blocks.t_s[known], resident[known]
     by_order = {order: counts[known] for order, counts in blocks.by_order.items()}
     free = reportable_bytes(by_order, reporting.order, reporting.page_bytes)
-    whole = measure_whole_bytes(resident, free) if len(t_s) > 1 else None
+    whole = _find_whole_bytes(trial, instance, resident, free, reporting.page_bytes) if len(t_s) > 1 else None
     if whole is None:
         return None
     waiting = find_waiting_bytes(t_s, by_order, reporting)
     forecast = cap_footprint(footprint_bytes(whole, free, 0.0) + waiting, resident)
     return FootprintForecast(Series(t_s, forecast), Series(t_s, waiting))
+
+
+def _find_whole_bytes(
+    trial: TrialData, instance: str, resident: Curve, free: Curve, page_bytes: int
+) -> float | None:
+    """Return total + overhead of a VM: the lesser of what it shows itself, which is at least that, and what is most likely."""
+    shown = measure_whole_bytes(resident, free)
+    counted = metric_series(trial, instance, "guest_total_bytes").maximum()
+    likely = None if counted is None else find_total_range(counted, page_bytes)[1] + OVERHEAD_RANGE_BYTES[1]
+    return min((bytes_ for bytes_ in (shown, likely) if bytes_ is not None), default=None)
 
 
 def compare_footprints(trials: Sequence[TrialData], reporting: Reporting | None) -> Comparisons:
@@ -160,12 +179,11 @@ def _list_frees(trial: TrialData) -> list[Free]:
 
 
 def _integrate(forecast: Series, measured: Series, end_s: float) -> Pair | None:
-    """Return both integrated from a trial's zero to its end, or as far as samples of both go: bytes x seconds."""
-    spans = [series.known().t_s for series in (forecast, measured)]
-    if not all(map(len, spans)):
-        return None
-    first_s, last_s = max(0.0, *(t[0] for t in spans)), min(end_s, *(t[-1] for t in spans))
-    areas = [series.cut(first_s, last_s).integral() for series in (forecast, measured)]
+    """Return both integrated from a trial's zero to its end, as far as both are known: bytes x seconds, over the same samples."""
+    seen = hold(measured, forecast.t_s, _interval_s(forecast.t_s))
+    known = ~np.isnan(seen)
+    both = (Series(forecast.t_s[known], values[known]) for values in (forecast.values, seen))
+    areas = [series.cut(0, end_s).integral() for series in both]
     return None if areas[0] is None or areas[1] is None else (areas[0], areas[1])
 
 

@@ -1,4 +1,4 @@
-"""What is free in a guest over time and still waits to be reported, from its lists of free blocks at each sample."""
+"""Memory that is free in a guest and still waits to be reported, over time, from its lists of free blocks at each sample."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from freepage.fpr.footprint import FreeList, add_lists
 from freepage.metrics import BUDDY_ORDERS
 
 if TYPE_CHECKING:
@@ -62,23 +63,28 @@ def parse_guest_stats(reply: Mapping[str, Any], wall_s: float) -> MetricValues:
     return values | {"guest_stats_age_s": max(0.0, wall_s - last_update_s) if last_update_s else None}
 
 
+def parse_free_lists(text: str) -> list[FreeList]:
+    """Read /proc/buddyinfo: the free blocks of every node, zone and order; none where a line is torn, for its counts are wrong."""
+    found = re.findall(r"^Node +([0-9]{1,9}), zone +(\w+) +([0-9][0-9 ]*)$", text, re.MULTILINE)
+    zones = [(int(node), zone, [float(count) for count in counts.split()]) for node, zone, counts in found]
+    if len({len(counts) for _, _, counts in zones}) != 1:
+        return []
+    return [
+        FreeList(zone, node, order, blocks)
+        for node, zone, counts in zones
+        for order, blocks in enumerate(counts)
+    ]
+
+
 def parse_buddyinfo(text: str) -> MetricValues:
     """Read /proc/buddyinfo: free blocks of each order, all zones together, by metric id; None for orders it lacks."""
-    columns = zip(*_read_zones(text), strict=True)
-    totals = {order: float(sum(counts)) for order, counts in enumerate(columns)}
+    totals = add_lists(parse_free_lists(text))
     return {f"guest_free_order_{order}_blocks": totals.get(order) for order in BUDDY_ORDERS}
 
 
 def count_free_lists(text: str) -> int | None:
     """Return how many lists of free blocks a zone of /proc/buddyinfo has, one for each order; None for no such text."""
-    return next((len(zone) for zone in _read_zones(text)), None)
-
-
-def _read_zones(text: str) -> list[list[int]]:
-    """Return the counts of every zone; nothing where their numbers differ: then a line is torn, and its counts are wrong."""
-    lines = re.findall(r"^Node +[0-9]+, zone +\w+ +([0-9][0-9 ]*)$", text, re.MULTILINE)
-    zones = [[int(count) for count in line.split()] for line in lines]
-    return zones if len({len(zone) for zone in zones}) == 1 else []
+    return len(add_lists(parse_free_lists(text))) or None
 
 
 def _known(value: int | None) -> float | None:

@@ -32,7 +32,7 @@ _ALREADY_NOTE = "FPR was on in these when they were seen. They are not in the to
 _AXIS = ((86400.0, "days"), (3600.0, "hours"), (60.0, "minutes"))
 _CAPTION = (
     "Resident memory as it was seen, and as FPR would leave it: the line is most likely, the band from least to most. Nothing is "
-    "drawn where nothing is known."
+    "drawn where nothing is known; of several VMs together, those that were seen at a time."
 )
 
 
@@ -112,7 +112,7 @@ def _draw(id_: str, name: str, of: VmSummary | Total, section: str = "") -> Figu
     factor, word = _choose_axis(float(curve.t_s[-1] - curve.t_s[0]))
     rows = _curve_rows(curve, factor)
     lines = Lines(rows, (Arm.VM, Arm.VM_FPR), f"{word} since the first sample", "resident memory (GiB)")
-    title = f"{name}: {_find_out(of)}"
+    title = _find_out(of) if section else f"{name}: {_find_out(of)}"
     arms = tuple(str(arm) for arm in lines.shown)
     return Figure(
         id_, title, _CAPTION, f"{title}. {_CAPTION}", draw_lines(lines), arms=arms, experiment=section
@@ -129,7 +129,7 @@ def _find_out(of: VmSummary | Total) -> str:
     less, ends = show_saved(of.gib_min)
     if less == MISSING:
         return "what FPR would leave on the host"
-    return f"{less} less{f' ({ends} %)' if ends else ''} over {format_duration(of.known_s)}"
+    return f"{less} less{f' ({ends} %)' if ends else ''} over {format_duration(of.curve.t_s[-1] - of.curve.t_s[0])}"
 
 
 def _curve_rows(curve: Curve, factor: float) -> list[Row]:

@@ -104,7 +104,7 @@ def _write_title(found: ExperimentResults) -> str:
     known = [abs(end - 1) for end in ends if end is not None]
     if not known or len(known) < len(ends) or max(known) > WORTH_A_TITLE:
         return TITLE
-    return f"The VM without FPR forecasts the one with it within {math.ceil(max(known) * 100)}\u00a0%"
+    return f"The VM without FPR forecasts the one with it within {max(1, math.ceil(max(known) * 100))}\u00a0%"
 
 
 def _write_caption(experiment: str, blocks: int) -> str:
