@@ -140,7 +140,10 @@ def test_the_pages_first_sentence_is_the_answer_and_a_figure_shows_it(run, vm, t
     assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', body)
     specs = json.loads(re.search(r"const specs = (.*?);\nconst absolutes", page, re.DOTALL)[1])
     rows = [row for rows in specs["total"]["datasets"].values() for row in rows]
-    assert {(row["arm"], row["y"]) for row in rows} == {("vm", 16.0), ("vm-fpr", round(LIKELY_GIB_MIN / 4, 4))}
+    assert {(row["arm"], row["y"]) for row in rows} == {
+        ("vm", 16.0),
+        ("vm-fpr", round(LIKELY_GIB_MIN / 4, 4)),
+    }
     assert all(row["low"] < row["y"] < row["high"] for row in rows if row["arm"] == "vm-fpr")
 
 

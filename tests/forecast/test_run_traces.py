@@ -44,6 +44,7 @@ def test_a_run_whose_guests_do_not_show_their_free_memory_says_so(modelled):
     assert measure_overhead(modelled) is None
 
 
+@pytest.mark.long
 def test_the_price_is_what_the_run_was_made_with(modelled):
     price = price_of_run(modelled)
     wait = price.wait_s_per_gib

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freepage.forecast.timeline import drop_repeats, find_gaps, find_restarts, highest_so_far, order_rows
@@ -31,6 +31,7 @@ def test_rows_in_another_order_are_sorted_and_told(t_s):
     assert "sorted" in line.notes[0]
 
 
+@settings(max_examples=40)
 @given(st.permutations(list(range(40))))
 def test_rows_in_any_order_keep_their_values(times):
     line = order(*times)

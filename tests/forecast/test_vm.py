@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freepage.forecast.vm import forecast_vm, knows_blocks, touched_bytes
@@ -98,6 +98,7 @@ def test_a_vm_that_frees_a_block_has_it_on_the_host_until_the_passes_have_come()
 SIZES = st.lists(st.floats(0, 8), min_size=3, max_size=3)
 
 
+@settings(max_examples=40)
 @given(SIZES, SIZES, SIZES)
 def test_low_likely_and_high_are_in_order_and_never_more_than_was_touched(resident, free, part):
     reportable = [f * p / 8 for f, p in zip(free, part, strict=True)]
@@ -109,6 +110,7 @@ def test_low_likely_and_high_are_in_order_and_never_more_than_was_touched(reside
     assert np.all(forecast.stranded_bytes >= 0)
 
 
+@settings(max_examples=40)
 @given(SIZES, SIZES, st.floats(0, 1))
 def test_more_that_can_be_reported_never_leaves_more_on_the_host(resident, reportable, more):
     less, larger = (
