@@ -115,6 +115,7 @@ def test_a_vm_of_which_nothing_is_known_is_named_and_not_counted(run, vm, tmp_pa
         (("vm.csv", "--total", "8GiB"), 2, "--total was given as well"),
         (("vm.csv", "--reporting-order", "16"), 2, "not an order from 0 to 15"),
         (("vm.csv", "--page-size", "4 parsecs"), 2, "is not a size"),
+        (("vm.csv", "--page-size", "5KiB"), 2, "4KiB, 16KiB or 64KiB"),
         (("vm.csv", "--price", "nowhere"), 5, "manifest.json is missing"),
         (("vm.csv", "--format", "md", "--out", "nowhere/f.md"), 5, "cannot be written"),
         ((), 2, "SOURCE"),

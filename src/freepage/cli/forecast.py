@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from freepage.cli.compare_options import write_text
 from freepage.targets.arguments import parse_bytes
+from freepage.units import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from freepage.forecast.price import Price
 
 LARGEST_ORDER = 15
+PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--page-size",
-        type=parse_bytes,
+        type=_parse_page_size,
         metavar="SIZE",
         help="of the guests (default 4KiB; a run knows its own)",
     )
@@ -142,6 +144,14 @@ def show_forecast(forecast: Forecast, kind: str | None, out: Path | None) -> Non
         return
     write_text(out, text)
     print(out)
+
+
+def _parse_page_size(text: str) -> int:
+    """Read the size of a guest's pages."""
+    size = parse_bytes(text)
+    if size not in PAGE_SIZES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size of pages: 4KiB, 16KiB or 64KiB")
+    return size
 
 
 def _parse_order(text: str) -> int:
