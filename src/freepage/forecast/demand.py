@@ -21,20 +21,7 @@ if TYPE_CHECKING:
 LOT_CHANGES = 400_000
 MOST_IN_LOT = 256
 # A page cache grows in steps of so many seconds.
-def _add_cache(kind: VmKind, at_s: Whole, change: Bytes, end_s: int) -> tuple[Whole, Bytes]:
-    """Add the steps in which a page cache grows to the changes."""
-    if not kind.cache_bytes or kind.cache_bytes_per_s is None:
-        return at_s, change
-    last = min(end_s // CACHE_STEP_S, ceil(kind.cache_bytes / (kind.cache_bytes_per_s * CACHE_STEP_S)))
-    times = CACHE_STEP_S * np.arange(1, last + 1)
-    grown = np.rint(np.minimum(kind.cache_bytes, kind.cache_bytes_per_s * times))
-    steps = np.diff(grown, prepend=0.0)
-    added = (np.broadcast_to(a, (len(at_s), last)) for a in (times, steps))
-    all_s, changes = (np.concatenate(both, axis=1) for both in zip((at_s, change), added, strict=True))
-    return all_s, changes
-
-
-_STEP_S = 60
+CACHE_STEP_S = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +118,22 @@ def _draw_values(values: Lognormal | Quantiles, rng: np.random.Generator, shape:
     return np.interp(rng.random(shape), probabilities, np.array(values.bytes))
 
 
-CACHEdef _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> Levels:
+def _add_cache(kind: VmKind, at_s: Whole, change: Bytes, end_s: int) -> tuple[Whole, Bytes]:
+    """Add the steps in which a page cache grows to the changes."""
+    if not kind.cache_bytes or kind.cache_bytes_per_s is None:
+        return at_s, change
+    last = min(end_s // CACHE_STEP_S, ceil(kind.cache_bytes / (kind.cache_bytes_per_s * CACHE_STEP_S)))
+    times = CACHE_STEP_S * np.arange(1, last + 1)
+    grown = np.rint(np.minimum(kind.cache_bytes, kind.cache_bytes_per_s * times))
+    shape = (len(at_s), last)
+    steps = np.broadcast_to(np.diff(grown, prepend=0.0), shape)
+    return (
+        np.concatenate([at_s, np.broadcast_to(times, shape)], axis=1),
+        np.concatenate([change, steps], axis=1),
+    )
+
+
+def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> Levels:
     """Return the levels that changes in any order lead to, base included; a guest uses no more than its memory."""
     if (np.diff(at_s, axis=1) < 0).any():
         order = np.argsort(at_s, axis=1, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from itertools import islice, repeat
 from math import floor
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from freepage.forecast.counting import Curve, Fit
-    from freepage.forecast.fleet import Bytes, Fleet, Node, VmKind
+    from freepage.forecast.fleet import Bytes, Fleet, Node, VmKind, Window
+    from freepage.forecast.holding import Changes
 
     # Bytes held for one VM at each second, by case.
     Vm = Callable[[Case], Bytes]
@@ -145,7 +147,11 @@ def _iterate(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case]) -> I
     for levels in draw_lots(kind, fleet.seed, replicate, fleet.window.end_s):
         held = {case: find_holding(kind, levels, case) for case in cases}
         vms = min(map(len, held.values()))
-        yield from (lambda case, n=n: held[case].of(n, n + 1, fleet.window) for n in range(vms))
+        yield from (partial(_see, held, n, fleet.window) for n in range(vms))
+
+
+def _see(held: Mapping[Case, Changes], vm: int, window: Window, case: Case) -> Bytes:
+    return held[case].of(vm, vm + 1, window)
 
 
 def count_admitted(fleet: Fleet, node: Node, kind: VmKind) -> int | None:
