@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.forecast.counting import LEAST_STOP, Tally, find_fit, join_tallies
-from freepage.forecast.demand import draw_lots
+from freepage.forecast.demand import count_in_lot, draw_lots
 from freepage.forecast.fleet import Case, FleetError
 from freepage.forecast.holding import find_holding
 
@@ -90,15 +90,20 @@ def sum_fleet(fleet: Fleet, replicate: int) -> dict[Answer, Bytes]:
     for kind in there:
         for case, vm in _first(fleet, kind, replicate, cases).items():
             held[case, Together.SYNCHRONISED] += kind.count * vm
-        left = kind.count
-        for levels in draw_lots(kind, fleet.seed, replicate, fleet.window.end_s):
-            for case in cases:
-                changes = find_holding(kind, levels, case)
-                held[case, Together.INDEPENDENT] += changes.of(0, min(left, len(changes)), fleet.window)
-            left -= len(changes)
-            if left <= 0:
-                break
+        for lot in _sum_lots(fleet, kind, replicate, cases):
+            for case, vms in lot.items():
+                held[case, Together.INDEPENDENT] += vms
     return held
+
+
+def _sum_lots(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case]) -> Iterator[dict[Case, Bytes]]:
+    """Yield the bytes held for the VMs of a kind that are there already, lot by lot."""
+    left, window = kind.count, fleet.window
+    lots = draw_lots(kind, fleet.seed, replicate, window.end_s)
+    while left > 0:
+        levels, taken = next(lots), min(left, count_in_lot(kind, window.end_s))
+        yield {case: find_holding(kind, levels, case).of(0, taken, window) for case in cases}
+        left -= taken
 
 
 def _find_kind(
