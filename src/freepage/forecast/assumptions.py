@@ -34,9 +34,7 @@ SUM_ONLY = (
 )
 
 
-def describe_assumptions(
-    overhead: tuple[float, float, float], *, has_blocks: bool
-) -> tuple[str, ...]:
+def describe_assumptions(overhead: tuple[float, float, float], *, has_blocks: bool) -> tuple[str, ...]:
     """Return what the forecast of a VM rests on, one sentence each."""
     way = (BLOCKS, RANGE) if has_blocks else (SUM_ONLY,)
     return (*way, _describe_overhead(overhead), TOUCHED, CACHE, SAME_LOAD)
@@ -59,14 +57,26 @@ def describe_unknown(trace: VmTrace, *, has_blocks: bool) -> tuple[str, ...]:
         why
         for why, is_so in (
             ("Nothing: what the host holds for it was never seen.", _is_missing(trace.resident_bytes)),
-            ("Nothing: the size of the guest is not known (a column total, or --total).", _is_missing(trace.total_bytes)),
-            ("Nothing: how much of the guest is free is not known.", _is_missing(trace.free_bytes) and not has_blocks),
+            (
+                "Nothing: the size of the guest is not known (a column total, or --total).",
+                _is_missing(trace.total_bytes),
+            ),
+            (
+                "Nothing: how much of the guest is free is not known.",
+                _is_missing(trace.free_bytes) and not has_blocks,
+            ),
             (
                 "What is likely, and what is stranded: only the sum of the guest's free memory is known, not its blocks.",
                 not has_blocks and not _is_missing(trace.free_bytes),
             ),
-            ("What is stranded: all that is free is not known, only what is reported.", has_blocks and _is_missing(trace.free_bytes)),
-            ("What dropping the page cache would add: how large it is is not known.", _is_missing(trace.cached_bytes)),
+            (
+                "What is stranded: all that is free is not known, only what is reported.",
+                has_blocks and _is_missing(trace.free_bytes),
+            ),
+            (
+                "What dropping the page cache would add: how large it is is not known.",
+                _is_missing(trace.cached_bytes),
+            ),
         )
         if is_so
     )

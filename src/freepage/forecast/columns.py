@@ -98,7 +98,9 @@ def parse_columns(texts: Iterable[str]) -> dict[str, str]:
 
 def _explain_ours(word: str) -> str:
     close = get_close_matches(word, COLUMNS, 1)
-    names = "time, resident, total, free, free_huge, free_small, free_0 to free_15, cached, vm, namespace, node"
+    names = (
+        "time, resident, total, free, free_huge, free_small, free_0 to free_15, cached, vm, namespace, node"
+    )
     return (f"did you mean {close[0]!r}? " if close else "") + f"ours are {names}"
 
 

@@ -54,7 +54,7 @@ class Tally:
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class RiskCurve:
     """The shares of seconds over a node's limit, and over its memory alone, by number of VMs added (from 0).
 
     Both of shape (numbers, replicates x blocks). is_complete: more VMs than the last number would be beyond any risk
@@ -72,12 +72,12 @@ class Curve:
         return np.asarray(self.over.mean(axis=1))
 
 
-def join_tallies(tallies: Sequence[Tally]) -> Curve:
+def join_tallies(tallies: Sequence[Tally]) -> RiskCurve:
     """Return one curve of all replicates; where one was full earlier, it stays as it was then."""
     width = max(len(t.shares) for t in tallies)
     every = [np.stack(t.shares + t.shares[-1:] * (width - len(t.shares))) for t in tallies]
     over, swapping = (np.concatenate([shares[:, n] for shares in every], axis=1) for n in (0, 1))
-    return Curve(over, swapping, len(tallies), all(t.is_full for t in tallies))
+    return RiskCurve(over, swapping, len(tallies), all(t.is_full for t in tallies))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Fit:
     is_over: bool = False
 
 
-def find_fit(curve: Curve, risk: float, admitted: int | None = None) -> Fit:
+def find_fit(curve: RiskCurve, risk: float, admitted: int | None = None) -> Fit:
     """Return the most VMs with which the mean share of seconds over the node's limit is no more than the risk.
 
     admitted: no more than these are counted, however many would fit.
@@ -122,7 +122,7 @@ def _count_fitting(risks: Bytes, risk: float) -> int:
     return int(np.searchsorted(risks, risk + 1e-12, side="right")) - 1
 
 
-def _find_interval(curve: Curve, risk: float) -> tuple[int | None, int | None]:
+def _find_interval(curve: RiskCurve, risk: float) -> tuple[int | None, int | None]:
     """Return the interval by a bootstrap: replicates drawn anew, and in each of them its blocks of time."""
     if curve.replicates < LEAST_TRIALS:
         return None, None

@@ -19,7 +19,7 @@ from freepage.forecast.holding import find_holding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from freepage.forecast.counting import Curve, Fit
+    from freepage.forecast.counting import RiskCurve, Fit
     from freepage.forecast.fleet import Bytes, Fleet, Node, VmKind, Window
     from freepage.forecast.holding import Changes
 
@@ -54,7 +54,7 @@ class KindDensity:
     node: Node
     kind: VmKind
     fits: Mapping[Answer, Fit]
-    curves: Mapping[Answer, Curve]
+    curves: Mapping[Answer, RiskCurve]
     admitted: int | None
     needed_overcommit: float | None
 

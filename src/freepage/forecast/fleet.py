@@ -117,7 +117,7 @@ class VmKind:
     memory_bytes: of the guest. base_bytes: what it uses always. overhead_bytes: what its host needs beside it.
     stranded_fraction: the share of what it has freed that FPR cannot return, in blocks below the reporting order.
     cache_bytes: what its page cache grows to, by cache_bytes_per_s from its start on (None: at once). count: such VMs on
-    each node already.
+    each node already. passes: those of its guests; None where what is recorded of it with FPR has them already.
     """
 
     name: str
@@ -129,7 +129,7 @@ class VmKind:
     cache_bytes: float = 0.0
     cache_bytes_per_s: float | None = None
     count: int = 0
-    passes: Passes = USUAL_PASSES
+    passes: Passes | None = USUAL_PASSES
 
     @property
     def steady_bytes(self) -> float:

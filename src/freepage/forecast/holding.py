@@ -55,7 +55,8 @@ def find_holding(kind: VmKind, levels: Mapping[Case, Levels], case: Case) -> Cha
     vms = len(levels[case].at_s)
     if case is Case.WITHOUT:
         return _gather([_keep(levels[case])], vms, kind.overhead_bytes)
-    released, stranded = _release(levels[case], kind.passes), kind.stranded_fraction
+    released = _follow(levels[case]) if kind.passes is None else _release(levels[case], kind.passes)
+    stranded = kind.stranded_fraction
     if not stranded:
         return _gather([released], vms, kind.overhead_bytes)
     parts = [_scale(released, 1 - stranded), _scale(_keep(levels[Case.WITHOUT]), stranded)]

@@ -99,7 +99,11 @@ def _find_total(file: TraceFile, numbers: Mapping[str, Array], units: GuestUnits
     if total is not None and units.total_bytes is None:
         return total
     if total is not None or units.total_bytes is None:
-        why = "has a column total, and --total was given as well" if total is not None else "has no column total"
+        why = (
+            "has a column total, and --total was given as well"
+            if total is not None
+            else "has no column total"
+        )
         raise TraceError(f"{file.path} {why}", hint="the guest's memory: a column in bytes, or --total 16GiB")
     return np.full(len(file), float(units.total_bytes))
 
@@ -156,10 +160,16 @@ def check_measured(file: TraceFile, columns: Mapping[str, str], measured: Measur
             values = {name: format_bytes(getattr(measured, f"{name}_bytes")[row]) for name in _SHOWN}
             raise file.refuse(row, column, why.format(**values), _UNITS_HINT)
 
-    refuse(np.abs(measured.t_s) > _LAST_TIME_S, columns["time"], "no time in seconds is as large: milliseconds?")
+    refuse(
+        np.abs(measured.t_s) > _LAST_TIME_S, columns["time"], "no time in seconds is as large: milliseconds?"
+    )
     refuse(total <= 0, total_name, "a guest has some memory")
     refuse(measured.free_bytes > total * _SKEW, free_name, "{free} are free in a guest of {total}")
-    refuse(measured.reportable_bytes > total * _SKEW, free_name, "free blocks of {reportable} in a guest of {total}")
+    refuse(
+        measured.reportable_bytes > total * _SKEW,
+        free_name,
+        "free blocks of {reportable} in a guest of {total}",
+    )
     refuse(
         resident > total * _MOST_RESIDENT + _MOST_OVERHEAD_BYTES,
         columns["resident"],
@@ -167,7 +177,11 @@ def check_measured(file: TraceFile, columns: Mapping[str, str], measured: Measur
     )
     least = np.minimum(_LEAST_RESIDENT_BYTES, total * _LEAST_RESIDENT_SHARE)
     if not np.any(resident >= least):
-        refuse(resident < least, columns["resident"], "never more than {resident} on the host of a guest of {total}")
+        refuse(
+            resident < least,
+            columns["resident"],
+            "never more than {resident} on the host of a guest of {total}",
+        )
     _check_small(file, columns, measured)
 
 

@@ -30,11 +30,15 @@ class Price:
         """What the run cannot tell of the price, and why."""
         found = []
         if self.wait_s_per_gib is None:
-            found.append(f"How long memory takes to be had again: {self.run} has no later allocations on both arms.")
+            found.append(
+                f"How long memory takes to be had again: {self.run} has no later allocations on both arms."
+            )
         if self.cpu_s_per_gib is None:
             found.append(f"What FPR costs in CPU: {self.run} did not measure it.")
         if self.emulated:
-            found.append(f"The price on real hardware: {self.run} ran under emulation, whose times are its own.")
+            found.append(
+                f"The price on real hardware: {self.run} ran under emulation, whose times are its own."
+            )
         return tuple(found)
 
 

@@ -46,7 +46,11 @@ def _build(run: Run, trial: TrialData, instance: str, sizes: Sizes, reporting_or
     seen = _read(run, trial, instance, sizes, reporting_order)
     during = np.flatnonzero((seen.t_s >= 0) & (seen.t_s <= trial.record.planned_duration_s))
     evidence = _find_evidence(trial, instance)
-    fpr_on = evidence.configured if evidence and evidence.configured is not None else trial.record.arm is Arm.VM_FPR
+    fpr_on = (
+        evidence.configured
+        if evidence and evidence.configured is not None
+        else trial.record.arm is Arm.VM_FPR
+    )
     return build_trace(f"{trial.record.id}/{instance}", seen.take(during), fpr_on=fpr_on)
 
 

@@ -56,7 +56,9 @@ class TraceFile:
                 raise self.refuse(index, column, f"{cell!r} is not a number") from error
         wrong = np.flatnonzero((values < 0) | np.isinf(values))
         if len(wrong):
-            raise self.refuse(int(wrong[0]), column, f"{self.cells[column][wrong[0]]} is negative or infinite")
+            raise self.refuse(
+                int(wrong[0]), column, f"{self.cells[column][wrong[0]]} is negative or infinite"
+            )
         return values
 
     def read_times(self, column: str) -> Array:
@@ -111,7 +113,9 @@ def _read_csv(path: Path) -> TraceFile:
     notes = _drop_torn_end(path, text, len(header), rows, records)
     _check_lengths(path, len(header), rows, records)
     columns = zip(*records, strict=True) if records else [()] * len(header)
-    cells = {name: _read_decimals(cells, separator) for name, cells in zip(header, columns, strict=True) if name}
+    cells = {
+        name: _read_decimals(cells, separator) for name, cells in zip(header, columns, strict=True) if name
+    }
     return TraceFile(path, rows, cells, notes)
 
 
@@ -140,7 +144,9 @@ def _check_header(path: Path, record: Sequence[str]) -> list[str]:
     if twice:
         raise TraceError(f"{path} has two columns {twice!r}")
     if all(_is_number(name) for name in header if name):
-        raise TraceError(f"{path} has no header: its first line is numbers", hint="put the columns' names there")
+        raise TraceError(
+            f"{path} has no header: its first line is numbers", hint="put the columns' names there"
+        )
     return header
 
 

@@ -32,11 +32,15 @@ _NAMES = ("namespace", "vm", "node")
 _Key = tuple[str, str, str]
 
 
-def read_trace(path: Path, columns: Mapping[str, str], name: str = "", units: GuestUnits | None = None) -> VmTrace:
+def read_trace(
+    path: Path, columns: Mapping[str, str], name: str = "", units: GuestUnits | None = None
+) -> VmTrace:
     """Read a file with one VM, named `name` or else as the file is; TraceError where it has several, or cannot be read."""
     found = read_traces(path, columns, units)
     if len(found) > 1:
-        raise TraceError(f"{path} has {len(found)} VMs, and one is wanted: {found[0].name}, {found[1].name}, ...")
+        raise TraceError(
+            f"{path} has {len(found)} VMs, and one is wanted: {found[0].name}, {found[1].name}, ..."
+        )
     return replace(found[0], name=name or found[0].name)
 
 
@@ -129,7 +133,9 @@ def _note_changes(seen: Measured, restarts: Sequence[int], *, fpr_on: bool | Non
     if restarts:
         at_s = ", ".join(f"{seen.t_s[index + 1] - seen.t_s[0]:.0f} s" for index in restarts[:3])
         more = f" and {len(restarts) - 3} more times" if len(restarts) > 3 else ""
-        notes.append(f"resident memory falls to less than half at {at_s}{more}: taken as a restart or a migration")
+        notes.append(
+            f"resident memory falls to less than half at {at_s}{more}: taken as a restart or a migration"
+        )
     fallen = _find_fall(seen.resident_bytes, restarts)
     if fpr_on is None and fallen > _TOLD_FALL * float(np.nanmax(seen.resident_bytes, initial=0.0)):
         notes.append(
@@ -138,13 +144,15 @@ def _note_changes(seen: Measured, restarts: Sequence[int], *, fpr_on: bool | Non
         )
     sizes = np.unique(seen.total_bytes[~np.isnan(seen.total_bytes)])
     if len(sizes) > 1:
-        notes.append(f"the guest's memory changes between {format_bytes(sizes[0])} and {format_bytes(sizes[-1])}")
+        notes.append(
+            f"the guest's memory changes between {format_bytes(sizes[0])} and {format_bytes(sizes[-1])}"
+        )
     return notes
 
 
 def _find_fall(resident_bytes: Array, restarts: Sequence[int]) -> float:
     """Return the bytes by which resident memory fell from highest to lowest after it, restarts apart."""
     parts = np.split(resident_bytes, [index + 1 for index in restarts])
-    return max((float(np.nanmax(np.fmax.accumulate(p) - p, initial=0.0)) for p in parts if len(p)), default=0.0)
-
-
+    return max(
+        (float(np.nanmax(np.fmax.accumulate(p) - p, initial=0.0)) for p in parts if len(p)), default=0.0
+    )

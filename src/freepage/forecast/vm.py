@@ -35,9 +35,7 @@ class VmForecast:
     unknown: tuple[str, ...]
 
 
-def forecast_vm(
-    trace: VmTrace, overhead: tuple[float, float, float] = OVERHEAD_RANGE_BYTES
-) -> VmForecast:
+def forecast_vm(trace: VmTrace, overhead: tuple[float, float, float] = OVERHEAD_RANGE_BYTES) -> VmForecast:
     """Return what the host would hold with FPR; overhead: what the VMM needs beside the guest's memory (bytes).
 
     By blocks where they are known of most samples; samples without are a gap then. By the sum of free memory else, which only
