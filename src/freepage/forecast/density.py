@@ -19,7 +19,7 @@ from freepage.forecast.holding import find_holding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from freepage.forecast.counting import RiskCurve, Fit
+    from freepage.forecast.counting import Fit, RiskCurve
     from freepage.forecast.fleet import Bytes, Fleet, Node, VmKind, Window
     from freepage.forecast.holding import Changes
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from freepage.forecast.counting import Fit
-    from freepage.forecast.density import Answer, Density, KindDensity
+    from freepage.forecast.density import Density, KindDensity
     from freepage.forecast.fleet import Fleet, Node, VmKind
 
 DENSITY_SCHEMA = 1
@@ -162,9 +162,3 @@ def _fit_as_json(fit: Fit) -> dict[str, object]:
         "at_least": fit.at_least,
         "over_already": fit.is_over,
     }
-
-
-def list_answers(found: KindDensity) -> list[tuple[Together, dict[Case, Fit | None]]]:
-    """Return the fits of a kind for a table: a row for each way of acting, a column for each case."""
-    keys: list[tuple[Together, list[Answer]]] = [(t, [(c, t) for c in Case]) for t in Together]
-    return [(together, {key[0]: found.fits.get(key) for key in row}) for together, row in keys]
