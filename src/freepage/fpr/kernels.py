@@ -25,6 +25,16 @@ _FREE_LISTS = {
     ("ppc64le", 64 * KIB): 9,
     ("riscv64", 4 * KIB): 11,
 }
+# The smallest order that a guest reports where nobody chose another, by architecture and page size: that of a pageblock, and of arm64
+# with pages of 64 KiB what its balloon driver asks for (drivers/virtio/virtio_balloon.c).
+_REPORTING_ORDERS = {
+    ("x86_64", 4 * KIB): 9,
+    ("aarch64", 4 * KIB): 9,
+    ("aarch64", 16 * KIB): 11,
+    ("aarch64", 64 * KIB): 5,
+    ("s390x", 4 * KIB): 8,
+    ("riscv64", 4 * KIB): 9,
+}
 # An order that nobody registered is -1 since this release; from 5.14 on it was the number of free lists, one beyond
 # the largest order (mm/page_reporting.c).
 _FIRST_WITH_MINUS_ONE = (6, 2)
@@ -62,6 +72,11 @@ class RunningKernel:
         """Return the size of the largest free block there can be."""
         page_bytes, lists = self.known_page_bytes, self.known_free_lists
         return None if page_bytes is None or lists is None else page_bytes << (lists - 1)
+
+    @property
+    def usual_reporting_order(self) -> int | None:
+        """Return the smallest order it reports where nobody chose another, by architecture and page size."""
+        return _REPORTING_ORDERS.get((self._name, self.known_page_bytes or 0))
 
     @property
     def version(self) -> tuple[int, int] | None:
