@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from freepage.forecast.fleet import Fleet, FleetError, Window
 from freepage.forecast.fleet_file import MODELS, FleetFile, NodeFile, TraceVmFile, UsingVmFile
+from freepage.forecast.replay import read_trace_kind
 from freepage.study.lines import find_line, guess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
     from freepage.forecast.fleet import VmKind
+    from freepage.forecast.fleet_file import AnyVmFile
 
     Location = tuple[int | str, ...]
-    # Reads a trace, by its columns, into the kind that a table of a fleet describes.
-    TraceReader = Callable[[Path, Mapping[str, str], TraceVmFile], VmKind]
 
 _RANGES = ("size", "hold", "idle")
 _PARTS = ("min", "max", "step")
 
 
-def read_fleet(path: Path, read_trace_kind: TraceReader) -> Fleet:
+def read_fleet(path: Path) -> Fleet:
     """Return the fleet in a file; traces are taken as seen from it. FleetError says what is wrong, and on which line."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FleetError(f"cannot read {path}: {error}") from error
     file = parse_fleet(text, str(path))
-    kinds = tuple(_build_kind(vm, path, read_trace_kind) for vm in file.vm)
+    built = [_build_kind(vm, path.parent) for vm in file.vm]
+    kinds, notes = tuple(kind for kind, _ in built), tuple(note for _, own in built for note in own)
     start_s = round(file.uptime)
     window = Window(start_s, start_s + max(1, round(file.hours * 3600)))
-    return Fleet(file.title or path.stem, kinds, tuple(n.build() for n in file.node), window, file.seed)
+    nodes = tuple(node.build() for node in file.node)
+    return Fleet(file.title or path.stem, kinds, nodes, window, file.seed, notes)
 
 
-def _build_kind(vm: UsingVmFile | TraceVmFile, path: Path, read_trace_kind: TraceReader) -> VmKind:
-    return (
-        read_trace_kind(path.parent / vm.trace, vm.columns, vm) if isinstance(vm, TraceVmFile) else vm.build()
-    )
+def _build_kind(vm: AnyVmFile, home: Path) -> tuple[VmKind, tuple[str, ...]]:
+    if not isinstance(vm, TraceVmFile):
+        return vm.build(), ()
+    kind, notes = read_trace_kind(home / vm.trace, vm.columns, vm.name, vm.overhead, vm.count)
+    return replace(kind, memory_bytes=vm.memory), notes
 
 
 def parse_fleet(text: str, source: str) -> FleetFile:

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.forecast.fleet import Case, FleetError, Replay, VmKind
+from freepage.forecast.traces import read_traces
+from freepage.forecast.vm import forecast_vm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from freepage.forecast.fleet import Bytes, Whole
     from freepage.forecast.vm import VmForecast
@@ -34,6 +37,15 @@ class Piece:
     at_s: Whole
     levels: Mapping[Case, Bytes]
     length_s: int
+
+
+def read_trace_kind(
+    path: Path, columns: Mapping[str, str], name: str, overhead_bytes: float, count: int = 0
+) -> tuple[VmKind, tuple[str, ...]]:
+    """Return VMs that do as those in a file of traces did, and notes; TraceError or FleetError for what cannot be used."""
+    overhead = (overhead_bytes, overhead_bytes, overhead_bytes)
+    forecasts = [forecast_vm(trace, overhead) for trace in read_traces(path, columns)]
+    return replay_forecasts(name, forecasts, overhead_bytes, count)
 
 
 def replay_forecasts(
