@@ -154,5 +154,5 @@ def test_a_fleet_without_vms_is_refused():
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
-    with pytest.raises(FreepageError, match="cannot read .*nowhere.toml"):
+    with pytest.raises(FreepageError, match=r"cannot read .*nowhere\.toml"):
         read_fleet(tmp_path / "nowhere.toml")
