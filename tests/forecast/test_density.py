@@ -184,7 +184,7 @@ def test_a_case_that_is_not_recorded_is_not_known_and_said_so():
     assert set(density.kinds[0].fits) == {(c, t) for c in (Case.WITHOUT, Case.WITH) for t in Together}
     assert any("ideally" in text for text in list_unknown(density))
     assert as_json(density)["kinds"][0]["fits"]["ideal"] == {"independent": None, "synchronised": None}
-    assert "(not known ideally)" in sum_up(density)
+    assert "; not known ideally" in sum_up(density)
 
 
 def test_a_case_unknown_of_vms_that_are_there_is_unknown_of_the_node():

@@ -32,7 +32,7 @@ class Tally:
         self._limits = (node.limit_bytes, node.usable_bytes)
         self._held = held.copy()
         self._stop = stop
-        self._edges = np.linspace(0, len(held), BLOCKS + 1).astype(np.int64)
+        self._edges = np.linspace(0, len(held), min(BLOCKS, len(held)) + 1).astype(np.int64)
         self.shares = [self._measure()]
 
     def add(self, series: Bytes) -> None:

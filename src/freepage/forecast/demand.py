@@ -35,13 +35,15 @@ class Levels:
     bytes: Bytes
 
 
-def draw_lots(kind: VmKind, seed: int, replicate: int, end_s: int) -> Iterator[dict[Case, Levels]]:
-    """Yield lot after lot of VMs of a kind, without end: what they use until end_s, by case.
+def draw_lots(
+    kind: VmKind, seed: int, replicate: int, end_s: int, lot: int = 0
+) -> Iterator[dict[Case, Levels]]:
+    """Yield lot after lot of VMs of a kind, from the given one on and without end: what they use until end_s, by case.
 
     The same arguments always give the same VMs, however many of them are taken.
     """
     size = count_in_lot(kind, end_s)
-    name, lot = zlib.crc32(kind.name.encode()), 0
+    name = zlib.crc32(kind.name.encode())
     while True:
         yield draw_levels(kind, np.random.default_rng([seed, replicate, name, lot]), size, end_s)
         lot += 1

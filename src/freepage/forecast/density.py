@@ -109,7 +109,7 @@ def _sum_lots(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case]) -> 
 def _find_kind(
     fleet: Fleet, node: Node, kind: VmKind, risk: float, beside: list[dict[Answer, Bytes]]
 ) -> KindDensity:
-    stop = max(LEAST_STOP, 2 * risk * len(beside))
+    stop = min(1.0, max(LEAST_STOP, 2 * risk * len(beside)))
     counted = [_count(fleet, node, kind, n, held, stop) for n, held in enumerate(beside)]
     curves = {answer: join_tallies([tallies[answer] for tallies in counted]) for answer in counted[0]}
     admitted = count_admitted(fleet, node, kind)
@@ -126,7 +126,7 @@ def _count(
     tallies = {answer: Tally(node, held, stop) for answer, held in beside.items() if answer[0] in kind.cases}
     cases = list(dict.fromkeys(case for case, _ in tallies))
     first = _first(fleet, kind, replicate, cases)
-    more = islice(_iterate(fleet, kind, replicate, cases), kind.count, None)
+    more = _iterate(fleet, kind, replicate, cases, kind.count)
     for together, vms in ((Together.INDEPENDENT, more), (Together.SYNCHRONISED, repeat(first.__getitem__))):
         _fill({case: tallies[case, together] for case in cases}, vms)
     return tallies
@@ -147,12 +147,14 @@ def _first(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case]) -> dic
     return {case: vm(case) for case in cases}
 
 
-def _iterate(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case]) -> Iterator[Vm]:
-    """Yield one VM of a kind after the other, without end."""
-    for levels in draw_lots(kind, fleet.seed, replicate, fleet.window.end_s):
+def _iterate(fleet: Fleet, kind: VmKind, replicate: int, cases: list[Case], first: int = 0) -> Iterator[Vm]:
+    """Yield one VM of a kind after the other, from that of a number on and without end."""
+    size = count_in_lot(kind, fleet.window.end_s)
+    lot, begin = divmod(first, size)
+    for levels in draw_lots(kind, fleet.seed, replicate, fleet.window.end_s, lot):
         held = {case: find_holding(kind, levels, case) for case in cases}
-        vms = min(map(len, held.values()))
-        yield from (partial(_see, held, n, fleet.window) for n in range(vms))
+        yield from (partial(_see, held, n, fleet.window) for n in range(begin, size))
+        begin = 0
 
 
 def _see(held: Mapping[Case, Changes], vm: int, window: Window, case: Case) -> Bytes:

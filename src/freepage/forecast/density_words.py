@@ -37,7 +37,7 @@ def _sum_up_kind(density: Density, found: KindDensity) -> str:
         return f"{node} has no memory for more VMs{name}: those that are there are over it already."
     order = (Case.WITH, Case.WITHOUT, Case.IDEAL)
     parts = [f"{show_fit(fits[case])}{more} {CASE_WORDS[case]}" for case in order]
-    return f"{node} has memory for VMs{name}: {parts[0]}, {parts[1]} ({parts[2]})."
+    return f"{node} has memory for VMs{name}: {parts[0]}, {parts[1]}; {parts[2]}."
 
 
 def show_fit(fit: Fit | None) -> str:
