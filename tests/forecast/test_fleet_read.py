@@ -37,9 +37,8 @@ median = "500MiB"
 p95 = "1GiB"
 correlation = "10min"
 """
-TRACE = "time,resident,total,free,free_huge,free_small\n" + "".join(
-    f"{t},{(3 if t < 300 else 2.5) * GIB:.0f},{4 * GIB},{1.5 * GIB:.0f},512,131072\n"
-    for t in range(0, 601, 30)
+TRACE = "time,resident,total,free_huge,free_small\n" + "".join(
+    f"{t},{(2.5 if t < 300 else 3) * GIB:.0f},{4 * GIB},1024,655360\n" for t in range(0, 601, 30)
 )
 
 
@@ -91,7 +90,7 @@ def test_a_trace_is_taken_as_seen_from_the_file(tmp_path):
     fleet = read(tmp_path, FLEET + '[[vm]]\nname = "db"\nkind = "trace"\nmemory = "4GiB"\ntrace = "db.csv"\n')
     kind = fleet.kinds[2]
     assert isinstance(kind.demand, Replay)
-    assert kind.demand.levels[Case.IDEAL].max() == pytest.approx(2.5 * GIB)
+    assert kind.demand.levels[Case.IDEAL].max() == pytest.approx(1.5 * GIB)
     assert kind.cases == tuple(Case)
 
 

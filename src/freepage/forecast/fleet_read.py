@@ -85,7 +85,11 @@ def _explain(errors: list[ErrorDetails], content: Mapping[str, Any], text: str, 
 def _find_location(loc: Location) -> Location:
     """Return where the text has what pydantic found at `loc`: without the kind of a VM and the parts of ranges."""
     location = loc[:2] + loc[3:] if loc[:1] == ("vm",) and len(loc) > 2 else loc
-    return location[:-1] if location[-1:] in {(p,) for p in _PARTS} and location[-2] in _RANGES else location
+    return (
+        location[:-1]
+        if location[-1:] and location[-1] in _PARTS and location[-2:-1] and location[-2] in _RANGES
+        else location
+    )
 
 
 def _list_keys(location: Location, content: Mapping[str, Any]) -> tuple[str, ...]:
