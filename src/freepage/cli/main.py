@@ -15,7 +15,7 @@ from freepage.report.printable import printable_lines
 
 MEASURE = "measure"
 LOOK_BACK = "look back at a run"
-BEFORE = "before FPR is switched on"
+FORECAST = "before FPR is switched on"
 CLUSTERS = "clusters with KubeVirt"
 
 
@@ -40,7 +40,10 @@ COMMANDS = {
     "compare": Command("freepage.cli.compare", LOOK_BACK, "compare runs: what is better, worse or the same"),
     "gate": Command("freepage.cli.gate", LOOK_BACK, "hold a run against rules, for CI: exit 0, 1 or 2"),
     "prometheus": Command("freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has of the run"),
-    "density": Command("freepage.cli.density", BEFORE, "tell how many VMs fit a node with FPR, and without"),
+    "forecast": Command(
+        "freepage.cli.forecast", FORECAST, "what VMs would hold with FPR, by traces without it"
+    ),
+    "density": Command("freepage.cli.density", FORECAST, "tell how many VMs fit a node with FPR, and without"),
     "status": Command(
         "freepage.cli.status", CLUSTERS, "show where FPR is set, and what freepage has changed"
     ),

@@ -27,11 +27,16 @@ Source = tuple["VmTrace", Overhead | None]
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of some VMs; total: of those that have not FPR already and of which something is known."""
+    """The forecast of some VMs; total: of those that have not FPR already and of which something is known.
+
+    source_assumptions, source_unknown: what forecasts from the source itself rest on, and what it could not tell.
+    """
 
     vms: tuple[VmSummary, ...]
     total: Total
     price: Price | None = None
+    source_assumptions: tuple[str, ...] = ()
+    source_unknown: tuple[str, ...] = ()
 
     @property
     def shown(self) -> list[VmSummary]:
@@ -52,7 +57,9 @@ class Forecast:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """All that the forecast rests on, each once."""
-        return tuple(dict.fromkeys(each for vm in self.vms for each in vm.assumptions))
+        return tuple(
+            dict.fromkeys((*(a for vm in self.vms for a in vm.assumptions), *self.source_assumptions))
+        )
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -62,7 +69,8 @@ class Forecast:
             for each in vm.unknown:
                 reasons.setdefault(each, []).append(vm.name)
         priced = (NO_PRICE,) if self.price is None else self.price.unknown
-        return (*(f"{each} ({name_some(names)})" for each, names in reasons.items()), *priced)
+        of_vms = (f"{each} ({name_some(names)})" for each, names in reasons.items())
+        return (*of_vms, *self.source_unknown, *priced)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -118,12 +126,20 @@ class Forecast:
         }
 
 
-def forecast_all(sources: Iterable[Source], price: Price | None = None) -> Forecast:
-    """Return the forecast of VMs, one after the other: no more than one of their traces is held at a time."""
+def forecast_all(
+    sources: Iterable[Source],
+    price: Price | None = None,
+    assumptions: Iterable[str] = (),
+    unknown: Iterable[str] = (),
+) -> Forecast:
+    """Return the forecast of VMs, one after the other: no more than one of their traces is held at a time.
+
+    assumptions, unknown: what forecasts from such a source rest on, and what the source cannot tell, as known once all have come.
+    """
     vms = tuple(
         summarise(forecast_vm(trace, overhead or OVERHEAD_RANGE_BYTES)) for trace, overhead in sources
     )
-    return Forecast(vms, add_up(vms), price)
+    return Forecast(vms, add_up(vms), price, tuple(assumptions), tuple(unknown))
 
 
 def held_as_json(held: Held) -> dict[str, object]:

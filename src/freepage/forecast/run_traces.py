@@ -11,13 +11,14 @@ from freepage.analysis.series import metric_series, resample, resident_series, v
 from freepage.forecast.columns import block_column
 from freepage.forecast.measured import GuestUnits, Measured, find_reportable
 from freepage.forecast.traces import build_trace
+from freepage.fpr.footprint import measure_whole_bytes
+from freepage.fpr.release import find_reporting
 from freepage.metrics import BUDDY_ORDERS
 from freepage.records import Arm
 from freepage.store.folder import PLAN, read_json
-from freepage.units import KIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from freepage.forecast.trace import Array, VmTrace
     from freepage.records import Evidence
@@ -62,7 +63,7 @@ def _read(run: Run, trial: TrialData, instance: str, sizes: Sizes, reporting_ord
         return resample(metric_series(trial, instance, metric), resident.t_s, run.manifest.interval_s)
 
     blocks = {block_column(n): values(f"guest_free_order_{n}_blocks") for n in BUDDY_ORDERS}
-    reportable = find_reportable(blocks, _find_units(trial, instance, reporting_order))
+    reportable = find_reportable(blocks, _find_units(run, trial, instance, reporting_order))
     size = sizes.get((trial.record.id, instance))
     return Measured(
         resident.t_s,
@@ -74,15 +75,15 @@ def _read(run: Run, trial: TrialData, instance: str, sizes: Sizes, reporting_ord
     )
 
 
-def _find_units(trial: TrialData, instance: str, reporting_order: int | None) -> GuestUnits:
-    """Return a guest's pages and what it reports: as told, as it says itself, or the usual, which is never beyond its lists."""
-    evidence = _find_evidence(trial, instance)
-    if evidence is None:
+def _find_units(run: Run, trial: TrialData, instance: str, reporting_order: int | None) -> GuestUnits:
+    """Return a guest's pages, and what it reports: as asked for, as it says itself, or as its architecture usually does."""
+    evidence, architecture = _find_evidence(trial, instance), run.manifest.host.get("architecture")
+    found = find_reporting(
+        [evidence] if evidence else [], None if architecture is None else str(architecture)
+    )
+    if found is None:
         return GuestUnits(reporting_order=reporting_order)
-    page_bytes = evidence.page_bytes or 4 * KIB
-    largest = (evidence.free_lists or len(BUDDY_ORDERS)) - 1
-    own = evidence.reporting_order or min(GuestUnits(page_bytes).order, largest)
-    return GuestUnits(page_bytes, own if reporting_order is None else reporting_order)
+    return GuestUnits(found.page_bytes, found.order if reporting_order is None else reporting_order)
 
 
 def _find_evidence(trial: TrialData, instance: str) -> Evidence | None:
@@ -101,19 +102,34 @@ def read_sizes(run: Run) -> Sizes:
 
 
 def measure_overhead(run: Run) -> tuple[float, float, float] | None:
-    """Return what a VMM of the run needs beside its guest (bytes): least, median and most over its VMs with FPR.
+    """Return what a VMM of the run needs beside its guest (bytes): least, median and most over its VMs.
 
-    At the last sample before the schedules start, when a guest has reported all that it can; None where none was seen so.
+    Of VMs with FPR, at the last sample before the schedules start, when a guest has reported all that it can; where none was
+    seen so, of those without, as their least resident and reportable memory together tell. None where neither was seen.
     """
     sizes = read_sizes(run)
-    found = [size for trial in run.ok_trials(arm=Arm.VM_FPR) for size in _overheads(run, trial, sizes)]
+    with_fpr = [
+        found for trial in run.ok_trials(arm=Arm.VM_FPR) for found in _settled_overheads(run, trial, sizes)
+    ]
+    without = [found for trial in run.ok_trials(arm=Arm.VM) for found in _whole_overheads(run, trial, sizes)]
+    found = with_fpr or without
     return (min(found), median(found), max(found)) if found else None
 
 
-def _overheads(run: Run, trial: TrialData, sizes: Mapping[tuple[str, str], float]) -> Iterator[float]:
-    for instance in vms_of(trial):
-        seen = _read(run, trial, instance, dict(sizes), None)
+def _settled_overheads(run: Run, trial: TrialData, sizes: Sizes) -> Iterator[float]:
+    for instance in vms_of(trial) if trial.record.settled else ():
+        seen = _read(run, trial, instance, sizes, None)
         overhead = seen.resident_bytes - (seen.total_bytes - seen.reportable_bytes)
         settled = overhead[(seen.t_s < 0) & ~np.isnan(overhead)]
-        if len(settled) and trial.record.settled:
+        if len(settled):
             yield max(0.0, float(settled[-1]))
+
+
+def _whole_overheads(run: Run, trial: TrialData, sizes: Sizes) -> Iterator[float]:
+    for instance in vms_of(trial):
+        seen = _read(run, trial, instance, sizes, None)
+        known = ~np.isnan(seen.resident_bytes + seen.reportable_bytes + seen.total_bytes)
+        if np.count_nonzero(known) > 1:
+            whole = measure_whole_bytes(seen.resident_bytes[known], seen.reportable_bytes[known])
+            if whole is not None:
+                yield max(0.0, whole - float(seen.total_bytes[known][0]))

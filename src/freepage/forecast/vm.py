@@ -42,15 +42,14 @@ def forecast_vm(trace: VmTrace, overhead: tuple[float, float, float] = OVERHEAD_
     tells a range. Never more than was touched since the trace or its last gap began.
     """
     has_blocks = knows_blocks(trace)
-    low, likely, high = _by_blocks(trace, overhead) if has_blocks else _by_sum(trace, overhead)
-    touched = touched_bytes(trace)
+    low, likely, high = (_by_blocks if has_blocks else _by_sum)(trace, overhead, touched_bytes(trace))
     return VmForecast(
         trace,
-        np.minimum(low, touched),
-        np.minimum(likely, touched),
-        np.minimum(high, touched),
+        low,
+        likely,
+        high,
         np.maximum(trace.free_bytes - trace.reportable_bytes, 0.0),
-        describe_assumptions(overhead, has_blocks=has_blocks) if np.any(~np.isnan(low + touched)) else (),
+        describe_assumptions(overhead, has_blocks=has_blocks) if np.any(~np.isnan(low)) else (),
         describe_unknown(trace, has_blocks=has_blocks),
     )
 
@@ -68,15 +67,24 @@ def touched_bytes(trace: VmTrace) -> Array:
     return np.where(np.isnan(trace.resident_bytes), np.nan, highest)
 
 
-def _by_blocks(trace: VmTrace, overhead: tuple[float, float, float]) -> tuple[Array, Array, Array]:
+def _by_blocks(
+    trace: VmTrace, overhead: tuple[float, float, float], touched: Array
+) -> tuple[Array, Array, Array]:
+    """Return the footprint, with less and more given back than it says; never less held than with every free page reported."""
+    free, total = trace.free_bytes, trace.total_bytes
     reported = trace.reportable_bytes - waiting_bytes(trace.t_s, trace.reportable_bytes)
-    low, likely, high = (footprint_bytes(trace.total_bytes, reported, each) for each in overhead)
-    return low * (1 - MODEL_ERROR), likely, high * (1 + MODEL_ERROR)
+    low, likely, high = (np.minimum(footprint_bytes(total, reported, each), touched) for each in overhead)
+    least = footprint_bytes(total, np.maximum(free, reported), overhead[0])
+    least = np.minimum(np.where(np.isnan(free), overhead[0], least), low)
+    low = np.maximum(low - MODEL_ERROR * (touched - low), least)
+    return low, likely, np.minimum(high + MODEL_ERROR * (touched - high), touched)
 
 
-def _by_sum(trace: VmTrace, overhead: tuple[float, float, float]) -> tuple[Array, Array, Array]:
+def _by_sum(
+    trace: VmTrace, overhead: tuple[float, float, float], touched: Array
+) -> tuple[Array, Array, Array]:
     """Return the footprint as if every free page were reported, and as if free memory were as fragmented as the worst published."""
     free, worst = trace.free_bytes, trace.free_bytes * (1 - WORST_UNREPORTABLE_FRACTION)
-    low = footprint_bytes(trace.total_bytes, free, overhead[0])
-    high = footprint_bytes(trace.total_bytes, worst, overhead[2])
+    low = np.minimum(footprint_bytes(trace.total_bytes, free, overhead[0]), touched)
+    high = np.minimum(footprint_bytes(trace.total_bytes, worst, overhead[2]), touched)
     return low, np.full(len(trace), np.nan), high

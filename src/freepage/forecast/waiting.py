@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freepage.fpr.mechanics import LARGEST_BLOCK_BYTES, MOST_PASSES, PASS_DELAY_S, blocks_per_pass
+from freepage.fpr.mechanics import LARGEST_BLOCK_BYTES
+from freepage.fpr.release import Reporting, longest_release_s
+from freepage.fpr.waiting import find_waiting_bytes
 
 if TYPE_CHECKING:
     from freepage.forecast.trace import Array
+
+# All that can be reported counts as one list of the largest blocks, of 2^10 pages of 4 KiB.
+_ORDER = 10
 
 
 def waiting_bytes(t_s: Array, reportable_bytes: Array) -> Array:
     """Return what of the reportable memory had not been reported yet at each sample, in bytes.
 
-    One list of the largest blocks, worked through by a pass every 2 s, the first one that long after a free, which is taken
-    to come halfway between two samples. Memory freed last is taken first again. 0 where samples are further apart than all
-    passes take, and at the start.
+    Nothing where samples are further apart than all passes take, at the start, and after samples without a value.
     """
     waiting = np.zeros(len(t_s))
-    if len(t_s) < 2 or np.median(np.diff(t_s)) >= PASS_DELAY_S * MOST_PASSES:
+    if len(t_s) < 2 or np.median(np.diff(t_s)) >= longest_release_s():
         return waiting
-    left, pass_s = 0.0, math.inf
-    times, sizes = t_s.tolist(), reportable_bytes.tolist()
-    for index in range(1, len(times)):
-        before_s, now_s, size = times[index - 1], times[index], sizes[index]
-        change = size - sizes[index - 1]
-        if math.isnan(change):
-            left, pass_s = 0.0, math.inf
-            continue
-        left, pass_s = _run_passes(left, pass_s, now_s, size)
-        left = min(max(0.0, left + change), size)
-        if left and pass_s == math.inf:
-            pass_s = (before_s + now_s) / 2 + PASS_DELAY_S
-        waiting[index] = left
+    known = np.flatnonzero(~np.isnan(reportable_bytes))
+    for part in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+        blocks = {_ORDER: reportable_bytes[part] / LARGEST_BLOCK_BYTES}
+        waiting[part] = find_waiting_bytes(t_s[part], blocks, Reporting(_ORDER))
     return waiting
-
-
-def _run_passes(left: float, pass_s: float, now_s: float, listed_bytes: float) -> tuple[float, float]:
-    """Return what is left after the passes that were due until now, and when the next one is due (never: infinity)."""
-    while left > 0 and pass_s <= now_s:
-        left -= blocks_per_pass(math.ceil(listed_bytes / LARGEST_BLOCK_BYTES)) * LARGEST_BLOCK_BYTES
-        pass_s += PASS_DELAY_S
-    return (left, pass_s) if left > 0 else (0.0, math.inf)
