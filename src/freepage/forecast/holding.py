@@ -43,7 +43,7 @@ class Changes:
         """Return what the host holds for the VMs from first up to end together, at each second of a window."""
         chosen = slice(self.firsts[first], self.firsts[end])
         changes = np.bincount(self.at_s[chosen], self.bytes[chosen], minlength=window.end_s)
-        held = np.cumsum(changes[: window.end_s])[window.start_s :]
+        held = np.cumsum(changes[: window.end_s], dtype=float)[window.start_s :]
         held += (end - first) * self.steady_bytes
         return held
 
@@ -89,7 +89,7 @@ def _keep(levels: Levels) -> _Scattered:
 
 
 def _release(levels: Levels, passes: Passes) -> _Scattered:
-    """Return the changes where freed memory goes back pass by pass, after mm/page_reporting.c (fpr/mechanics.py).
+    """Return the changes where freed memory goes back pass by pass, after mm/page_reporting.c (fpr/release.py).
 
     The first pass comes one delay after memory became free, the others one delay apart while there is more. Each
     reports as many blocks as the kernel takes of a list that has all that was freed since there was nothing to report.
@@ -121,7 +121,7 @@ def _release(levels: Levels, passes: Passes) -> _Scattered:
 
 
 def _bytes_per_pass(listed_bytes: Bytes, passes: Passes) -> Bytes:
-    """Return the bytes that a pass reports of one list (mechanics.blocks_per_pass), of many lists at once."""
+    """Return the bytes that a pass reports of one list (fpr.release.blocks_per_pass), of many lists at once."""
     budget = np.ceil(np.ceil(listed_bytes / passes.block_bytes) / (REPORT_BLOCKS * MOST_PASSES))
     return np.asarray(passes.block_bytes * REPORT_BLOCKS * (budget + 1))
 
