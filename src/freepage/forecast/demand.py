@@ -59,7 +59,7 @@ def _expect_changes(kind: VmKind, end_s: int) -> float:
     if isinstance(demand, Schedule):
         return 2 * demand.processes * (end_s / demand.cycle_s + 1)
     if isinstance(demand, Replay):
-        return demand.at_s.shape[1] * (end_s / float(demand.lengths_s.mean()) + 1)
+        return float(demand.at_s.shape[1] * (end_s / demand.lengths_s.mean() + 1))
     return end_s / demand.correlation_s + 1
 
 
@@ -79,7 +79,8 @@ def _draw_schedule(schedule: Schedule, rng: np.random.Generator, vms: int, end_s
     """Return when blocks are allocated and freed, and their bytes. Each process begins at a random moment of its cycle."""
     shape = (vms, schedule.processes)
     now_s = -schedule.cycle_s * rng.random(shape)
-    times, changes = [], []
+    times: list[Bytes] = []
+    changes: list[Bytes] = []
     while not times or now_s.min() < end_s:
         more = (*shape, ceil(end_s / schedule.cycle_s) + 2)
         hold_s, idle_s = _choose(schedule.hold_s, rng, more), _choose(schedule.idle_s, rng, more)
@@ -96,7 +97,7 @@ def _draw_schedule(schedule: Schedule, rng: np.random.Generator, vms: int, end_s
 def _choose(steps: Steps, rng: np.random.Generator, shape: tuple[int, ...]) -> Bytes:
     if steps.count == 1:
         return np.full(shape, float(steps.minimum))
-    return steps.minimum + steps.step * rng.integers(steps.count, size=shape)
+    return np.asarray(steps.minimum + steps.step * rng.integers(steps.count, size=shape), dtype=np.float64)
 
 
 def _draw_distribution(
@@ -117,7 +118,7 @@ def _draw_values(values: Lognormal | Quantiles, rng: np.random.Generator, shape:
     if isinstance(values, Lognormal):
         return rng.lognormal(log(values.median_bytes), values.sigma, shape)
     probabilities = np.linspace(0.0, 1.0, len(values.bytes))
-    return np.interp(rng.random(shape), probabilities, np.array(values.bytes))
+    return np.asarray(np.interp(rng.random(shape), probabilities, np.array(values.bytes)))
 
 
 def _add_cache(kind: VmKind, at_s: Whole, change: Bytes, end_s: int) -> tuple[Whole, Bytes]:
@@ -139,7 +140,7 @@ def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> Levels:
     """Return the levels that changes in any order lead to, base included; a guest uses no more than its memory."""
     if (np.diff(at_s, axis=1) < 0).any():
         order = np.argsort(at_s, axis=1, kind="stable")
-        at_s, change = (np.take_along_axis(a, order, axis=1) for a in (at_s, change))
+        at_s, change = np.take_along_axis(at_s, order, axis=1), np.take_along_axis(change, order, axis=1)
     used = np.minimum(kind.memory_bytes, kind.steady_bytes + np.cumsum(change, axis=1))
     start = np.zeros((len(at_s), 1))
     at_s = np.concatenate([start.astype(at_s.dtype), at_s], axis=1)

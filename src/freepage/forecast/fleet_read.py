@@ -94,7 +94,8 @@ def _find_location(loc: Location) -> Location:
 
 def _list_keys(location: Location, content: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the keys of the table that a key is in."""
-    model: type[BaseModel] = {"vm": UsingVmFile, "node": NodeFile}.get(str(location[0]), FleetFile)
+    tables: dict[str, type[BaseModel]] = {"vm": UsingVmFile, "node": NodeFile}
+    model = tables.get(str(location[0]), FleetFile)
     if location[0] == "vm" and len(location) > 1:
         model = MODELS[content["vm"][location[1]]["kind"]]
     return tuple(model.model_fields) if len(location) > 1 else tuple(FleetFile.model_fields)

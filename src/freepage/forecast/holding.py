@@ -108,7 +108,8 @@ def _release(levels: Levels, passes: Passes) -> _Scattered:
         due_s = np.where(begins, at_s[n] + passes.delay_s, due_s)
         per_pass[n] = _bytes_per_pass(np.maximum(top - used[n], 0.0), passes)
         needed = np.ceil(left / per_pass[n])
-        done = np.clip(np.ceil((ends_s[n] - due_s) / passes.delay_s), 0, needed)
+        possible = np.ceil((ends_s[n] - due_s) / passes.delay_s)
+        done = np.minimum(np.maximum(possible, 0.0), needed)
         freed[n] = np.minimum(left, done * per_pass[n])
         first_s[n] = due_s
         held -= freed[n]

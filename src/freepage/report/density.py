@@ -60,7 +60,7 @@ def _build_table(density: Density) -> TerminalTable:
         for together in Together:
             of = f"{found.kind.name} on {found.node.name}"
             cells = [fit_cell(found.fits.get((case, together))) for case in Case]
-            shown = (lines([cell.text, words((cell.interval, "dim"))]) for cell in cells)
+            shown = (lines([c.text, *(words((t, "dim")) for t in c.interval.split("\n"))]) for c in cells)
             table.add_row(lines([of, words((together, "dim"))]), *shown)
     return table
 

@@ -59,7 +59,7 @@ def fit_cell(fit: Fit | None) -> Cell:
     """Return how many fit, with the interval and the risk below."""
     if fit is None:
         return Cell(MISSING, "not known", numeric=True)
-    interval = "" if fit.low is None else f"{fit.low} to {fit.high} · "
+    interval = "" if fit.low is None else f"{fit.low} to {fit.high}\n"
     swapping = "" if fit.swapping <= fit.risk else f", {show_percent(fit.swapping)} in swap"
     over = "over already" if fit.is_over else f"{show_percent(fit.risk)} over{swapping}"
     return Cell(f"at least {fit.vms}" if fit.at_least else str(fit.vms), f"{interval}{over}", numeric=True)
