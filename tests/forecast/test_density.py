@@ -68,8 +68,9 @@ def test_vms_that_act_together_need_the_sum_of_their_peaks():
     assert 16 < found[Case.WITH, Together.INDEPENDENT] < found[Case.IDEAL, Together.INDEPENDENT]
 
 
-def test_what_may_be_over_as_long_as_the_peaks_last_is_not_bound_by_them():
+def test_what_may_be_over_as_long_as_the_peaks_last_is_not_bound_by_them(monkeypatch):
     """Acting together is the worst case only for a risk below the share of time that peaks take."""
+    monkeypatch.setattr("freepage.forecast.density.MOST_VMS", 40)
     found = fits(
         replace(CYCLE, demand=replace(CYCLE.demand, hold_s=Steps(2, 2, 2), idle_s=Steps(148, 148, 148))), 0.02
     )
@@ -89,7 +90,7 @@ def test_without_fpr_never_more_fit_than_with_it_nor_with_it_than_ideally(drawn,
 
 
 @pytest.mark.parametrize("case", Case)
-def test_acting_together_is_the_worst_case(drawn, case):
+def test_acting_together_is_the_worst_case_of_vms_whose_peaks_are_alike(drawn, case):
     assert drawn[case, Together.SYNCHRONISED] <= drawn[case, Together.INDEPENDENT]
 
 
@@ -159,7 +160,7 @@ def test_the_scheduler_admits_by_requests_as_kubevirt_computes_them():
 
 
 def test_the_same_fleet_has_the_same_density_and_another_seed_another():
-    first, again, other = (find_density(fleet(DRAWN, seed=seed), replicates=3) for seed in (1, 1, 2))
+    first, again, other = (find_density(fleet(DRAWN, seed=seed), replicates=1) for seed in (1, 1, 2))
     assert as_json(first) == as_json(again)
     assert as_json(first)["kinds"] != as_json(other)["kinds"]
 

@@ -1,4 +1,4 @@
-"""Tell how many VMs fit a node with FPR, without, and ideally: by a fleet's file, by a run, or by recorded VMs."""
+"""Find how many VMs fit a node with FPR, without, and ideally: by a fleet's file, by a run, or by recorded VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `density` is told of VMs, made a fleet: a fleet's file, a run, or traces."""
+"""Makes a fleet of what `density` is told: a fleet's file, a run, or traces."""
 
 from __future__ import annotations
 

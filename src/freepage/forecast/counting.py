@@ -82,7 +82,7 @@ def join_tallies(tallies: Sequence[Tally]) -> RiskCurve:
 
 @dataclass(frozen=True)
 class Fit:
-    """How many VMs fit at a risk: 95 % interval over replicates and blocks of time, None with fewer than three replicates.
+    """The VMs that fit at a risk, with their 95 % interval over replicates and blocks of time, None with fewer than three replicates.
 
     risk, swapping: the share of seconds over the node's limit, and over its memory alone, with so many VMs. at_least: as
     many fit as were tried, and perhaps more. is_over: even without any of them the risk is exceeded.

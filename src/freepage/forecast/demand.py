@@ -26,7 +26,7 @@ CACHE_STEP_S = 60
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """What VMs use over time: VM v uses bytes[v, j] from second at_s[v, j] until at_s[v, j + 1].
+    """The memory that VMs use over time: VM v uses bytes[v, j] from second at_s[v, j] until at_s[v, j + 1].
 
     Both have the shape (VMs, levels); at_s ascends and begins at 0. Those that begin at the same second are the same.
     """

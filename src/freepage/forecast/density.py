@@ -1,4 +1,4 @@
-"""How many more VMs of each kind fit a node at a risk: with FPR, without, and ideally; each by itself, and all at once."""
+"""Finds how many more VMs of each kind fit a node at a risk: with FPR, without, and ideally; each by itself, and all at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USUAL_REPLICATES = 8
 
 
 class Together(StrEnum):
-    """Whether VMs use memory each by itself, or all that are alike at the very same time, which is the worst case."""
+    """Whether VMs use memory each by itself, or all of a kind the very same: the worst case of VMs whose peaks are alike."""
 
     INDEPENDENT = "independent"
     SYNCHRONISED = "synchronised"
@@ -45,7 +45,7 @@ ANSWERS: tuple[Answer, ...] = tuple((case, together) for together in Together fo
 
 @dataclass(frozen=True, eq=False)
 class KindDensity:
-    """How many more VMs of one kind fit one node, by case and by whether they act together; unknown cases are not there.
+    """The VMs of one kind that fit one node beside those there, by case and by whether they act together; unknown cases are not there.
 
     curves: what the fits come from. admitted: how many the scheduler admits; None where no overcommit is told.
     needed_overcommit: with which it admits as many as fit with FPR (1.5: 150 %); None where no overcommit does.

@@ -1,4 +1,4 @@
-"""What is said of a density: the answer in a sentence, what it rests on, what could not be told; and its JSON."""
+"""The words of a density: the answer in a sentence, what it rests on, what could not be told; and its JSON."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ def _say_passes(kind: VmKind) -> Iterator[str]:
             "which is slowest. What is allocated meanwhile is taken from them."
         )
         yield f"{kind.name}: {show_percent(kind.stranded_fraction)} of what is freed stays, in blocks too small to be reported."
+    else:
+        yield f"{kind.name}: with FPR it holds what its forecast says (docs/forecast.md), passes included."
     if kind.overhead_bytes:
         yield f"{kind.name}: the VMM needs {format_bytes(kind.overhead_bytes)} beside each guest."
     if isinstance(kind.demand, Replay):

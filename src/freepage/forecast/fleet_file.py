@@ -198,7 +198,7 @@ class QuantilesVmFile(DistributedVmFile):
 
 
 class TraceVmFile(VmFile):
-    """What was recorded of one VM, without FPR or with it; columns as `freepage forecast` takes them (docs/forecast.md)."""
+    """A recorded VM, without FPR or with it; columns as `freepage forecast` takes them (docs/forecast.md)."""
 
     kind: Literal["trace"]
     trace: str

@@ -1,4 +1,4 @@
-"""What a host holds for VMs whose use is known: all they ever touched, or what FPR's passes have left, or what they use."""
+"""The memory that a host holds for VMs whose use is known: all they ever touched, or what FPR's passes have left, or what they use."""
 
 from __future__ import annotations
 

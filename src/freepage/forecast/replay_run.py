@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from freepage.store import Run, TrialData
 
 NO_GIVEN_BACK = "{}: what its VMs give back was not measured; all that they free is taken to come back."
+SCALED = "Sizes and times are those of the run, {:.2g} of its study's own."
 
 
 def kinds_of_run(run: Run, overhead_bytes: float) -> tuple[tuple[VmKind, ...], tuple[str, ...]]:
@@ -35,7 +36,8 @@ def kinds_of_run(run: Run, overhead_bytes: float) -> tuple[tuple[VmKind, ...], t
             f"{run.folder} has no trial of VMs with FPR that only use memory",
             hint="a run of `freepage run random` or `cycle` has them",
         )
-    return tuple(kinds), tuple(note for _, notes in filter(None, found) for note in notes)
+    scaled = [SCALED.format(run.manifest.scale)] if run.manifest.scale != 1 else []
+    return tuple(kinds), (*scaled, *(note for _, notes in filter(None, found) for note in notes))
 
 
 def _find_kind(
