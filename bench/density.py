@@ -22,7 +22,7 @@ import numpy as np
 from freepage.forecast.demand import draw_levels
 from freepage.forecast.density import sum_fleet
 from freepage.forecast.fleet import Case, Fleet, Window
-from freepage.forecast.fleet_read import read_fleet
+from freepage.forecast.fleets.read import read_fleet
 from freepage.fpr.mechanics import USUAL_PASSES
 
 TOP = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.forecast.fleet import Fleet, FleetError, Node, Window
-from freepage.forecast.fleet_file import USUAL_HOURS, USUAL_OVERHEAD_BYTES, USUAL_UPTIME_S
+from freepage.forecast.fleets.file import USUAL_HOURS, USUAL_OVERHEAD_BYTES, USUAL_UPTIME_S
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ def build_fleet(options: argparse.Namespace) -> Fleet:
             hint="several sources can only be traces, each of one kind of VM",
         )
     if files:
-        from freepage.forecast.fleet_read import read_fleet
+        from freepage.forecast.fleets.read import read_fleet
 
         fleet = read_fleet(files[0])
     else:

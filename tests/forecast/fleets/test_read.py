@@ -8,10 +8,10 @@ import pytest
 
 from freepage.errors import FreepageError
 from freepage.forecast.fleet import Case, Distribution, Lognormal, Quantiles, Replay, Schedule, Steps, Window
-from freepage.forecast.fleet_read import parse_fleet, read_fleet
+from freepage.forecast.fleets.read import parse_fleet, read_fleet
 from freepage.units import GIB, MIB
 
-EXAMPLE = Path(__file__).parents[2] / "docs/examples/fleet.toml"
+EXAMPLE = Path(__file__).parents[3] / "docs/examples/fleet.toml"
 FLEET = """title = "a fleet"
 [[node]]
 memory = "16GiB"

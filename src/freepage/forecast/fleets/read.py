@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from freepage.forecast.fleet import Fleet, FleetError, Window
-from freepage.forecast.fleet_file import MODELS, FleetFile, NodeFile, TraceVmFile, UsingVmFile
+from freepage.forecast.fleets.file import MODELS, FleetFile, NodeFile, TraceVmFile, UsingVmFile
 from freepage.forecast.replay import read_trace_kind
 from freepage.study.lines import find_line, guess
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from freepage.forecast.fleet import VmKind
-    from freepage.forecast.fleet_file import AnyVmFile
+    from freepage.forecast.fleets.file import AnyVmFile
 
     Location = tuple[int | str, ...]
 
