@@ -43,6 +43,9 @@ COMMANDS = {
     "forecast": Command(
         "freepage.cli.forecast", FORECAST, "what VMs would hold with FPR, by traces without it"
     ),
+    "density": Command(
+        "freepage.cli.density", FORECAST, "tell how many VMs fit a node with FPR, and without"
+    ),
     "status": Command(
         "freepage.cli.status", CLUSTERS, "show where FPR is set, and what freepage has changed"
     ),

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 # Where something stands in a study: keys of tables and indices of lists, from the top.
 Location = tuple[int | str, ...]
 _HEADER = re.compile(r"\s*\[+[^\[\]=,]+\]+\s*(#.*)?$")
-_EXPERIMENT = re.compile(r"\s*\[\[\s*experiment\s*\]\]")
-_GROUP = re.compile(r"\s*\[\[\s*experiment\s*\.\s*group\s*\]\]")
 # The keys whose values are ranges, which a person may also write as a table of min, max and step.
 RANGES = frozenset(
     name
@@ -118,9 +116,9 @@ def _explain_key(location: Location, content: dict[str, Any], where: str) -> Stu
     """Return the error of a key that its table cannot have: another kind has it, or nobody."""
     table, key = _find_table(location, content), str(location[-1])
     if len(location) > 1 and location[-2] in RANGES:
-        return StudyError(f"{where}: unknown key {key!r}", hint=_guess(key, _keys_of(SizeRange)))
+        return StudyError(f"{where}: unknown key {key!r}", hint=guess(key, _keys_of(SizeRange)))
     if not table.kind or not any(key in _keys_of(model) for model in GROUP_MODELS.values()):
-        return StudyError(f"{where}: unknown key {key!r}", hint=_guess(key, table.keys))
+        return StudyError(f"{where}: unknown key {key!r}", hint=guess(key, table.keys))
     if table.model is ExperimentFile:
         why = " beside groups; an [[experiment.group]] may have it"
     else:
@@ -129,7 +127,8 @@ def _explain_key(location: Location, content: dict[str, Any], where: str) -> Stu
     return StudyError(f"{where}: kind '{table.kind}' has no '{key}'{why}")
 
 
-def _guess(key: str, known: Iterable[str]) -> str:
+def guess(key: str, known: Iterable[str]) -> str:
+    """Return what was probably meant by a key, else all that there are."""
     close = difflib.get_close_matches(key, known, 1)
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
 
@@ -161,16 +160,17 @@ def find_line(text: str, location: Location) -> int | None:
 
 def _find_header(lines: list[str], location: Location) -> tuple[int | None, Location]:
     """Return the index of the line that begins the innermost table of a location, and the location within it."""
-    if location[:1] in {("fit",), ("verdict",)}:
-        header = re.compile(rf"\s*\[\s*{location[0]}\s*\]")
-        return _find_nth(lines, header, 0, 0), location[1:]
-    if location[:1] != ("experiment",) or len(location) < 2:
-        return None, location
-    experiment = _find_nth(lines, _EXPERIMENT, int(location[1]), 0)
-    if experiment is None or location[2:3] != ("group",) or len(location) < 4:
-        return experiment, location[2:]
-    group = _find_nth(lines, _GROUP, int(location[3]), experiment)
-    return (experiment, location[2:]) if group is None else (group, location[4:])
+    header, path, rest = None, "", location
+    while rest:
+        path = rf"{path}\s*\.\s*{re.escape(str(rest[0]))}" if path else re.escape(str(rest[0]))
+        number = rest[1] if len(rest) > 1 and isinstance(rest[1], int) else None
+        brackets = (r"\[\[", r"\]\]") if number is not None else (r"\[", r"\]")
+        pattern = re.compile(rf"\s*{brackets[0]}\s*{path}\s*{brackets[1]}")
+        found = _find_nth(lines, pattern, number or 0, header or 0)
+        if found is None:
+            return header, rest
+        header, rest = found, rest[1 if number is None else 2 :]
+    return header, rest
 
 
 def _find_nth(lines: list[str], pattern: re.Pattern[str], count: int, start: int) -> int | None:
