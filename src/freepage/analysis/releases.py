@@ -16,9 +16,9 @@ from freepage.analysis.series import (
     held_steps,
     instances_of,
     resident_series,
-    steps_of,
     vms_of,
 )
+from freepage.analysis.steps import steps_of
 from freepage.fpr.mechanics import stretch_of
 from freepage.records import Action
 from freepage.units import GIB

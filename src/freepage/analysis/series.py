@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from freepage.analysis.arithmetic import subtract
 from freepage.analysis.once import once_per_trial
+from freepage.analysis.steps import steps_of
 from freepage.metrics import INSTANCE_METRICS, NODE_METRICS, node_in_use_bytes
 from freepage.records import NODE, Action, Arm
 
@@ -202,30 +203,6 @@ def demand_steps(schedules: Iterable[ProcessSchedule]) -> list[tuple[float, floa
     """Return the schedule's own demand as a staircase: (time, bytes held from then on)."""
     steps = (step for schedule in schedules for step in schedule.steps)
     return _accumulate([(s.at_s, float(s.bytes if s.action is Action.ALLOCATE else -s.bytes)) for s in steps])
-
-
-class Step(NamedTuple):
-    """What one process did, as its event tells it: seconds since the trial's zero, bytes."""
-
-    action: str
-    t_s: float
-    end_s: float
-    bytes: int
-    iteration: int
-    ok: bool
-
-
-def steps_of(trial: TrialData, instance: str) -> list[Step]:
-    """Return what an instance's processes did, in the order of the events."""
-    return _steps_by_instance(trial).get(instance, [])
-
-
-@once_per_trial
-def _steps_by_instance(trial: TrialData) -> dict[str, list[Step]]:
-    found: dict[str, list[Step]] = {}
-    for instance, *step in trial.events.select("instance", *Step._fields).iter_rows():
-        found.setdefault(instance, []).append(Step(*step))
-    return found
 
 
 def held_steps(trial: TrialData, instance: str) -> list[tuple[float, float]]:

@@ -25,8 +25,8 @@ from freepage.analysis.series import (
     resident_series,
     runs_programs,
     sample_steps,
-    steps_of,
 )
+from freepage.analysis.steps import steps_of
 from freepage.analysis.together import measure_together
 from freepage.kinds import Subject, find_kind
 from freepage.records import Action
