@@ -16,7 +16,7 @@ from freepage.report.tables import build_tables
 from freepage.store import load_run
 from freepage.units import GIB, MIB
 from helpers.changed_run import change_samples
-from helpers.modelled_run import Truth, write_run
+from helpers.modelled_run import CYCLE_ONLY, Truth, write_run
 
 SHOWN = Truth(guest_free_bytes=1.5 * GIB)
 
@@ -65,7 +65,7 @@ def test_the_title_is_how_near_the_forecast_came(shown):
 
 
 def test_a_forecast_that_was_missed_is_no_title(tmp_path):
-    write_run(tmp_path / "run", SHOWN)
+    write_run(tmp_path / "run", SHOWN, study=CYCLE_ONLY)
     change_samples(tmp_path / "run", Arm.VM_FPR, "rss_bytes", lambda _, value: value + 50 * MIB)
     _, figures, _ = show(tmp_path / "run")
     assert figures["forecast-cycle"].title == TITLE
@@ -88,14 +88,14 @@ def test_forecasts_stand_in_their_own_table_alone(shown):
 
 
 def test_guests_that_do_not_show_their_free_blocks_have_neither(tmp_path):
-    write_run(tmp_path / "run")
+    write_run(tmp_path / "run", study=CYCLE_ONLY)
     _, figures, tables = show(tmp_path / "run")
     assert not [name for name in figures if name.startswith("forecast")]
     assert "forecast" not in tables
 
 
 def test_the_line_has_no_gaps_where_guests_are_asked_less_often_than_the_host_is_read(tmp_path):
-    write_run(tmp_path / "run", SHOWN)
+    write_run(tmp_path / "run", SHOWN, study=CYCLE_ONLY)
     for path in (tmp_path / "run/trials").glob("*/samples.parquet"):
         samples = pl.read_parquet(path)
         rare = ~samples["metric"].str.starts_with("guest_free_order") | (samples["t_s"] % 2 == 0)
