@@ -9,6 +9,7 @@ import pytest
 from freepage.errors import FreepageError
 from freepage.forecast.fleet import Case, Distribution, Lognormal, Quantiles, Replay, Schedule, Steps, Window
 from freepage.forecast.fleets.read import parse_fleet, read_fleet
+from freepage.fpr.footprint import OVERHEAD_RANGE_BYTES
 from freepage.units import GIB, MIB
 
 EXAMPLE = Path(__file__).parents[3] / "docs/examples/fleet.toml"
@@ -59,7 +60,7 @@ def test_kinds_nodes_and_hours_are_read_in_bytes_and_seconds(tmp_path):
     assert fleet.window == Window(3600, 25 * 3600)
     assert (fleet.nodes[0].usable_bytes, fleet.nodes[0].overcommit) == (15 * GIB, 1.5)
     assert build.demand == Schedule(Steps(256 * MIB, GIB, 256 * MIB), Steps(20, 60, 10), Steps(30, 30, 30), 2)
-    assert (build.base_bytes, build.overhead_bytes, build.count) == (300 * MIB, 100 * MIB, 0)
+    assert (build.base_bytes, build.overhead_bytes, build.count) == (300 * MIB, OVERHEAD_RANGE_BYTES[1], 0)
     assert isinstance(web.demand, Distribution)
     assert web.demand.values == Lognormal(500 * MIB, pytest.approx(0.4357, rel=1e-3))
 
