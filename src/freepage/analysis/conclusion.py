@@ -14,6 +14,7 @@ from freepage.analysis.sentences import as_sentence, place
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from freepage.analysis.paying import PayingMap
     from freepage.analysis.strain import Strain
     from freepage.records import Arm, VerdictRule
 
@@ -37,7 +38,7 @@ class VerdictInput:
     """The input of the verdict: the headline experiment, then the others.
 
     times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
-    short, which shows that they run and no more. strains: whether the node was short of memory, by arm.
+    short, which shows that they run and no more. strains: whether the node was short of memory, by arm. paying: what a map shows.
     """
 
     headline: ExperimentOutcome
@@ -45,6 +46,7 @@ class VerdictInput:
     times_count: bool
     smoke: bool = False
     strains: Mapping[Arm, Strain] = field(default_factory=dict)
+    paying: PayingMap | None = None
 
     @property
     def outcomes(self) -> tuple[ExperimentOutcome, ...]:
