@@ -41,10 +41,10 @@ def test_a_block_pays_once_it_has_saved_what_is_waited_for(block, price, expecte
 
 @pytest.mark.parametrize("block", [4 * MIB, 300 * MIB, GIB, 60 * GIB])
 @pytest.mark.parametrize("price", [0.01, 0.33, 2.0, 9.0])
-def test_above_the_break_even_more_is_always_saved_than_waited_for_and_just_below_it_is_not(block, price):
+def test_above_the_break_even_more_is_always_saved_than_waited_for_and_at_it_as_much(block, price):
     def gain(idle_s):
         return saved_s(idle_s, block) - price * block / GIB * share_back(idle_s, block)
 
     found = break_even_s(block, price)
-    assert gain(found - 1e-6) <= 0
+    assert gain(found) == pytest.approx(0.0, abs=1e-6)
     assert all(gain(found + n * 0.37 + 1e-6) > 0 for n in range(120))

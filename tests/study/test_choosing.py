@@ -39,12 +39,12 @@ def test_a_line_begins_with_what_is_possible_and_goes_outwards_from_the_predicte
     assert idles(points, 2.0, 256 * MIB) == [12, 3, 4, 5, 6, 8, 1]
 
 
-def test_lines_take_turns_and_a_further_hold_comes_after_three_points_of_the_first():
+def test_lines_take_turns_and_a_further_hold_comes_after_six_points_of_the_first():
     points = order_points(list(read("map").experiment), SMALL)
     holds = [find_place(p)[0] for p in points]
     assert [find_place(p)[1] for p in points[:4]] == [256 * MIB, GIB, 256 * MIB, GIB]
-    assert holds[: 2 * LEAST_POINTS] == [2.0] * 2 * LEAST_POINTS
-    assert 15.0 in holds[2 * LEAST_POINTS : 4 * LEAST_POINTS]
+    assert holds[:12] == [2.0] * 12
+    assert holds[12:18] == [15.0] * 6
 
 
 def test_as_many_points_run_as_the_time_allows_with_all_repeats_and_the_others_are_named():

@@ -1,4 +1,4 @@
-"""What a block's idle time saves by the kernel's pace, against what waiting for the block again costs.
+"""GiB x s that a block's idle time saves by the kernel's pace, against those for which the block is waited for again.
 
 Both are GiB x s: memory that others can use meanwhile, and memory that is held while somebody waits for it.
 """

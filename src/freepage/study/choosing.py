@@ -65,15 +65,15 @@ def choose_points(file: StudyFile, conditions: Conditions, budget: Budget) -> Ch
 def order_points(points: Sequence[ExperimentFile], conditions: Conditions) -> list[ExperimentFile]:
     """Return points as they are run for as long as there is time: line by line in turn, the first three of each line first.
 
-    The lines of a further hold come as late as the second three of the first one: what is saved depends on it, the break-even
-    by the kernel's pace does not.
+    The lines of a further hold come after the second three of the first one: what is saved depends on it, the break-even by the
+    kernel's pace does not.
     """
     lines: dict[tuple[float, int], list[ExperimentFile]] = {}
     for point in points:
         lines.setdefault(find_place(point)[:2], []).append(point)
     holds = list(dict.fromkeys(hold for hold, _ in lines))
     keyed = [
-        ((rank // LEAST_POINTS + holds.index(hold), rank, n), point)
+        ((rank // LEAST_POINTS + holds.index(hold), holds.index(hold), rank, n), point)
         for n, ((hold, size), line) in enumerate(lines.items())
         for rank, point in enumerate(_rank_line(line, size, conditions))
     ]
