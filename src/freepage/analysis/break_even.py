@@ -21,20 +21,19 @@ Span = tuple[float, float]
 
 
 def find_prices(line: Sequence[MeasuredPoint], passes: Passes | None) -> dict[int, float]:
-    """Return by repeat what allocating a GiB took longer that the kernel's passes had given back (s), mean over the points.
+    """Return by repeat how many seconds longer it took to allocate a GiB that had left the host by the kernel's passes.
 
-    Empty where the guests' passes are not known.
+    All waits of the line over all that they were for. Empty where the guests' passes are not known, or nothing comes back.
     """
     if passes is None:
         return {}
-    prices: dict[int, list[float]] = {}
+    waits: dict[int, list[tuple[float, float]]] = {}
     for point in line:
-        back_gib = (
-            share_back(point.shape.idle_s, point.shape.block_bytes, passes) * point.shape.block_bytes / GIB
-        )
+        size = point.shape.block_bytes
+        back_gib = share_back(point.shape.idle_s, size, passes) * size / GIB
         for repeat, wait_s in point.wait_s.items() if back_gib else ():
-            prices.setdefault(repeat, []).append(wait_s / back_gib)
-    return {repeat: fmean(found) for repeat, found in prices.items()}
+            waits.setdefault(repeat, []).append((wait_s, back_gib))
+    return {repeat: sum(s for s, _ in seen) / sum(gib for _, gib in seen) for repeat, seen in waits.items()}
 
 
 def find_spans(line: Sequence[MeasuredPoint], passes: Passes | None) -> dict[int, Span]:

@@ -31,7 +31,7 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 POINTS = 120
 X_WORDS = "seconds that a freed block is left idle"
 Y_WORDS = "of each GiB·h of the block (%)"
-# How far a text stands from the end of its line, in pixels.
+# How far a text stands from the last point of its line, in pixels: inside of the chart.
 LABEL_GAP = 6
 _CAPTION = (
     "Filled: what FPR saves of each GiB·h for which a VM has the block, held or free, with intervals over pairs of trials. Outlined: what "
@@ -72,7 +72,9 @@ def _draw(paying: PayingMap) -> Spec:
         for what, filled in ((SAVED, True), (WAITED, False))
     }
     intervals = base.transform_filter(alt.datum.what == SAVED).mark_rule(strokeWidth=1.5, opacity=0.5)
-    labels = base.transform_filter(alt.datum.label == "yes").mark_text(align="left", dx=LABEL_GAP)
+    labels = base.transform_filter(alt.datum.label == "yes").mark_text(
+        align="right", dx=-LABEL_GAP, dy=-2 * LABEL_GAP
+    )
     return build_spec(
         base.transform_filter(alt.datum.what == PACE).mark_line(strokeWidth=1).encode(y=y),
         base.transform_filter(alt.datum.what == BREAK_EVEN).mark_rule(strokeDash=[4, 4]).encode(tooltip=tips),
