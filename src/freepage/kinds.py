@@ -23,6 +23,7 @@ class Subject(StrEnum):
     RELEASES: whole blocks are meant to come back before memory is used again. NODE_MEMORY: how much of the node's
     memory is in use. SAVINGS: its mean is looked at first. ALLOCATION: the cost of allocating, in time and CPU.
     GUEST_IO, HOST_IO: fio in the instances of the arm, or on the node beside them. COMMAND: how long a program takes.
+    PAYING: whether what FPR saves outweighs the waiting for memory, at one point of a map.
     """
 
     RELEASES = "releases"
@@ -32,6 +33,7 @@ class Subject(StrEnum):
     GUEST_IO = "guest-io"
     HOST_IO = "host-io"
     COMMAND = "command"
+    PAYING = "paying"
 
 
 class FigureName(StrEnum):
@@ -43,6 +45,7 @@ class FigureName(StrEnum):
     ALLOCATION = "allocation"
     THROUGHPUT = "throughput"
     FORECAST = "forecast"
+    PAYING = "paying"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Workload:
     schedule: of a workload of memory, the name of its function in study/schedule.py. cyclic: all processes repeat one
     block of one size at the same times, `iterations` times; otherwise they draw, for a `duration`. synchronised: a step
     that starts late fails the trial. paced: its times are those of FPR's passes and scale with them; otherwise they are
-    far shorter and stay.
+    far shorter and stay. grid: its sizes, holds and idle times are lists; each combination is a point, an experiment of its
+    own that runs at the study's own size on any scale.
     """
 
     name: str
@@ -61,6 +65,7 @@ class Workload:
     cyclic: bool = False
     synchronised: bool = False
     paced: bool = True
+    grid: bool = False
 
     @property
     def uses_memory(self) -> bool:
@@ -75,10 +80,12 @@ BURST = Workload("burst", Activity.MEMORY, "cyclic", cyclic=True, synchronised=T
 RANDOM = Workload("random", Activity.MEMORY, "drawn")
 # The article's very fast rate of allocation and release: random, with times far shorter than FPR's own.
 CHURN = Workload("churn", Activity.MEMORY, "drawn", paced=False)
+# Where FPR pays: one block at every combination of sizes, holds and idle times.
+MAP = Workload("map", Activity.MEMORY, "cyclic", cyclic=True, grid=True)
 FIO = Workload("fio", Activity.FIO)
 COMMAND = Workload("command", Activity.COMMAND)
 
-WORKLOADS = {w.name: w for w in (CYCLE, BURST, RANDOM, CHURN, FIO, COMMAND)}
+WORKLOADS = {w.name: w for w in (CYCLE, BURST, RANDOM, CHURN, MAP, FIO, COMMAND)}
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,13 @@ _ALL = (
         figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY, FigureName.FORECAST),
         columns=_IO_COLUMNS,
         claims=("host-reads-cached", "host-reads-not-cached-without", "host-io-memory"),
+    ),
+    Kind(
+        "map",
+        MAP,
+        frozenset({Subject.ALLOCATION, Subject.PAYING}),
+        figures=(FigureName.PAYING,),
+        columns=("held_needlessly_gib_s", "alloc_first_s", "alloc_rest_s", "instance_cpu_cores"),
     ),
     Kind(
         "aa",

@@ -125,7 +125,8 @@ def test_studies_lists_what_is_built_in_and_prints_one_to_copy(capsys):
     status, out, _ = run(capsys, "studies")
     assert status == 0
     names = [line.split()[0] for line in out.splitlines()]
-    assert names == ["aa", "article", "burst", "churn", "cycle", "guest-io", "host-io", "quick", "random"]
+    built_in = ["aa", "article", "burst", "churn", "cycle", "guest-io", "host-io", "map", "quick", "random"]
+    assert names == built_in
     assert run(capsys, "studies", "cycle")[1].startswith("# The article's first test")
 
 

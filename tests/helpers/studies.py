@@ -12,6 +12,25 @@ LAPTOP = Conditions(node_memory_bytes=32 * GIB, cores=8, accelerator="kvm")
 # The article's own node.
 ARTICLE = Conditions(node_memory_bytes=192 * GIB, cores=80, accelerator="kvm")
 HOST = {"memory_total_bytes": 24 * GIB, "memory_available_bytes": 22 * GIB, "cpus_logical": 2}
+# A map of a user, and an experiment beside it.
+MAP = """name = "mine"
+arms = ["vm", "vm-fpr"]
+
+[[experiment]]
+kind = "map"
+size = ["256MiB", "1GiB"]
+hold = ["2s"]
+idle = ["1s", "2500ms", "12s"]
+iterations = 2
+"""
+CYCLE = """
+[[experiment]]
+kind = "cycle"
+size = "64MiB"
+hold = "1s"
+idle = "4s"
+iterations = 1
+"""
 
 
 def read(name, *overrides):

@@ -8,7 +8,7 @@ from helpers.studies import read
 
 
 def test_an_unknown_study_is_refused_with_what_is_built_in():
-    with pytest.raises(StudyError, match=r"cycle, guest-io, host-io, quick, random"):
+    with pytest.raises(StudyError, match=r"cycle, guest-io, host-io, map, quick, random"):
         read("quik")
 
 

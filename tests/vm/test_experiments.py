@@ -158,3 +158,12 @@ def test_a_program_that_fails_in_one_arm_leaves_the_rest(tmp_path):
     assert all(e["ok"] for e in events["pod"])
     assert [e["error"] for e in events["vm"]] == ["ended with status 3"] * 2
     assert all(t.record.status == "ok" for t in stored.trials)
+
+
+def test_a_map_is_tried_at_one_point(tmp_path):
+    results, stored = run(tmp_path, "map", "--smoke", "--force")
+    assert {t.record.experiment for t in stored.trials} == {"map-256m-2s-12s"}
+    (line,) = results["paying"]["lines"]
+    (point,) = line["points"]
+    assert (line["block_bytes"], point["idle_s"], line["n"]) == (256 * MIB, 12, 1)
+    assert point["saved_of_idle"]["value"] > 0.4

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from freepage.analysis.bounds import Bounds, IntervalPosition
 from freepage.analysis.conclusion import Conclusion, Decision, Reason
+from freepage.analysis.paying_words import advise_by_map
 from freepage.analysis.strain import Strain
 from freepage.records import Arm
 
@@ -22,7 +23,7 @@ _FOR = frozenset({Decision.ENABLE, Decision.ENABLE_EXCEPT, Decision.MEMORY_ONLY}
 
 
 def advise(found: VerdictInput, conclusion: Conclusion) -> Iterator[Reason]:
-    """Yield whether the node was short of memory, now and before; where FPR gives some back, also who uses it and who pays in time."""
+    """Yield whether the node was short of memory, now and before, and where FPR pays by a map; where it gives some back, also who uses it and who pays in time."""
     if found.smoke:
         return
     without, with_fpr = (found.strains.get(arm, Strain()) for arm in (Arm.VM, Arm.VM_FPR))
@@ -31,6 +32,7 @@ def advise(found: VerdictInput, conclusion: Conclusion) -> Iterator[Reason]:
     if text:
         yield Reason("node", text)
     yield Reason("node-before", _describe_past(found.past))
+    yield from (Reason(*told) for told in advise_by_map(found.paying, times_count=found.times_count))
     if conclusion.decision not in _FOR:
         return
     if all(o.host_io is None for o in found.outcomes):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from freepage.analysis.past_strain import PastStrain
+    from freepage.analysis.paying import PayingMap
     from freepage.analysis.strain import Strain
     from freepage.records import Arm, VerdictRule
 
@@ -47,7 +48,7 @@ class VerdictInput:
 
     times_count: whether times, CPU and throughput are those of real hardware. smoke: whether the experiments were cut
     short, which shows that they run and no more. strains: whether the node was short of memory, by arm. past: and before the
-    run; None where nobody was asked.
+    run; None where nobody was asked. paying: what a map shows.
     """
 
     headline: ExperimentOutcome
@@ -56,6 +57,7 @@ class VerdictInput:
     smoke: bool = False
     strains: Mapping[Arm, Strain] = field(default_factory=dict)
     past: PastStrain | None = None
+    paying: PayingMap | None = None
 
     @property
     def outcomes(self) -> tuple[ExperimentOutcome, ...]:

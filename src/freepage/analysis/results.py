@@ -17,6 +17,7 @@ from freepage.analysis.estimates import Quantity
 from freepage.analysis.experiments import Experiments, build_experiments, find_headline
 from freepage.analysis.limits import ExperimentOutcome, build_outcome
 from freepage.analysis.past_strain import find_past_strain
+from freepage.analysis.paying import PayingMap, build_paying
 from freepage.analysis.prometheus import PrometheusResults, build_prometheus
 from freepage.analysis.reach import find_pace
 from freepage.analysis.room import find_roomy
@@ -24,6 +25,7 @@ from freepage.analysis.strain import find_strains
 from freepage.analysis.trial_values import measure_trial
 from freepage.analysis.verdict import Verdict, decide
 from freepage.fpr.mechanics import find_common_passes
+from freepage.kinds import Subject
 from freepage.records import Arm, Evidence, TrialStatus
 
 if TYPE_CHECKING:
@@ -39,9 +41,9 @@ RESULTS_SCHEMA = 1
 LEAST_EFFECTIVE_FRACTION = 0.5
 # Pods give back all they free: where that was not seen, no share was measured.
 VOIDING_DOUBT = "control-pod"
-# What of the evidence was first read after version 0.1: left out where nothing is known of it.
+# What was first read, or measured, after version 0.1: left out where nothing is known of it.
 LATER_FIELDS = frozenset(
-    {"reporting_delay_s", "page_bytes", "free_lists", "host_page_bytes", "host_huge_page_bytes"}
+    {"reporting_delay_s", "page_bytes", "free_lists", "host_page_bytes", "host_huge_page_bytes", "paying"}
 )
 
 
@@ -77,7 +79,7 @@ class TrialResult:
 class Results:
     """Everything computed from a stored run; experiments by name, in the order they ran.
 
-    warmups: trials that were run before those that count, and are part of no number.
+    warmups: trials that were run before those that count, and are part of no number. paying: what its map shows, None without one.
     """
 
     study: str
@@ -92,6 +94,7 @@ class Results:
     experiments: Experiments
     prometheus: PrometheusResults | None
     warmups: tuple[TrialResult, ...] = ()
+    paying: PayingMap | None = None
 
     @property
     def headline(self) -> str | None:
@@ -119,11 +122,16 @@ def build_results(run: Run) -> Results:
     return judge_run(run, void_shares(run, {t.record.id: measure_trial(t) for t in run.ok_trials()}))
 
 
+def break_even_of(run: Run) -> PayingMap | None:
+    """Return where FPR pays by a run's map, line by line; None for a run without one."""
+    return build_results(run).paying
+
+
 def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
     """Return what follows from the numbers of a run's trials, by their ids."""
     experiments = build_experiments(run, values)
     doubts = find_doubts(DoubtInput(run, values, experiments))
-    manifest, paces = run.manifest, _find_paces(run)
+    paying, manifest, paces = build_paying(run, values, experiments), run.manifest, _find_paces(run)
     return Results(
         study=manifest.study,
         title=manifest.title,
@@ -131,13 +139,14 @@ def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
         started_at=manifest.started_at,
         finished_at=manifest.finished_at,
         verdict=judge_equal_arms(experiments)
-        or decide(_build_verdict_input(run, experiments, doubts, paces), manifest.verdict_rule),
+        or decide(_build_verdict_input(run, experiments, doubts, paces, paying), manifest.verdict_rule),
         doubts=doubts,
         claims=decide_claims(experiments, _build_claim_conditions(run, values, doubts, paces)),
         trials=tuple(_build_trial(t, values.get(t.record.id)) for t in run.trials),
         experiments=experiments,
         prometheus=build_prometheus(run),
         warmups=tuple(_build_trial(t, None) for t in run.warmups),
+        paying=paying,
     )
 
 
@@ -178,8 +187,14 @@ def _find_voided(doubts: Iterable[Doubt]) -> dict[str, str]:
 
 
 def _build_verdict_input(
-    run: Run, experiments: Experiments, doubts: Iterable[Doubt], paces: Mapping[str, Pace]
+    run: Run,
+    experiments: Experiments,
+    doubts: Iterable[Doubt],
+    paces: Mapping[str, Pace],
+    paying: PayingMap | None,
 ) -> VerdictInput:
+    named = run.manifest.verdict_rule.headline
+    first = find_headline(experiments, named) or ""
     moved, voided = _find_moved(doubts), _find_voided(doubts)
     outcomes = {
         name: replace(
@@ -189,14 +204,14 @@ def _build_verdict_input(
             saved_in_time=paces[name].saved_in_time if name in paces else 1.0,
         )
         for name, e in experiments.items()
+        if name == first or Subject.PAYING not in e.traits.measures
     }
-    named = run.manifest.verdict_rule.headline
     missing = ExperimentOutcome(
         obstacle=f"The experiment {named}, by which the study is answered, did not come to run."
         if named
         else ""
     )
-    headline = outcomes.pop(find_headline(experiments, named) or "", missing)
+    headline = outcomes.pop(first, missing)
     return VerdictInput(
         headline,
         tuple(outcomes.values()),
@@ -204,6 +219,7 @@ def _build_verdict_input(
         smoke=run.manifest.smoke,
         strains=find_strains(run),
         past=find_past_strain(run),
+        paying=paying,
     )
 
 

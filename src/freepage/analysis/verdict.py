@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from freepage.analysis.conclusion import check_all, conclude
+from freepage.analysis.conclusion import Decision, check_all, conclude
+from freepage.analysis.paying_words import sum_up_paying
 from freepage.analysis.sentences import describe_rule
 from freepage.analysis.verdict_words import find_reasons, write_sentence
 
 if TYPE_CHECKING:
-    from freepage.analysis.conclusion import Decision, VerdictInput
+    from freepage.analysis.conclusion import Conclusion, VerdictInput
     from freepage.records import VerdictRule
 
 
@@ -42,10 +43,17 @@ def decide(found: VerdictInput, rule: VerdictRule) -> Verdict:
     limits = {name: value for name, value in asdict(rule).items() if name != "headline" and value is not None}
     return Verdict(
         conclusion.decision,
-        write_sentence(conclusion, found),
+        _write_sentence(conclusion, found),
         describe_rule(rule, found.times_count),
         limits,
         tuple(reason.text for reason in reasons),
         found.headline.experiment,
         conclusion.few.seen if conclusion.few else None,
     )
+
+
+def _write_sentence(conclusion: Conclusion, found: VerdictInput) -> str:
+    """Return the answer, and from which idle time on FPR pays where a map shows it and memory comes back at all."""
+    says_nothing = found.smoke or conclusion.decision is Decision.NO_BENEFIT
+    paying = "" if says_nothing else sum_up_paying(found.paying, times_count=found.times_count)
+    return " ".join(filter(None, (write_sentence(conclusion, found), paying)))

@@ -86,10 +86,11 @@ def _describe_plan(preview: Preview) -> list[str]:
 
 
 def describe_notes(preview: Preview) -> list[str]:
-    """Describe what a reader should know before a run: of the target, and what a smoke run leaves out."""
+    """Describe what a reader should know before a run: of the target, and what does not run."""
     left_out = preview.plan.left_out
-    smoke = [f"a smoke run; left out: {', '.join(left_out)}"] if left_out else []
-    return [*preview.notes, *smoke]
+    why = "a smoke run" if preview.plan.study.smoke else "for want of time or memory"
+    notes = [f"{why}; left out: {', '.join(left_out)}"] if left_out else []
+    return [*preview.notes, *notes]
 
 
 def _describe_budget(run_plan: RunPlan) -> list[str]:
@@ -139,6 +140,8 @@ def _describe_more(run_plan: RunPlan) -> list[str]:
     if run_plan.way is None or run_plan.budget is None:
         return []
     more = list_more(run_plan.way, run_plan.budget.duration_s)
+    if run_plan.whole_s is not None and run_plan.whole_s > run_plan.budget.duration_s:
+        more.append((run_plan.whole_s, "every point of the map that fits the memory"))
     minutes = [(math.ceil(seconds / 60), words) for seconds, words in more]
     return [f"with --time {n}min ({format_duration(n * 60)}): {words}" for n, words in minutes]
 

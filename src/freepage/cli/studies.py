@@ -32,7 +32,9 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _describe(text: str, name: str) -> str:
+    from freepage.study.points import is_point
     from freepage.study.read import parse_study
 
     study = parse_study(text, f"{name}.toml")
-    return f"{study.title}  (experiments: {', '.join(e.name for e in study.experiment)})"
+    names = dict.fromkeys(e.kind.name if is_point(e) else e.name for e in study.experiment)
+    return f"{study.title}  (experiments: {', '.join(names)})"

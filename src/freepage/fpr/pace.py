@@ -68,11 +68,13 @@ def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float, pass
             if step.action is Action.FREE:
                 span_s = max(0.0, (end_s if following is None else following.at_s) - step.at_s)
                 idle += step.bytes * span_s
-                saved += step.bytes * _integrate(predicted_release(step.bytes, passes=passes), span_s)
+                saved += step.bytes * integrate_staircase(
+                    predicted_release(step.bytes, passes=passes), span_s
+                )
     return saved / idle if idle else 1.0
 
 
-def _integrate(staircase: Sequence[tuple[float, float]], end_s: float) -> float:
+def integrate_staircase(staircase: Sequence[tuple[float, float]], end_s: float) -> float:
     """Return the integral of a staircase of (seconds, share reached) from 0 to an end, in seconds."""
     reached = [0.0, *(share for _, share in staircase)]
     return sum(

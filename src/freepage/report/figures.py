@@ -14,6 +14,7 @@ from freepage.report.parts.cpu import draw_cpu
 from freepage.report.parts.forecast import draw_forecast
 from freepage.report.parts.io import draw_throughput
 from freepage.report.parts.memory import draw_node_memory
+from freepage.report.parts.paying import draw_paying
 from freepage.report.parts.prometheus import draw_prometheus
 from freepage.report.parts.release import draw_release
 
@@ -31,6 +32,7 @@ DRAW: dict[FigureName, Callable[[Run, Results, str], Figure | None]] = {
     FigureName.ALLOCATION: draw_allocation,
     FigureName.THROUGHPUT: draw_throughput,
     FigureName.FORECAST: draw_forecast,
+    FigureName.PAYING: draw_paying,
 }
 
 
@@ -38,7 +40,7 @@ def draw_figures(run: Run, results: Results) -> list[Figure]:
     """Draw every figure the run has data for, as the kinds of its experiments ask for."""
     with without_validation():
         figures = [
-            replace(figure, experiment=name)
+            replace(figure, experiment=figure.experiment or name)
             for name, experiment in results.experiments.items()
             for each in experiment.traits.figures
             if (figure := DRAW[each](run, results, name)) is not None

@@ -11,6 +11,7 @@ from freepage.report.parts.cpu import burst_table, cpu_table
 from freepage.report.parts.forecast import forecast_table
 from freepage.report.parts.io import guest_io_table, host_io_table, io_memory_table
 from freepage.report.parts.memory import memory_table
+from freepage.report.parts.paying import break_even_table, paying_table
 from freepage.report.parts.prometheus import prometheus_table
 from freepage.report.parts.release import release_table
 from freepage.report.parts.trials import condition_table, evidence_table, trial_table
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 BUILD = (
     claim_table,
+    break_even_table,
+    paying_table,
     allocation_table,
     host_view_table,
     memory_table,

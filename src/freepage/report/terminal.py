@@ -12,6 +12,7 @@ from rich.table import Table
 from freepage.analysis.claims import ClaimDecision
 from freepage.analysis.conclusion import Decision
 from freepage.analysis.estimates import Quantity
+from freepage.kinds import Subject
 from freepage.records import Arm, TrialStatus
 from freepage.report.arms import ARM_STYLES
 from freepage.report.console import Terminal, lines, paragraph, words
@@ -20,6 +21,7 @@ from freepage.report.headlines import find_headlines
 from freepage.report.numbers import show_value
 from freepage.report.parts.comparison import claim_number
 from freepage.report.parts.io import describe_cell
+from freepage.report.parts.paying import break_even_table, paying_table
 from freepage.report.parts.trials import evidence_table
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from freepage.analysis.results import Results
     from freepage.report.console import Words
 
+# Of the points of a map; the others are in the report.
+MOST_COLUMNS = 8
+
 
 def print_results(results: Results, sizes: Mapping[str, str]) -> None:
     """Print everything computed from a run that fits a terminal; sizes: by experiment what it ran instead of its original."""
@@ -38,8 +43,10 @@ def print_results(results: Results, sizes: Mapping[str, str]) -> None:
     _print_headlines(console, results)
     _print_doubts(console, results)
     for name, experiment in results.experiments.items():
-        print_experiment(console, name, experiment, sizes.get(name, ""))
-        _print_cells(console, experiment.cells)
+        if Subject.PAYING not in experiment.traits.measures:
+            print_experiment(console, name, experiment, sizes.get(name, ""))
+            _print_cells(console, experiment.cells)
+    _print_map(console, results)
     if results.verdict.decision is not Decision.EQUAL_ARMS:
         _print_claims(console, results)
     _print_evidence(console, results)
@@ -79,6 +86,24 @@ def print_experiment(console: Terminal, name: str, experiment: ExperimentResults
     for arm in experiment.arms:
         table.add_row(_colour(arm), *(show_value(experiment.estimate(arm, n)) for n in columns))
     console.print(table)
+
+
+def _print_map(console: Terminal, results: Results) -> None:
+    """Print a map: its break-evens, then its points with as many columns as fit."""
+    for found in (break_even_table(results), paying_table(results)):
+        if found.rows:
+            table = Table(
+                title=found.title,
+                box=box.SIMPLE_HEAD,
+                title_justify="left",
+                title_style="bold",
+                pad_edge=False,
+            )
+            for column in found.columns[:MOST_COLUMNS]:
+                table.add_column(column, justify="right", no_wrap=True)
+            for row in found.rows:
+                table.add_row(*(cell.text for cell in row[:MOST_COLUMNS]))
+            console.print(table)
 
 
 def _print_cells(console: Terminal, cells: tuple[CellResult, ...]) -> None:

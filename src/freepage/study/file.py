@@ -16,6 +16,8 @@ from freepage.study.values import STRICT, Duration, Share, Size, read_duration
 
 THRESHOLDS = tuple(field.name for field in fields(VerdictRule) if field.name != "headline")
 EXPERIMENT_KEYS = ("kind", "name", "title", "repeats", "arms", "node_memory")
+# Points are called by it and their place, and so are their instances.
+LONGEST_NAME_OF_MAP = 12
 
 
 def _find_kind(value: object) -> object:
@@ -96,6 +98,8 @@ def _check_groups(file: ExperimentFile) -> None:
     kind, names = file.kind, [g.name for g in file.groups]
     if len(set(names)) < len(names):
         raise ValueError("two groups have the same name; give one of them another name")
+    if any(g.workload.grid for g in file.groups):
+        _check_map(file)
     if kind.shares_node:
         return _check_shared_node(kind, file.groups)
     if kind.workload is not None and kind.workload not in {g.workload for g in file.groups}:
@@ -106,6 +110,16 @@ def _check_groups(file: ExperimentFile) -> None:
         sharing = [k.name for k in KINDS.values() if k.shares_node]
         raise ValueError(f'file = "auto" needs kind {_join(sharing)}, which knows what VMs leave of the node')
     return None
+
+
+def _check_map(file: ExperimentFile) -> None:
+    """Raise ValueError for a map beside other groups, and for one whose points would have names that are too long."""
+    if len(file.groups) > 1:
+        raise ValueError("a map is an experiment of its own; put other groups into another [[experiment]]")
+    if len(file.name) > LONGEST_NAME_OF_MAP:
+        raise ValueError(
+            f"the name {file.name!r} is too long for a map, whose points are called by it: at most {LONGEST_NAME_OF_MAP} letters"
+        )
 
 
 def _check_shared_node(kind: Kind, groups: tuple[AnyGroupFile, ...]) -> None:

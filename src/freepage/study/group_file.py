@@ -11,7 +11,17 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, mode
 
 from freepage.kinds import WORKLOADS, Activity, Workload
 from freepage.records import Arm
-from freepage.study.values import STRICT, Duration, DurationRangeText, Size, SizeOrAuto, SizeRangeText
+from freepage.study.values import (
+    STRICT,
+    Blocks,
+    Duration,
+    DurationRangeText,
+    Holds,
+    Idles,
+    Size,
+    SizeOrAuto,
+    SizeRangeText,
+)
 
 Operation = Literal["read", "randread", "write", "randwrite"]
 OPERATIONS: tuple[Operation, ...] = ("read", "randread", "write", "randwrite")
@@ -82,6 +92,17 @@ class CyclicGroupFile(MemoryGroupFile):
         return self
 
 
+class GridGroupFile(GroupFile):
+    """A block of memory used as in a cycle, at every combination of `size`, `hold` and `idle` (study/points.py), `iterations` times each."""
+
+    processes: Annotated[int, Field(ge=1, le=256)] = 1
+    size: Blocks
+    hold: Holds
+    idle: Idles
+    slot: Duration | None = None
+    iterations: Annotated[int, Field(ge=2, le=10_000)]
+
+
 class DrawnGroupFile(MemoryGroupFile):
     """Memory used by each process as it draws, for `duration`; start: how it begins, or the probability to begin held."""
 
@@ -129,10 +150,11 @@ class CommandGroupFile(GroupFile):
     iterations: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
-_CYCLIC, _DRAWN = "cyclic", "drawn"
+_CYCLIC, _DRAWN, _GRID = "cyclic", "drawn", "grid"
 GROUP_MODELS: dict[str, type[GroupFile]] = {
     _CYCLIC: CyclicGroupFile,
     _DRAWN: DrawnGroupFile,
+    _GRID: GridGroupFile,
     Activity.FIO: FioGroupFile,
     Activity.COMMAND: CommandGroupFile,
 }
@@ -142,6 +164,8 @@ def find_model_name(content: object) -> str:
     """Return the name in GROUP_MODELS for a group's content; any of them, which then refuses it, for an unknown kind."""
     kind = content.get("kind") if isinstance(content, dict) else None
     workload = WORKLOADS.get(kind) if isinstance(kind, str) else None
+    if workload is not None and workload.grid:
+        return _GRID
     if workload is None or workload.uses_memory:
         return _CYCLIC if workload is not None and workload.cyclic else _DRAWN
     return str(workload.activity)
@@ -150,6 +174,7 @@ def find_model_name(content: object) -> str:
 AnyGroupFile = Annotated[
     Annotated[CyclicGroupFile, Tag(_CYCLIC)]
     | Annotated[DrawnGroupFile, Tag(_DRAWN)]
+    | Annotated[GridGroupFile, Tag(_GRID)]
     | Annotated[FioGroupFile, Tag(Activity.FIO)]
     | Annotated[CommandGroupFile, Tag(Activity.COMMAND)],
     Discriminator(find_model_name),

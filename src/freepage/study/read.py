@@ -13,6 +13,7 @@ from freepage.study.file import ExperimentFile, StudyFile
 from freepage.study.group_file import AnyGroupFile, CommandGroupFile
 from freepage.study.lines import explain
 from freepage.study.overrides import apply_override
+from freepage.study.points import expand_maps
 
 
 def builtin_studies() -> dict[str, str]:
@@ -44,7 +45,7 @@ def read_study(name_or_path: str, overrides: tuple[str, ...] = ()) -> tuple[Stud
 
 
 def parse_study(text: str, source: str, overrides: tuple[str, ...] = ()) -> StudyFile:
-    """Return the study in TOML text; `overrides` are "key=value" or "experiment.key=value".
+    """Return the study in TOML text, its maps as their points; `overrides` are "key=value" or "experiment.key=value".
 
     Raises StudyError that names `source`, the line, what is wrong and what was meant.
     """
@@ -55,7 +56,7 @@ def parse_study(text: str, source: str, overrides: tuple[str, ...] = ()) -> Stud
     for override in overrides:
         apply_override(content, override)
     try:
-        return StudyFile.model_validate(content)
+        return expand_maps(StudyFile.model_validate(content))
     except ValidationError as error:
         raise explain(error.errors(), content, text, source) from error
 

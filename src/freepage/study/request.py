@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from freepage.errors import CapacityError, StudyError
 from freepage.fpr.mechanics import expect_block_bytes
 from freepage.study.capacity import check_capacity, find_budget
+from freepage.study.choosing import Choice, choose_points
 from freepage.study.fitting import find_way, find_way_at, fit_study
 from freepage.study.plan import planned_duration_s
 from freepage.study.read import read_study
@@ -52,7 +53,9 @@ class RunPlan:
     """A request that has been checked against the host, with the trials that will run.
 
     budget: what the run was fitted into; None where its scale is given, and no time beside it. way: to what more time would add, with it.
-    left_out: names of experiments that a smoke run leaves out. sizes: by experiment what it runs instead of what.
+    left_out: names of experiments that a smoke run leaves out, else of points of a map for which memory or time are missing;
+    whole_s: the seconds that the run would take with all points that fit the memory, None where its study has no map. sizes: by
+    experiment what it runs instead of what.
     """
 
     study: Study
@@ -63,6 +66,7 @@ class RunPlan:
     budget: Budget | None = None
     way: Way | None = None
     left_out: tuple[str, ...] = ()
+    whole_s: float | None = None
     sizes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -84,11 +88,9 @@ def plan_run(
     cores = int(str(host["cpus_logical"]))
     block_bytes = expect_block_bytes(str(host.get("architecture")))
     conditions = Conditions(total, cores, accelerator, is_given, available_bytes, block_bytes)
-    if request.smoke:
-        file, left_out = _first_of_each_kind(file if request.repeats else _repeat(file, 1))
-        fitted = _Fitted(SMOKE_FACTOR, left_out=left_out)
-    else:
-        fitted = _fit(request, file, conditions, available_bytes)
+    budget = _find_budget(request, file, conditions, available_bytes)
+    choice = _choose(request, file, conditions, budget)
+    file, fitted = choice.file, _fit(request, choice.file, conditions, budget)
     study = scale_study(file, fitted.sizing, conditions, smoke=request.smoke)
     check_capacity(file, study, conditions, available_bytes)
     return RunPlan(
@@ -97,43 +99,63 @@ def plan_run(
         plan_run_trials(study),
         conditions,
         available_bytes,
-        fitted.budget,
+        budget,
         fitted.way,
-        fitted.left_out,
+        choice.left_out,
+        choice.whole_s,
         describe_sizes(file, study, conditions),
     )
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The sizing of a study with what it was found by."""
+    """The sizing of a study, and the way it was found on; None where it is given."""
 
     sizing: float | Mapping[str, Sizing]
-    budget: Budget | None = None
     way: Way | None = None
-    left_out: tuple[str, ...] = ()
 
 
-def _fit(request: RunRequest, file: StudyFile, conditions: Conditions, available_bytes: int) -> _Fitted:
-    """Return the sizing that is given, or the largest that the budget allows."""
-    scale = request.scale if request.memory_bytes is not None else request.scale or file.scale
+def _find_budget(
+    request: RunRequest, file: StudyFile, conditions: Conditions, available_bytes: int
+) -> Budget | None:
+    """Return what a run is fitted into; None where its scale is given, and of a smoke run."""
+    scale = _find_scale(request, file)
     time_s = request.time_s if scale is None else _find_time_at_scale(request, file)
-    if scale is not None and time_s is None:
-        return _Fitted(scale)
-    budget = find_budget(
+    if request.smoke or (scale is not None and time_s is None):
+        return None
+    return find_budget(
         file,
         conditions.accelerator,
         available_bytes,
         memory_bytes=request.memory_bytes,
         duration_s=time_s,
     )
+
+
+def _find_scale(request: RunRequest, file: StudyFile) -> float | None:
+    """Return the scale that is given, on the command line or by the study; None where the budget chooses it."""
+    return request.scale if request.memory_bytes is not None else request.scale or file.scale
+
+
+def _choose(request: RunRequest, file: StudyFile, conditions: Conditions, budget: Budget | None) -> Choice:
+    """Return the study without what does not run."""
+    if request.smoke:
+        return _first_of_each_kind(file if request.repeats else _repeat(file, 1))
+    return Choice(file) if budget is None else choose_points(file, conditions, budget)
+
+
+def _fit(request: RunRequest, file: StudyFile, conditions: Conditions, budget: Budget | None) -> _Fitted:
+    """Return the sizing that is given, or the largest that the budget allows."""
+    scale = SMOKE_FACTOR if request.smoke else _find_scale(request, file)
+    if budget is None:
+        return _Fitted(1.0 if scale is None else scale)
     fixed = request.repeats is not None
     if scale is not None:
         way = find_way_at(file, conditions, scale, fixed=fixed)
     else:
         way = find_way(file, conditions, budget.memory_bytes, fixed=fixed)
     # Nobody asked for the study's own time: where the least takes longer, it is run all the same.
-    return _Fitted(fit_study(way, budget.duration_s, at_least=request.time_s is None), budget, way)
+    return _Fitted(fit_study(way, budget.duration_s, at_least=request.time_s is None), way)
 
 
 def _find_time_at_scale(request: RunRequest, file: StudyFile) -> float | None:
@@ -177,12 +199,12 @@ def _repeat(file: StudyFile, repeats: int) -> StudyFile:
     return file.model_copy(update={"experiment": experiments})
 
 
-def _first_of_each_kind(file: StudyFile) -> tuple[StudyFile, tuple[str, ...]]:
-    """Return the study with the first experiment of each kind, and the names of the others."""
+def _first_of_each_kind(file: StudyFile) -> Choice:
+    """Return the study with the first experiment of each kind."""
     firsts = {e.kind: e for e in reversed(file.experiment)}
     kept = tuple(e for e in file.experiment if firsts[e.kind] is e)
     left_out = tuple(e.name for e in file.experiment if firsts[e.kind] is not e)
-    return file.model_copy(update={"experiment": kept}), left_out
+    return Choice(file.model_copy(update={"experiment": kept}), left_out)
 
 
 def _find_memory(request: RunRequest, host: dict[str, object]) -> tuple[int, int]:

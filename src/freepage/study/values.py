@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from freepage.units import parse_duration, parse_share, parse_size
+from freepage.units import MIB, parse_duration, parse_share, parse_size
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, frozen=True)
+# The smallest block of a map: the largest that the guests of most machines report.
+SMALLEST_POINT_BYTES = 4 * MIB
 
 
 class Share(float):
@@ -51,9 +53,38 @@ def _read_file_size(value: object) -> object:
     return value if value == "auto" else _read_size(value)
 
 
+def _read_block(value: object) -> object:
+    size = _read_size(value)
+    if isinstance(size, int) and size >= SMALLEST_POINT_BYTES and size % MIB == 0:
+        return size
+    raise ValueError(
+        f"{value!r} is no block of a map: whole MiB, 4MiB at least, and no share of a node, since points are the same everywhere"
+    )
+
+
+def _read_time(value: object) -> object:
+    seconds = read_duration(value)
+    return round(seconds, 3) if isinstance(seconds, float) else seconds
+
+
+def _check_values(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Raise ValueError for the list of a map that has no value, or one of them twice."""
+    if not values:
+        raise ValueError("the list is empty, and a map needs one value of each at least")
+    again = next((n for n, value in enumerate(values) if value in values[:n]), None)
+    if again is not None:
+        raise ValueError(f"value {again + 1} of the list is the same as an earlier one")
+    return values
+
+
 Size = Annotated[int | Share, BeforeValidator(_read_size)]
 SizeOrAuto = Annotated[int | Share | Literal["auto"], BeforeValidator(_read_file_size)]
 Duration = Annotated[float, BeforeValidator(read_duration), Field(ge=0)]
+# The lists of a map; its times are whole milliseconds, by which its points are called.
+Blocks = Annotated[tuple[Annotated[int, BeforeValidator(_read_block)], ...], AfterValidator(_check_values)]
+PointTime = Annotated[float, BeforeValidator(_read_time)]
+Holds = Annotated[tuple[Annotated[PointTime, Field(ge=0)], ...], AfterValidator(_check_values)]
+Idles = Annotated[tuple[Annotated[PointTime, Field(gt=0)], ...], AfterValidator(_check_values)]
 
 
 class SizeRange(BaseModel):

@@ -44,7 +44,12 @@ LEAST_PERIODS = 3
 
 
 def scale_memory(file: CyclicGroupFile | DrawnGroupFile, experiment: str, scale: Scale) -> MemoryGroup:
-    """Return a group that uses memory at a scale; `experiment` is named where its VMs are too small (StudyError)."""
+    """Return a group that uses memory at a scale; `experiment` is named where its VMs are too small (StudyError).
+
+    A point of a map has the study's own size and times on any scale.
+    """
+    if file.workload.grid:
+        scale = replace(scale, sizing=replace(scale.sizing, factor=1.0))
     instances, processes = scale.count_instances(file.instances), scale.count_processes(file.processes)
     size = _scale_sizes(file, scale.factor, scale)
     factor = _time_factor(file, size.maximum, scale)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
 from freepage.records import Arm, VerdictRule
-from freepage.study.group_file import CommandGroupFile, FioGroupFile
+from freepage.study.group_file import CommandGroupFile, FioGroupFile, GridGroupFile
 from freepage.study.scaling.fio import scale_fio
 from freepage.study.scaling.memory import scale_memory
 from freepage.study.scaling.scale import NO_LIMITS, SMOKE_LIMITS, Scale
@@ -99,6 +99,7 @@ def _scale_group(file: AnyGroupFile, experiment: str, scale: Scale) -> AnyGroup:
         return scale_fio(file, scale)
     if isinstance(file, CommandGroupFile):
         return _scale_command(file, scale)
+    assert not isinstance(file, GridGroupFile)  # noqa: S101 - maps are points once they are read
     return scale_memory(file, experiment, scale)
 
 
