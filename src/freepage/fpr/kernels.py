@@ -25,6 +25,16 @@ _FREE_LISTS = {
     ("ppc64le", 64 * KIB): 9,
     ("riscv64", 4 * KIB): 11,
 }
+# The order from which on virtio-balloon has free blocks reported, by architecture and page size.
+_USUAL_ORDERS = {
+    ("x86_64", 4 * KIB): 9,
+    ("aarch64", 4 * KIB): 9,
+    ("aarch64", 16 * KIB): 11,
+    ("aarch64", 64 * KIB): 5,
+    ("s390x", 4 * KIB): 8,
+    ("riscv64", 4 * KIB): 9,
+}
+_PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 # An order that nobody registered is -1 since this release; from 5.14 on it was the number of free lists, one beyond
 # the largest order (mm/page_reporting.c).
 _FIRST_WITH_MINUS_ONE = (6, 2)
@@ -109,3 +119,22 @@ def parse_reporting_delay_s(text: str | None) -> float | None:
 def _whole(text: str | None) -> int | None:
     word = (text or "").strip()
     return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else None
+
+
+def usual_reporting_order(architecture: str | None, page_bytes: int) -> int | None:
+    """Return the order from which on a kernel reports unless it is told otherwise; None where that is not known.
+
+    It is that of the kernel's own blocks of pages (pageblock_order), but 5 where virtio-balloon says so (arm64 with pages of
+    64 KiB, drivers/virtio/virtio_balloon.c).
+    """
+    return _USUAL_ORDERS.get((_ALIASES.get(architecture or "", architecture or ""), page_bytes))
+
+
+def find_page_bytes(free_pages: float, free_bytes: float) -> int | None:
+    """Return the page size of a kernel from all its free blocks, in pages, and its MemFree; None where none fits.
+
+    The kernel counts both from the same lists, but they were read one after the other: a page size is told where it lies within
+    a third of their ratio.
+    """
+    ratio = free_bytes / free_pages if free_pages > 0 else 0.0
+    return next((size for size in _PAGE_SIZES if size / 1.5 <= ratio <= size * 1.5), None)
