@@ -27,7 +27,9 @@ ASSUMPTIONS = (
     "The statistics of a guest are as new as its balloon tells them (every 10 s by KubeVirt's default), and their age is not exported.",
     "Whether FPR was on meanwhile is not exported (freepage audit tells): where it was, it is in the numbers of now.",
 )
-_FULL = "kubevirt_vmi_memory_{}_bytes"
+_METRICS = {
+    name: f"kubevirt_vmi_memory_{name}_bytes" for name in ("resident", "unused", "cached", "domain")
+} | {"total": "kubevirt_vmi_memory_domain_bytes (nor available_bytes)"}
 _WITHOUT = {
     "resident": "what the host holds now is not known",
     "unused": "how much of the guest is free is not known, so nothing is forecast: its kernel needs the balloon's driver, and "
@@ -72,7 +74,7 @@ def build_trace(
         node=nodes[-1] if nodes else "",
         gaps=_find_gaps(kept, moved | started),
         notes=(
-            *(f"{_FULL.format(name)} is not there: {_WITHOUT[name]}" for name in find_missing(values)),
+            *(f"{_METRICS[name]} is not there: {_WITHOUT[name]}" for name in find_missing(values)),
             *_describe_stays(nodes, started),
             *_describe_impossible(int(np.count_nonzero(impossible))),
         ),
@@ -104,7 +106,7 @@ def describe_missing(missing: Iterable[tuple[str, str]], count: int) -> list[str
     for name, of_how_many in Counter(name for name, _ in pairs).items():
         vms = sorted(vm for each, vm in pairs if each == name)
         lines.append(
-            f"{_FULL.format(name)} is not there for {of_how_many} of {count} VMs ({_list_some(vms)}): {_WITHOUT[name]}"
+            f"{_METRICS[name]} is not there for {of_how_many} of {count} VMs ({_list_some(vms)}): {_WITHOUT[name]}"
         )
     return lines
 
@@ -113,9 +115,9 @@ def describe_shared(names: Sequence[str]) -> list[str]:
     """Return a line for VMs of whose name several clusters have one; none for none."""
     if not names:
         return []
+    some = _list_some(names)
     return [
-        f"several clusters have a VM of this name, so nothing is forecast for it: {_list_some(names)}; ask the cluster's own "
-        "Prometheus"
+        f"several clusters have a VM of this name, so nothing is forecast: {some}; ask the cluster's own Prometheus"
     ]
 
 

@@ -117,10 +117,10 @@ async def _explain_absence(client: PrometheusClient, request: HistoryRequest) ->
 
 
 async def _fetch_piece(client: PrometheusClient, plan: HistoryPlan, piece: Piece, folder: Path) -> None:
-    grid, said = plan.grid(piece), len(client.warnings)
+    grid = plan.grid(piece)
     span = Span(grid.start_s, grid.start_s + (grid.count - 1) * grid.step_s)
     series = await client.query_range(build_query(plan.label, piece.vms), span, grid.step_s)
-    write_piece(folder, piece, merge_piece(series, plan, piece, client.warnings[said:]))
+    write_piece(folder, piece, merge_piece(series, plan, piece, client.warnings))
 
 
 def build_query(label: str, vms: Sequence[Vm]) -> str:
