@@ -63,7 +63,7 @@ async def test_a_prometheus_gives_the_trace_of_each_vm_and_what_is_not_known(fak
     )
     assert len(found.notes) == 2
     assert len(found.assumptions) > 3
-    assert capsys.readouterr().err == "1 h of history at steps of 2 min: 1 queries\n"
+    assert capsys.readouterr().err == "1 h of history at steps of 2 min: 1 query\n"
     assert list(cache.iterdir()) == []
 
 

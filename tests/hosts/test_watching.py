@@ -196,3 +196,11 @@ async def test_a_monitor_that_another_program_holds_is_said(tmp_path, monkeypatc
     with pytest.raises(HostError, match="the monitor of db does not answer") as caught:
         await watch(tmp_path, Held({}))
     assert "-qmp unix:FILE" in caught.value.hint
+
+
+async def test_a_qemu_that_ends_meanwhile_leaves_its_numbers_missing_and_is_told(tmp_path, monkeypatch):
+    gone = 2**22 + 1
+    monkeypatch.setattr(watching, "_find_process", lambda _vm, _pid, _watched: gone)
+    found = await watch(tmp_path, qemu())
+    assert {values["rss_bytes"] for _, values in found.samples} == {None}
+    assert found.notes == [watching.GONE]

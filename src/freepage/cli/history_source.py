@@ -146,7 +146,7 @@ class QueryProgress:
             self._first = there
             span, step = map(format_duration, (self._request.since_s, self._request.chosen_step_s))
             kept = f", {there} of them answered before" if there else ""
-            self._say(f"{span} of history at steps of {step}: {of} queries{kept}")
+            self._say(f"{span} of history at steps of {step}: {of} {'query' if of == 1 else 'queries'}{kept}")
         elif now_s - self._told_s >= TOLD_EVERY_S and self._first < there < of:
             left_s = (now_s - self._begin_s) / (there - self._first) * (of - there)
             self._say(f"{there} of {of} queries, about {format_duration(round(left_s))} left")

@@ -34,6 +34,7 @@ BUSY_HINT = (
     "as -qmp unix:FILE,server=on,wait=off"
 )
 PAUSED = "it is paused: a guest that does not run reports nothing"
+GONE = "its QEMU has ended meanwhile, or its memory may not be read: how much the host holds for the VM is not known"
 _REPORTING_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
 _HOST_MEMORY = ("rss_bytes", "swap_bytes")
 
@@ -89,6 +90,8 @@ class _Watch:
     def _read_process(self) -> MetricValues:
         """Read what the host holds for the VM; None for each once its QEMU is gone."""
         status = "" if self._pid is None else read_text(PROC / f"{self._pid}/status")
+        if self._pid is not None and not status:
+            self.watched.note(GONE)
         values = parse_status(status)
         return {id_: values[id_] for id_ in _HOST_MEMORY}
 
