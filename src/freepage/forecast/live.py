@@ -30,7 +30,7 @@ ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class Reporting:
-    """How a guest reports: blocks of at least 2^order pages of page_bytes; None where that is not known."""
+    """The way a guest reports: blocks of at least 2^order pages of page_bytes; None where that is not known."""
 
     order: int | None
     page_bytes: int | None

@@ -103,7 +103,7 @@ def _request(command: str, **arguments: object) -> bytes:
 
 @asynccontextmanager
 async def _answering(command: str) -> AsyncIterator[None]:
-    """Give the agent its time for one command; AgentError where it ends without an answer."""
+    """Allow the agent its time for one command; AgentError where it ends without an answer."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             yield

@@ -50,7 +50,7 @@ class VmSockets:
 
 @dataclass
 class WatchedVm:
-    """What was seen of one VM: samples are (seconds since the watch began, values by metric id).
+    """All that was seen of one VM: samples are (seconds since the watch began, values by metric id).
 
     kernel: of the guest, its page size not looked at. reporting_order: as the guest's driver has it; None where it has
     none, or no agent tells. fpr_on: whether its balloon offers FPR. notes: what is not known, and why.

@@ -1,4 +1,4 @@
-"""What KubeVirt's exporters say of VMs, on a grid of times; of several exporters of one VM, the one that stands."""
+"""The numbers of VMs that KubeVirt exports, on a grid of times; of several exporters of one VM, the one that stands."""
 
 from __future__ import annotations
 

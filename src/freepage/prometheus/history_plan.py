@@ -24,7 +24,7 @@ POINTS_PER_VM = 10_000
 
 @dataclass(frozen=True)
 class HistoryRequest:
-    """How far back to ask (s), at which step (s; None: chosen by how far back), and for which namespace (None: for all)."""
+    """The request: how far back to ask (s), at which step (s; None: chosen by how far back), and for which namespace (None: for all)."""
 
     since_s: float
     step_s: int | None = None

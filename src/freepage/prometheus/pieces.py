@@ -19,13 +19,18 @@ from freepage.errors import HostError
 from freepage.prometheus.errors import PrometheusError
 from freepage.prometheus.exporters import METRICS, find_exporters, find_place, merge_exporters
 from freepage.prometheus.history_plan import HistoryPlan, HistoryRequest
+from freepage.prometheus.series import are_of_several_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from freepage.prometheus.exporters import Array, Indices
     from freepage.prometheus.history_plan import Piece
     from freepage.prometheus.series import TimeSeries
+
+    Bools = NDArray[np.bool_]
 
 PLAN = "plan.json"
 
@@ -34,13 +39,14 @@ PLAN = "plan.json"
 class PieceData:
     """The numbers of a piece: values of shape (VMs, METRICS, times), NaN where there are none.
 
-    places: of shape (VMs, times), the index in `labels` of where a VM was, -1 where nothing is known of it. warnings: what
-    the server said beside its answer.
+    places: of shape (VMs, times), the index in `labels` of where a VM was, -1 where nothing is known of it. shared: of shape
+    (VMs,), whether several clusters have a VM of this name. warnings: what the server said beside its answer.
     """
 
     values: Array
     places: Indices
     labels: tuple[dict[str, str], ...]
+    shared: Bools
     warnings: tuple[str, ...] = ()
 
 
@@ -52,6 +58,7 @@ def merge_piece(
     found = find_exporters(series, grid)
     values = np.full((len(piece.vms), len(METRICS), grid.count), np.nan)
     places = np.full((len(piece.vms), grid.count), -1)
+    shared = np.zeros(len(piece.vms), dtype=bool)
     labels: dict[tuple[tuple[str, str], ...], int] = {}
     for n, exporters in enumerate(found.get(vm, []) for vm in piece.vms):
         if exporters:
@@ -59,8 +66,9 @@ def merge_piece(
             keys = [tuple(sorted(find_place(each.labels).items())) for each in exporters]
             numbers = np.array([labels.setdefault(key, len(labels)) for key in keys])
             places[n] = np.where(chosen < 0, -1, numbers[chosen])
+            shared[n] = are_of_several_clusters([each.labels for each in exporters])
     own = slice(plan.look_back, None)
-    return PieceData(values[:, :, own], places[:, own], tuple(map(dict, labels)), tuple(warnings))
+    return PieceData(values[:, :, own], places[:, own], tuple(map(dict, labels)), shared, tuple(warnings))
 
 
 def find_folder(url: str, request: HistoryRequest) -> Path:
@@ -90,7 +98,11 @@ def write_piece(folder: Path, piece: Piece, data: PieceData) -> None:
     said = json.dumps({"labels": data.labels, "warnings": data.warnings}).encode()
     stream = io.BytesIO()
     np.savez_compressed(
-        stream, values=data.values, places=data.places, said=np.frombuffer(said, dtype=np.uint8)
+        stream,
+        values=data.values,
+        places=data.places,
+        shared=data.shared,
+        said=np.frombuffer(said, dtype=np.uint8),
     )
     _write(folder, piece.file, stream.getvalue())
 
@@ -101,7 +113,7 @@ def read_piece(folder: Path, piece: Piece) -> PieceData:
         with np.load(folder / piece.file) as found:
             said = json.loads(found["said"].tobytes())
             labels, warnings = tuple(said["labels"]), tuple(said["warnings"])
-            return PieceData(found["values"], found["places"], labels, warnings)
+            return PieceData(found["values"], found["places"], labels, found["shared"], warnings)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise PrometheusError(
             f"{folder / piece.file} cannot be read: {error}",

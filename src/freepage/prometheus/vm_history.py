@@ -47,7 +47,7 @@ def read_histories(folder: Path, plan: HistoryPlan, warnings: list[str]) -> Iter
 
     What the server said beside its answers is appended to `warnings`.
     """
-    t_s = np.arange(plan.count) * float(plan.step_s)
+    t_s = np.arange(plan.count, dtype=np.float64) * plan.step_s
     for pieces in plan.batches():
         data = [read_piece(folder, piece) for piece in pieces]
         said = dict.fromkeys(word for each in data for word in each.warnings)
@@ -67,7 +67,8 @@ def _join(vm: Vm, t_s: Array, data: Sequence[PieceData], n: int) -> VmHistory:
     nodes = tuple(seen[places[at]]["node"] for at in stays)
     faults = by_metric["pgminfault"]
     started = find_changes(faults, ~np.isnan(faults), np.less)
-    return VmHistory(vm, t_s, by_metric, nodes, moved, started, are_of_several_clusters(seen))
+    shared = any(each.shared[n] for each in data) or are_of_several_clusters(seen)
+    return VmHistory(vm, t_s, by_metric, nodes, moved, started, shared)
 
 
 def _number_places(data: PieceData, n: int, seen: list[dict[str, str]]) -> Indices:
@@ -77,7 +78,8 @@ def _number_places(data: PieceData, n: int, seen: list[dict[str, str]]) -> Indic
         if data.labels[number] not in seen:
             seen.append(data.labels[number])
     numbers = [seen.index(place) if place in seen else -1 for place in data.labels]
-    return np.array([*numbers, -1])[places]
+    numbered: Indices = np.array([*numbers, -1])[places]
+    return numbered
 
 
 def find_changes(values: NDArray[Any], known: Bools, differ: Callable[..., Bools]) -> Bools:
