@@ -1,6 +1,6 @@
 """Measure time and memory of reading the history of many VMs for a month: goal under 500 MB, however many VMs there are.
 
-usage: python bench/history.py [VMs] [days]      (500 VMs for 30 days; of each twice as many only time and disk are twice as much)
+usage: python bench/history.py [VMs] [days]      (500 VMs for 30 days; with twice as many of either, time and disk double, memory hardly)
 
 A modelled server in a process of its own answers every query with a constant for each VM, in Prometheus' own format: what is
 measured is what freepage takes, and not how fast a server finds its samples.
@@ -92,7 +92,7 @@ def open_server(vms: int) -> Iterator[str]:
         process.join()
 
 
-def measure(vms: int, days: int) -> tuple[float, float, int, int, int]:
+def measure(vms: int, days: float) -> tuple[float, float, int, int, int]:
     """Return the seconds to fetch and to read, the bytes on disk, those of memory at most, and how many traces came."""
     import asyncio
 
@@ -103,7 +103,7 @@ def measure(vms: int, days: int) -> tuple[float, float, int, int, int]:
 
     with tempfile.TemporaryDirectory(prefix="freepage-bench-") as name, open_server(vms) as url:
         folder, start_s = Path(name), time.monotonic()
-        request = HistoryRequest(days * 86400.0)
+        request = HistoryRequest(days * 86400)
         plan = asyncio.run(fetch_history(Settings(url), request, folder, lambda _there, _of: None))
         fetched_s = time.monotonic()
         disk_bytes = sum(path.stat().st_size for path in folder.iterdir())
@@ -113,10 +113,11 @@ def measure(vms: int, days: int) -> tuple[float, float, int, int, int]:
 
 
 def main() -> None:
-    vms, days = (int(word) for word in (*sys.argv[1:], *("500", "30")[len(sys.argv) - 1 :]))
+    given = [float(word) for word in sys.argv[1:]]
+    vms, days = int(given[0]) if given else 500, given[1] if len(given) > 1 else 30.0
     fetch_s, read_s, disk_bytes, peak_bytes, traces = measure(vms, days)
     print(
-        f"{vms} VMs, {days} days: {fetch_s:.0f} s to fetch, {read_s:.1f} s to read, {disk_bytes / 1e6:.0f} MB on disk"
+        f"{vms} VMs, {days:g} days: {fetch_s:.0f} s to fetch, {read_s:.1f} s to read, {disk_bytes / 1e6:.0f} MB on disk"
     )
     print(f"whole traces: {traces} of {vms}")
     met = "met" if peak_bytes <= GOAL_BYTES else "missed"

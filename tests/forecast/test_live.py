@@ -57,6 +57,14 @@ def test_free_blocks_tell_what_is_reportable_by_the_usual_order_or_another():
     assert more.tolist() == [2 * MIB + (1 + 3) * 2 * MIB + (3 + 228) * 4 * MIB]
 
 
+def test_free_memory_is_that_of_the_blocks_where_they_are_known():
+    samples = [sample(**guest("buddyinfo-6.1.txt", 4 * KIB)), sample(1.0)]
+    one = build_trace("db", samples, "x86_64", fpr_on=True)
+    assert 0 < one.free_bytes[0] - one.reportable_bytes[0] < 8 * MIB
+    assert one.free_bytes[1] == 1.0 * GIB
+    assert np.isnan(one.reportable_bytes).tolist() == [False, True]
+
+
 def test_a_guest_with_larger_pages_is_known_by_its_free_memory():
     samples = [sample(**guest("composed/buddyinfo-arm64-64k-5.15.txt", 64 * KIB))]
     found = build_trace("db", samples, "aarch64", fpr_on=None).reportable_bytes[0]

@@ -58,7 +58,7 @@ def build_trace(
         t_s=np.array([t_s for t_s, _ in samples]),
         resident_bytes=np.array(held, dtype=float),
         total_bytes=_column(samples, "guest_total_bytes") if np.isnan(size).all() else size,
-        free_bytes=_column(samples, "guest_free_bytes"),
+        free_bytes=np.array([_free(values, reporting) for _, values in samples], dtype=float),
         reportable_bytes=np.array([_reportable(values, reporting) for _, values in samples], dtype=float),
         cached_bytes=_column(samples, "guest_cached_bytes"),
         fpr_on=fpr_on,
@@ -87,6 +87,14 @@ def find_reporting(samples: Sequence[Sample], architecture: str | None, order: i
     if order is None and page_bytes is not None:
         order = usual_reporting_order(architecture, page_bytes)
     return Reporting(order, page_bytes)
+
+
+def _free(values: MetricValues, reporting: Reporting) -> float | None:
+    """Return the free memory of a sample: that of its blocks, of which the reportable ones are a part, else what the guest says."""
+    blocks = _blocks(values)
+    if not blocks or reporting.page_bytes is None:
+        return values.get("guest_free_bytes")
+    return float(reportable_bytes(blocks, 0, reporting.page_bytes))
 
 
 def _reportable(values: MetricValues, reporting: Reporting) -> float | None:
