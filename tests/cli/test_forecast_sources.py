@@ -56,12 +56,12 @@ async def test_a_prometheus_gives_the_trace_of_each_vm_and_what_is_not_known(fak
     assert np.diff(db.t_s).tolist() == [120.0] * 30
     assert set(db.resident_bytes) == {7.0 * GIB}
     assert np.isnan(dark.free_bytes).all()
-    assert ": 2 VMs from " in found.notes[0]
-    assert "every 2 min" in found.notes[0]
-    assert found.notes[1].startswith(
+    assert ": 2 VMs from " in found.about
+    assert found.about.endswith(" UTC, every 2 min")
+    assert found.notes[0].startswith(
         "kubevirt_vmi_memory_unused_bytes is not there for 1 of 2 VMs (apps/dark): "
     )
-    assert len(found.notes) == 2
+    assert len(found.notes) == 1
     assert len(found.assumptions) > 3
     assert capsys.readouterr().err == "1 h of history at steps of 2 min: 1 query\n"
     assert list(cache.iterdir()) == []
@@ -108,6 +108,7 @@ async def test_a_running_vm_gives_a_trace_with_only_a_range(tmp_path, monkeypatc
     async with monitor.listen(tmp_path / "qmp") as path:
         options = read("--qmp", f"db={path}", "--for", "20ms", "--interval", "10ms")
         found = await asyncio.to_thread(find_traces, options)
+    assert found.about == "VMs of this host, looked at for 20 ms every 10 ms"
     (trace,) = found.traces
     assert (trace.name, len(trace)) == ("db", 3)
     assert (trace.resident_bytes > 0).all()

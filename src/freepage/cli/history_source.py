@@ -63,9 +63,9 @@ def ask_prometheus(prometheus: PrometheusOptions, options: argparse.Namespace) -
     from freepage.forecast.sources import FoundTraces
 
     folder, plan = asyncio.run(_fetch(prometheus, _read_request(prometheus, options), options.state))
-    found = FoundTraces(iter(()), ASSUMPTIONS, [describe_plan(plan)])
-    found.traces = read_traces(folder, plan, found.notes, keep=options.state is not None)
-    return found
+    notes: list[str] = []
+    traces = read_traces(folder, plan, notes, keep=options.state is not None)
+    return FoundTraces(describe_plan(plan), traces, ASSUMPTIONS, notes)
 
 
 def _read_request(prometheus: PrometheusOptions, options: argparse.Namespace) -> HistoryRequest:

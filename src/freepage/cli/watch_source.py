@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
 from freepage.targets.arguments import parse_seconds
+from freepage.units import format_duration
 
 if TYPE_CHECKING:
     from freepage.forecast.sources import FoundTraces
@@ -78,7 +79,9 @@ def watch(options: argparse.Namespace, reporting_order: int | None) -> FoundTrac
     vms = [VmSockets(name, path, agents.get(name)) for name, path in options.qmp]
     seconds, interval_s = options.watch_s or WATCH_S, options.interval or INTERVAL_S
     watched = asyncio.run(watch_vms(vms, seconds, interval_s, poll=options.poll))
-    return FoundTraces((_build_trace(vm, reporting_order) for vm in watched), ASSUMPTIONS)
+    traces = (_build_trace(vm, reporting_order) for vm in watched)
+    about = f"VMs of this host, looked at for {format_duration(seconds)} every {format_duration(interval_s)}"
+    return FoundTraces(about, traces, ASSUMPTIONS)
 
 
 def _build_trace(vm: WatchedVm, reporting_order: int | None) -> VmTrace:

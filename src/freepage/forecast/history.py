@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # What every forecast from such a history rests on.
 ASSUMPTIONS = (
-    "Of free memory only the sum is exported: how much of it is in blocks that a guest reports lies between all of it and the least that was published.",
     "What a node has swapped out of a VM is not exported, and is left out of what the host holds now.",
     "After a migration only what the VM has touched on its new node counts as touched: memory without content is not copied.",
     "While a VM migrates the memory it takes on both nodes counts once.",
@@ -106,7 +105,7 @@ def describe_missing(missing: Iterable[tuple[str, str]], count: int) -> list[str
     for name, of_how_many in Counter(name for name, _ in pairs).items():
         vms = sorted(vm for each, vm in pairs if each == name)
         lines.append(
-            f"{_METRICS[name]} is not there for {of_how_many} of {count} VMs ({_list_some(vms)}): {_WITHOUT[name]}"
+            f"{_METRICS[name]} is not there for {of_how_many} of {count} VMs ({_list_some(vms)}): {_WITHOUT[name]}."
         )
     return lines
 
@@ -117,7 +116,7 @@ def describe_shared(names: Sequence[str]) -> list[str]:
         return []
     some = _list_some(names)
     return [
-        f"several clusters have a VM of this name, so nothing is forecast: {some}; ask the cluster's own Prometheus"
+        f"several clusters have a VM of this name, so nothing is forecast: {some}; ask the cluster's own Prometheus."
     ]
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 # What every forecast from a VM on this host rests on.
 ASSUMPTIONS = (
     "What the host holds for a VM is its QEMU's resident memory and what of it is in swap; memory that it shares with others counts whole.",
-    "Without free blocks only the sum of free memory is known: how much of it a guest reports lies between all of it and the least that was published.",
     "The statistics of a guest are as old as its balloon's last answer; the guest's files are read a moment after the host's numbers.",
 )
 

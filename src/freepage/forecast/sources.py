@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 class FoundTraces:
     """Traces, one VM at a time, so that thousands need no memory; the notes are whole once the last has come.
 
-    assumptions: what every forecast from this source rests on. notes: what the source is, what of it is not known, and why.
+    about: what was looked at, and when. assumptions: what every forecast from this source rests on. notes: what of it is not
+    known, and why.
     """
 
+    about: str
     traces: Iterator[VmTrace]
     assumptions: tuple[str, ...]
     notes: list[str] = field(default_factory=list)
