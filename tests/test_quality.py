@@ -57,7 +57,7 @@ def test_imports_point_only_downward(house):
     assert not list(map(str, find_arrows_up(house)))
 
 
-@pytest.mark.parametrize("room", ["analysis", "report"])
+@pytest.mark.parametrize("room", ["analysis", "forecast", "report"])
 def test_what_reads_a_stored_run_never_reaches_a_target_a_cluster_or_a_network(house, room):
     reached = reach(house.arrows(LOAD, LAZY, TYPING))
     own = {module.name for module in house.modules if module.room == room}

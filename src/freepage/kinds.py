@@ -42,6 +42,7 @@ class FigureName(StrEnum):
     CPU = "cpu"
     ALLOCATION = "allocation"
     THROUGHPUT = "throughput"
+    FORECAST = "forecast"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Kind:
     name: str
     workload: Workload | None
     measures: frozenset[Subject]
-    figures: tuple[FigureName, ...] = (FigureName.NODE_MEMORY, FigureName.RELEASE)
+    figures: tuple[FigureName, ...] = (FigureName.NODE_MEMORY, FigureName.RELEASE, FigureName.FORECAST)
     columns: tuple[str, ...] = (
         "given_back_fraction",
         "release_t90_s",
@@ -130,7 +131,12 @@ _ALL = (
         "cycle",
         CYCLE,
         frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.ALLOCATION}),
-        figures=(FigureName.NODE_MEMORY, FigureName.RELEASE, FigureName.ALLOCATION),
+        figures=(
+            FigureName.NODE_MEMORY,
+            FigureName.RELEASE,
+            FigureName.FORECAST,
+            FigureName.ALLOCATION,
+        ),
         claims=(
             "tracks-the-pod",
             "only-grows",
@@ -151,7 +157,7 @@ _ALL = (
         "churn",
         CHURN,
         frozenset({Subject.SAVINGS, Subject.ALLOCATION}),
-        figures=(FigureName.CPU, FigureName.NODE_MEMORY),
+        figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.FORECAST),
         columns=(
             "instance_cpu_cores",
             "guest_cpu_cores",
@@ -165,7 +171,7 @@ _ALL = (
         "burst",
         BURST,
         frozenset({Subject.RELEASES, Subject.NODE_MEMORY, Subject.SAVINGS, Subject.ALLOCATION}),
-        figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.RELEASE),
+        figures=(FigureName.CPU, FigureName.NODE_MEMORY, FigureName.RELEASE, FigureName.FORECAST),
         columns=(
             "instance_cpu_cores",
             "cpu_alloc_peak_cores",
@@ -179,7 +185,7 @@ _ALL = (
         "guest-io",
         FIO,
         frozenset({Subject.RELEASES, Subject.SAVINGS, Subject.GUEST_IO}),
-        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY),
+        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY, FigureName.FORECAST),
         columns=_IO_COLUMNS,
         claims=("no-cached-case-lost", "same-guest-io", "guest-io-memory"),
     ),
@@ -187,7 +193,7 @@ _ALL = (
         "host-io",
         None,
         frozenset({Subject.NODE_MEMORY, Subject.SAVINGS, Subject.HOST_IO}),
-        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY),
+        figures=(FigureName.THROUGHPUT, FigureName.NODE_MEMORY, FigureName.FORECAST),
         columns=_IO_COLUMNS,
         claims=("host-reads-cached", "host-reads-not-cached-without", "host-io-memory"),
     ),
@@ -202,7 +208,7 @@ _ALL = (
         "command",
         COMMAND,
         frozenset({Subject.RELEASES, Subject.SAVINGS, Subject.COMMAND}),
-        figures=(FigureName.NODE_MEMORY,),
+        figures=(FigureName.NODE_MEMORY, FigureName.FORECAST),
         columns=("command_s", "command_failures", "node_in_use_mean_bytes"),
     ),
 )

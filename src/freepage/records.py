@@ -288,3 +288,9 @@ class Manifest:
         """Return where it ran: the host's name; else the nodes', and what they are of."""
         names = str(self.host.get("hostname"))
         return f"{names} of {self.target_title}" if self.target_title else names
+
+    @property
+    def architecture(self) -> str | None:
+        """The architecture of the host or the nodes, as they name it; None where it is not known."""
+        found = self.host.get("architecture")
+        return None if found is None else str(found)

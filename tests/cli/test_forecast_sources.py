@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from freepage.cli.cluster_options import add_cluster_arguments
 from freepage.cli.forecast_sources import add_arguments, find_traces
 from freepage.cli.history_source import QueryProgress
+from freepage.cli.main import main
 from freepage.errors import StudyError
 from freepage.hosts import watching
 from freepage.prometheus.errors import PrometheusError
@@ -158,3 +160,35 @@ def test_progress_is_told_now_and_then_with_the_time_left(capsys, monkeypatch):
         "6 of 10 queries, about 24 s left",
         "8 of 10 queries, about 12 s left",
     ]
+
+
+async def test_the_command_forecasts_from_a_prometheus_and_says_what_it_could_not_tell(fake, cache, capsys):
+    async with serve(fake) as url:
+        command = ["forecast", "--prometheus", url, "--since", "1h", "--format", "json"]
+        assert await asyncio.to_thread(main, command) == 0
+    found = json.loads(capsys.readouterr().out)
+    dark, db = found["vms"]
+    assert (db["name"], db["namespace"], db["node"], db["fpr_on"]) == ("apps/db", "apps", "n1", None)
+    assert db["gib_min"]["now"] == pytest.approx(7 * 60)
+    low, likely, high = db["gib_min"]["with_fpr"].values()
+    assert 3 * 60 < low < high < 7 * 60
+    assert likely is None
+    assert set(dark["gib_min"]["with_fpr"].values()) == {None}
+    assert found["total"]["vms_without_forecast"] == ["apps/dark"]
+    assert any(words.startswith(f"What was seen: {url}: 2 VMs from ") for words in found["assumptions"])
+    assert any(
+        "kubevirt_vmi_memory_unused_bytes is not there for 1 of 2 VMs" in words for words in found["unknown"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "nothing to forecast from"),
+        (["--prometheus", "http://p", "a.csv"], "a.csv and what is asked now"),
+        (["--prometheus", "http://p", "--total", "1GiB"], "--total is about files"),
+    ],
+)
+def test_the_command_takes_one_kind_of_source(words, message, capsys):
+    assert main(["forecast", *words]) == 2
+    assert message in capsys.readouterr().err

@@ -71,7 +71,7 @@ def load(*arguments):
 def test_help_shows_every_command_under_what_people_come_for(capsys, arguments):
     status, out, err = run(capsys, *arguments)
     assert (status, err) == (0, "")
-    groups = ["measure:", "look back at a run:", "clusters with KubeVirt:"]
+    groups = ["measure:", "look back at a run:", "before FPR is switched on:", "clusters with KubeVirt:"]
     assert [line for line in out.splitlines() if line in groups] == groups
     shown = [
         line.split()[0] for line in out.splitlines() if line.startswith("  ") and "-" not in line.split()[0]

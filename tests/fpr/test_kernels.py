@@ -12,7 +12,6 @@ from freepage.fpr.kernels import (
     is_reporting_registered,
     parse_reporting_delay_s,
     parse_reporting_order,
-    usual_reporting_order,
 )
 from freepage.units import KIB, MIB
 
@@ -133,7 +132,7 @@ def test_no_text_breaks_the_parsers(text, release, architecture):
     ],
 )
 def test_the_usual_reporting_order_is_that_of_an_architecture_and_its_pages(architecture, page_bytes, order):
-    assert usual_reporting_order(architecture, page_bytes) == order
+    assert RunningKernel(None, architecture, page_bytes).usual_reporting_order == order
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,62 @@ class Comparison(Number):
         "`node_in_use_mean_per_instance_bytes`, vm − pod",
         "Overhead of one VM without FPR above a pod, mean",
     )
+    FORECAST_SETTLED = Definition(
+        "forecast_settled_bytes",
+        "bytes",
+        _MEMORY,
+        "forecast from the VMs without FPR: resident memory of one with it that is idle and has reported all, mean",
+        "Settled footprint of a VM with FPR, forecast",
+        better=_NEITHER,
+    )
+    SETTLED = Definition(
+        "settled_bytes",
+        "bytes",
+        _MEMORY,
+        "the same as it was measured, at the same samples",
+        "Settled footprint of a VM with FPR, measured",
+    )
+    FORECAST_SETTLED_RATIO = Definition(
+        "forecast_settled_ratio",
+        "ratio",
+        _MEMORY,
+        "`forecast_settled_bytes` / `settled_bytes`",
+        "Settled footprint with FPR, forecast against measured",
+        better=_NEITHER,
+    )
+    FORECAST_GIB_S = Definition(
+        "forecast_gib_s",
+        "GiB x s",
+        _MEMORY,
+        "forecast from the VMs without FPR: resident memory of those with it, integrated over the trial",
+        "Resident memory with FPR over the trial, forecast",
+        better=_NEITHER,
+    )
+    RESIDENT_GIB_S = Definition(
+        "resident_gib_s",
+        "GiB x s",
+        _MEMORY,
+        "the same as it was measured",
+        "Resident memory with FPR over the trial, measured",
+    )
+    FORECAST_GIB_S_RATIO = Definition(
+        "forecast_gib_s_ratio",
+        "ratio",
+        _MEMORY,
+        "`forecast_gib_s` / `resident_gib_s`",
+        "Resident memory with FPR over the trial, forecast against measured",
+        better=_NEITHER,
+    )
+    FORECAST_PASSES_OFF = Definition(
+        "forecast_passes_off",
+        "passes",
+        _MEMORY,
+        "by which 90 % of what a release gave back came later (below 0: earlier) than predicted, median over releases",
+        "Passes by which memory came back later than predicted",
+        better=_NEITHER,
+        nature=Nature.SIGNED,
+        margin=None,
+    )
 
 
 # The comparisons of one experiment; None is not measured.

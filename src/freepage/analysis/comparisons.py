@@ -11,6 +11,7 @@ from freepage.analysis.compared import Comparison
 from freepage.analysis.cpu import LEAST_GIVEN_BACK_GIB
 from freepage.analysis.definition import Nature
 from freepage.analysis.estimates import Quantity, TrialOnly
+from freepage.analysis.footprints import compare_footprints
 from freepage.analysis.io import compare_io
 from freepage.analysis.stats import estimate_difference, estimate_mean, estimate_ratio
 from freepage.kinds import find_kind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from freepage.analysis.compared import Comparisons
     from freepage.analysis.estimates import ArmEstimates, TrialValues
     from freepage.analysis.stats import Estimate
+    from freepage.fpr.release import Reporting
     from freepage.store import TrialData
 
 # Each number of the first arm / that of the second.
@@ -93,10 +95,16 @@ class _Pairs:
         return {r.repeat: self.values[r.id].get(number) for r in mine}
 
 
-def compare_arms(trials: Sequence[TrialData], values: Mapping[str, TrialValues]) -> Comparisons:
-    """Return every comparison of an experiment; `trials` are those that ended well, `values` their numbers by id."""
+def compare_arms(
+    trials: Sequence[TrialData], values: Mapping[str, TrialValues], reporting: Reporting | None = None
+) -> Comparisons:
+    """Return every comparison of an experiment; `trials` are those that ended well, `values` their numbers by id.
+
+    reporting: the terms on which its guests report; without them nothing is forecast.
+    """
     pairs = _Pairs(trials, values)
     found: Comparisons = compare_io([t for t in trials if find_kind(t.record.kind).measures_io])
+    found |= compare_footprints(trials, reporting)
     for comparison, (number, above, below) in RATIOS.items():
         found[comparison] = estimate_ratio(pairs.by_repeat(above, number), pairs.by_repeat(below, number))
     for comparison, (what, first, second) in DIFFERENCES.items():

@@ -12,6 +12,7 @@ from freepage.analysis.comparisons import compare_arms
 from freepage.analysis.definition import Better, Nature
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.io import estimate_cells
+from freepage.analysis.passes import find_experiment_reporting
 from freepage.analysis.stats import estimate_censored, estimate_count, estimate_trials
 from freepage.kinds import Subject, find_kind
 from freepage.records import Action, Arm
@@ -76,7 +77,7 @@ def _build_experiment(run: Run, name: str, values: Mapping[str, TrialValues]) ->
     return ExperimentResults(
         kind,
         {arm: _estimate_arm(run.ok_trials(name, arm), values) for arm in arms},
-        compare_arms(run.ok_trials(name), values),
+        compare_arms(run.ok_trials(name), values, find_experiment_reporting(run, name)),
         estimate_cells(mine, arms) if find_kind(kind).measures_io else (),
     )
 

@@ -61,6 +61,7 @@ class Release:
     idle footprint (earlier frees may still be on their way); that is the lesser of its resident memory before the
     schedule and at the window's end. before_bytes, end_bytes: resident memory before the free, once all that was freed had been
     touched, and at the end of the window. curve: (seconds since the free, share of what is owed that has left the host).
+    at_s: the time of the free.
     """
 
     instance: str
@@ -70,6 +71,7 @@ class Release:
     end_bytes: float
     curve: tuple[tuple[float, float], ...]
     uncertainty_s: float = 0.0
+    at_s: float = 0.0
 
     @property
     def given_back_fraction(self) -> float:
@@ -135,7 +137,7 @@ def _measure_release(trial: TrialData, free: Free) -> Release | None:
     owed = max(free.bytes, above_idle)
     shares = (before - after.values) / owed
     curve = tuple(zip((after.t_s - free.at_s).tolist(), shares.tolist(), strict=True))
-    return Release(free.instance, owed, free.end_s - free.at_s, before, end, curve, margin_s)
+    return Release(free.instance, owed, free.end_s - free.at_s, before, end, curve, margin_s, free.at_s)
 
 
 def _find_held_bytes(trial: TrialData, free: Free, resident: Series) -> float | None:

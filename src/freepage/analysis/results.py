@@ -153,8 +153,7 @@ def _build_claim_conditions(run: Run, doubts: Iterable[Doubt]) -> ClaimCondition
 
 
 def _find_passes(run: Run, trial: TrialData) -> Passes | None:
-    architecture = run.manifest.host.get("architecture")
-    return find_common_passes(trial.record.evidence, None if architecture is None else str(architecture))
+    return find_common_passes(trial.record.evidence, run.manifest.architecture)
 
 
 def _find_moved(doubts: Iterable[Doubt]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from freepage.report.printable import printable_lines
 
 MEASURE = "measure"
 LOOK_BACK = "look back at a run"
+FORECAST = "before FPR is switched on"
 CLUSTERS = "clusters with KubeVirt"
 
 
@@ -39,6 +40,9 @@ COMMANDS = {
     "compare": Command("freepage.cli.compare", LOOK_BACK, "compare runs: what is better, worse or the same"),
     "gate": Command("freepage.cli.gate", LOOK_BACK, "hold a run against rules, for CI: exit 0, 1 or 2"),
     "prometheus": Command("freepage.cli.prometheus", LOOK_BACK, "add what a Prometheus has of the run"),
+    "forecast": Command(
+        "freepage.cli.forecast", FORECAST, "what VMs would hold with FPR, by traces without it"
+    ),
     "status": Command(
         "freepage.cli.status", CLUSTERS, "show where FPR is set, and what freepage has changed"
     ),

@@ -1,1 +1,1 @@
-"""What FPR would give back, before it is switched on: footprints from what was seen of VMs without it, fleets, density."""
+"""Forecasts of what FPR would give back, before it is switched on: footprints from what was seen of VMs without it, fleets, density."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.forecast.trace import VmTrace
-from freepage.fpr.kernels import find_page_bytes, usual_reporting_order
-from freepage.fpr.mechanics import reportable_bytes
+from freepage.fpr.footprint import reportable_bytes
+from freepage.fpr.kernels import RunningKernel, find_page_bytes
 from freepage.metrics import BUDDY_ORDERS, sum_known
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def find_reporting(samples: Sequence[Sample], architecture: str | None, order: i
     sizes = (find_page_bytes(pages, free) for pages, free in pages_and_bytes if free is not None)
     page_bytes = next((size for size in sizes if size is not None), None)
     if order is None and page_bytes is not None:
-        order = usual_reporting_order(architecture, page_bytes)
+        order = RunningKernel(architecture=architecture, page_bytes=page_bytes).usual_reporting_order
     return Reporting(order, page_bytes)
 
 

@@ -1,4 +1,4 @@
-"""What was seen of one VM over time, from whatever source; nothing here is forecast."""
+"""All that was seen of one VM over time, from whatever source; nothing here is forecast."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ _FREE_LISTS = {
     ("ppc64le", 64 * KIB): 9,
     ("riscv64", 4 * KIB): 11,
 }
-# The order from which on virtio-balloon has free blocks reported, by architecture and page size.
-_USUAL_ORDERS = {
+# The smallest order that a guest reports where nobody chose another, by architecture and page size: that of a pageblock, and of arm64
+# with pages of 64 KiB what its balloon driver asks for (drivers/virtio/virtio_balloon.c).
+_REPORTING_ORDERS = {
     ("x86_64", 4 * KIB): 9,
     ("aarch64", 4 * KIB): 9,
     ("aarch64", 16 * KIB): 11,
@@ -34,7 +35,6 @@ _USUAL_ORDERS = {
     ("s390x", 4 * KIB): 8,
     ("riscv64", 4 * KIB): 9,
 }
-_PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 # An order that nobody registered is -1 since this release; from 5.14 on it was the number of free lists, one beyond
 # the largest order (mm/page_reporting.c).
 _FIRST_WITH_MINUS_ONE = (6, 2)
@@ -42,6 +42,8 @@ _FIRST_WITH_MINUS_ONE = (6, 2)
 _FIRST_WITH_PARAMETER = (5, 14)
 # The fewest free lists that any architecture's kernel has: a lower order can only be one that a driver registered.
 _FEWEST_FREE_LISTS = 9
+# Page sizes of all architectures here.
+_PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class RunningKernel:
         """Return the size of the largest free block there can be."""
         page_bytes, lists = self.known_page_bytes, self.known_free_lists
         return None if page_bytes is None or lists is None else page_bytes << (lists - 1)
+
+    @property
+    def usual_reporting_order(self) -> int | None:
+        """Return the smallest order it reports where nobody chose another, by architecture and page size."""
+        return _REPORTING_ORDERS.get((self._name, self.known_page_bytes or 0))
 
     @property
     def version(self) -> tuple[int, int] | None:
@@ -119,15 +126,6 @@ def parse_reporting_delay_s(text: str | None) -> float | None:
 def _whole(text: str | None) -> int | None:
     word = (text or "").strip()
     return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else None
-
-
-def usual_reporting_order(architecture: str | None, page_bytes: int) -> int | None:
-    """Return the order from which on a kernel reports unless it is told otherwise; None where that is not known.
-
-    It is that of the kernel's own blocks of pages (pageblock_order), but 5 where virtio-balloon says so (arm64 with pages of
-    64 KiB, drivers/virtio/virtio_balloon.c).
-    """
-    return _USUAL_ORDERS.get((_ALIASES.get(architecture or "", architecture or ""), page_bytes))
 
 
 def find_page_bytes(free_pages: float, free_bytes: float) -> int | None:

@@ -1,8 +1,7 @@
-"""A model of free page reporting after the kernel's code (mm/page_reporting.c)."""
+"""The passes in which a guest reports its free pages, after the kernel's code (mm/page_reporting.c)."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from freepage.fpr.kernels import RunningKernel
 from freepage.units import KIB, MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from freepage.records import Evidence
 
@@ -64,95 +63,9 @@ def stretch_of(evidence: Iterable[Evidence]) -> float:
     return max(1.0, slowest_delay_s(evidence) / PASS_DELAY_S)
 
 
-def longest_release_s(delay_s: float = PASS_DELAY_S) -> float:
-    """Return the seconds within which all that a guest can report is back, however much: 34 with the usual delay."""
-    return delay_s * (1 + MOST_PASSES)
-
-
 def expect_block_bytes(architecture: str | None) -> int:
     """Return the largest free block of guests of an architecture, before one has been seen; the smallest there may be."""
     of_all = (
         RunningKernel(None, architecture, size).largest_block_bytes for size in (4 * KIB, 16 * KIB, 64 * KIB)
     )
     return min((found for found in of_all if found is not None), default=LARGEST_BLOCK_BYTES)
-
-
-def blocks_per_pass(free_blocks: int) -> int:
-    """Return the number of blocks of one free list that a pass reports: 32 x (ceil(free / 512) + 1).
-
-    `free_blocks` counts the whole list, blocks already reported included. Source: page_reporting_cycle(), whose
-    budget is DIV_ROUND_UP(nr_free, 32 * 16), and which stops once the budget is below zero.
-    """
-    return REPORT_BLOCKS * (math.ceil(free_blocks / (REPORT_BLOCKS * MOST_PASSES)) + 1)
-
-
-def passes_to_release(
-    freed_bytes: int, free_bytes: int | None = None, block_bytes: int = LARGEST_BLOCK_BYTES
-) -> int:
-    """Return the number of passes until `freed_bytes`, all in one list of blocks of `block_bytes`, have been reported.
-
-    `free_bytes` is what the list holds after the free (default: only what was freed, which is slowest).
-    """
-    freed = math.ceil(freed_bytes / block_bytes)
-    listed = max(freed, math.ceil((free_bytes or 0) / block_bytes))
-    return math.ceil(freed / blocks_per_pass(listed))
-
-
-def release_time_bound_s(freed_bytes: int, passes: Passes = USUAL_PASSES) -> float:
-    """Return the seconds an idle window must have for a freed block to come back whole: at most 34, with the usual delay.
-
-    The wait for the first pass, then one delay for each pass, for a block that lies in lists of the largest blocks with
-    nothing else in them, in the usual two zones of a guest one after the other at worst.
-    """
-    most = min(MOST_PASSES, passes_to_release(freed_bytes, block_bytes=passes.block_bytes))
-    return passes.delay_s + passes.delay_s * most
-
-
-def predicted_release(
-    freed_bytes: int, free_bytes: int | None = None, passes: Passes = USUAL_PASSES
-) -> list[tuple[float, float]]:
-    """Return the staircase of one release: (seconds after the free, share of the freed bytes back) at each pass."""
-    freed = math.ceil(freed_bytes / passes.block_bytes)
-    listed = max(freed, math.ceil((free_bytes or 0) / passes.block_bytes))
-    per_pass = blocks_per_pass(listed)
-    count = math.ceil(freed / per_pass)
-    return [(passes.delay_s * n, min(1.0, n * per_pass / freed)) for n in range(1, count + 1)]
-
-
-def predicted_span_s(
-    freed_bytes: float, free_bytes: float | None, share: float, passes: Passes = USUAL_PASSES
-) -> tuple[float, float]:
-    """Return the earliest and the latest time (seconds after the free) at which a share of the freed bytes is back.
-
-    Latest: all of it in one list with nothing else. Earliest: half of it in each of two zones, in lists with all that the
-    guest has free (`free_bytes`); 0 where that is not known.
-    """
-    freed = math.ceil(freed_bytes / passes.block_bytes)
-    latest = math.ceil(share * freed / blocks_per_pass(freed))
-    if free_bytes is None:
-        return 0.0, passes.delay_s * latest
-    listed = max(freed, math.ceil(free_bytes / passes.block_bytes))
-    earliest = math.ceil(share * freed / 2 / blocks_per_pass(listed))
-    return passes.delay_s * earliest, passes.delay_s * latest
-
-
-def reportable_bytes(
-    free_blocks_by_order: Mapping[int, float], reporting_order: int, page_bytes: int = PAGE_BYTES
-) -> float:
-    """Return the bytes that FPR can give back: those in free blocks of at least `reporting_order`."""
-    blocks = ((order, count) for order, count in free_blocks_by_order.items() if order >= reporting_order)
-    return sum((count * 2.0**order * page_bytes for order, count in blocks), 0.0)
-
-
-def footprint_bytes(
-    total_bytes: float,
-    free_blocks_by_order: Mapping[int, float],
-    reporting_order: int,
-    page_bytes: int = PAGE_BYTES,
-) -> float:
-    """Return the guest memory (bytes) that stays on the host once FPR has settled: total - reportable.
-
-    Source: checked against 81 settled points of published traces of a 16 GiB guest, where QEMU's resident memory was
-    this plus 0.098 +- 0.005 GiB.
-    """
-    return total_bytes - reportable_bytes(free_blocks_by_order, reporting_order, page_bytes)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING
 
-from freepage.fpr.mechanics import USUAL_PASSES, predicted_release
+from freepage.fpr.mechanics import USUAL_PASSES
+from freepage.fpr.release import predicted_release
 from freepage.records import Action
 from freepage.units import GIB
 
@@ -57,7 +58,7 @@ def find_schedule_pace(
 def _find_saved_in_time(processes: Iterable[ProcessSchedule], end_s: float, passes: Passes) -> float:
     """Return the share of bytes x s between each process' frees and its next allocations in which FPR has given memory back.
 
-    By the kernel's own delay and passes (fpr/mechanics.py), for blocks that lie alone in their lists, which is slowest.
+    By the kernel's own delay and passes (fpr/release.py), for blocks that lie alone in their lists, which is slowest.
     """
     idle = saved = 0.0
     for process in processes:

@@ -11,6 +11,7 @@ from freepage.report.chart import without_validation
 from freepage.report.parts.allocation import draw_allocation
 from freepage.report.parts.controls import draw_controls
 from freepage.report.parts.cpu import draw_cpu
+from freepage.report.parts.forecast import draw_forecast
 from freepage.report.parts.io import draw_throughput
 from freepage.report.parts.memory import draw_node_memory
 from freepage.report.parts.prometheus import draw_prometheus
@@ -29,6 +30,7 @@ DRAW: dict[FigureName, Callable[[Run, Results, str], Figure | None]] = {
     FigureName.CPU: draw_cpu,
     FigureName.ALLOCATION: draw_allocation,
     FigureName.THROUGHPUT: draw_throughput,
+    FigureName.FORECAST: draw_forecast,
 }
 
 

@@ -37,6 +37,7 @@ _SHOWN = {
     "cores": (1.0, 2, " cores"),
     "cells": (1.0, 0, " cells"),
     "runs": (1.0, 1, " runs"),
+    "passes": (1.0, 1, " passes"),
     "ratio": (1.0, 2, "×"),
     "GiB x s": (1.0, 1, " GiB·s"),
 }

@@ -8,6 +8,7 @@ from freepage.report.parts.allocation import allocation_table, host_view_table
 from freepage.report.parts.command import command_table
 from freepage.report.parts.comparison import claim_table, comparison_table
 from freepage.report.parts.cpu import burst_table, cpu_table
+from freepage.report.parts.forecast import forecast_table
 from freepage.report.parts.io import guest_io_table, host_io_table, io_memory_table
 from freepage.report.parts.memory import memory_table
 from freepage.report.parts.prometheus import prometheus_table
@@ -25,6 +26,7 @@ BUILD = (
     host_view_table,
     memory_table,
     release_table,
+    forecast_table,
     cpu_table,
     burst_table,
     guest_io_table,

@@ -7,7 +7,8 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from freepage.fpr.mechanics import PASS_DELAY_S, longest_release_s
+from freepage.fpr.mechanics import PASS_DELAY_S
+from freepage.fpr.release import longest_release_s
 from freepage.metrics import node_in_use_bytes, sum_known
 from freepage.records import NODE
 from freepage.units import MIB

@@ -13,6 +13,7 @@ from freepage.analysis.controls import void_shares
 from freepage.analysis.doubts.base import DoubtInput
 from freepage.analysis.doubts.find import find_doubts
 from freepage.analysis.experiments import build_experiments
+from freepage.analysis.passes import find_experiment_reporting
 from freepage.analysis.trial_values import measure_trial
 from freepage.kinds import find_kind
 from freepage.records import TrialStatus
@@ -102,8 +103,9 @@ class MeasuredRun:
             blocks = {
                 t.record.repeat: [x for x in trials if x.record.repeat == t.record.repeat] for t in trials
             }
+            reporting = find_experiment_reporting(self.run, experiment)
             self._compared[experiment] = {
-                number: compare_arms(block, self.values)
+                number: compare_arms(block, self.values, reporting)
                 for number, block in sorted(blocks.items())
                 if len({t.record.arm for t in block}) == arms
             }

@@ -16,6 +16,7 @@ from freepage.analysis.doubts.controls import (
     find_wrong_pods,
     find_wrong_vms,
 )
+from freepage.analysis.doubts.forecasts import find_forecast_off
 from freepage.analysis.doubts.memory import (
     find_baseline_drift,
     find_inhibited,
@@ -75,6 +76,7 @@ CHECKS_OF_EXPERIMENTS: tuple[Callable[[DoubtInput, str], Doubt | None], ...] = (
     find_unseen_releases,
     find_window_too_short,
     find_unlike_releases,
+    find_forecast_off,
     find_other_work,
     find_other_cpu,
     find_noisy_node,

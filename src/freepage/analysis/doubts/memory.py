@@ -10,7 +10,8 @@ from freepage.analysis.definition import Area
 from freepage.analysis.doubts.base import Doubt
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.series import metric_series
-from freepage.fpr.mechanics import PASS_DELAY_S, longest_release_s, slowest_delay_s
+from freepage.fpr.mechanics import PASS_DELAY_S, slowest_delay_s
+from freepage.fpr.release import longest_release_s
 from freepage.kinds import Subject
 from freepage.records import NODE, Arm
 from freepage.units import GIB, format_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freepage.analysis.comparisons import find_margin
+from freepage.analysis.footprints import FORECASTS
 from freepage.analysis.significance import Difference, find_smallest_effect, judge_difference
 from freepage.analysis.undecided import format_rounded
 from freepage.report.decisions import CLAIM_DECISION_WORDS
@@ -29,7 +30,7 @@ def comparison_table(results: Results) -> Table:
         )
         for name, experiment in results.experiments.items()
         for comparison, estimate in experiment.comparisons.items()
-        if estimate is not None
+        if estimate is not None and comparison not in FORECASTS
     )
     return Table(
         "comparison",

@@ -11,7 +11,8 @@ from freepage.analysis.definition import Area
 from freepage.analysis.estimates import Quantity, TrialOnly
 from freepage.analysis.releases import LEAST_WINDOW_S, find_releases
 from freepage.analysis.series import Series, hold
-from freepage.fpr.mechanics import PASS_DELAY_S, find_common_passes, predicted_release, stretch_of
+from freepage.fpr.mechanics import PASS_DELAY_S, find_common_passes, stretch_of
+from freepage.fpr.release import predicted_release
 from freepage.records import Arm
 from freepage.report.chart import Figure, Lines, band_rows, draw_lines, rounded
 from freepage.report.table import Cell, build_arm_table
@@ -103,8 +104,7 @@ def _predicted_rows(run: Run, experiment: str, releases: Releases) -> list[Row]:
     if any(len(processes) > 1 for t in run.ok_trials(experiment) for processes in t.schedules.values()):
         return []
     owed = [r.owed_bytes for r in releases[Arm.VM_FPR]]
-    architecture = str(run.manifest.host.get("architecture"))
-    passes = find_common_passes(_seen_with_fpr(run, experiment), architecture)
+    passes = find_common_passes(_seen_with_fpr(run, experiment), run.manifest.architecture)
     if passes is None or max(owed) > ONE_SIZE * min(owed):
         return []
     end_s = rounded(max(_window_s(found) for found in releases.values() if found))

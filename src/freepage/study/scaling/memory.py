@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from freepage.errors import StudyError
-from freepage.fpr.mechanics import USUAL_PASSES, Passes, release_time_bound_s
+from freepage.fpr.mechanics import USUAL_PASSES, Passes
+from freepage.fpr.release import release_time_bound_s
 from freepage.study.group_file import CyclicGroupFile, DrawnGroupFile
 from freepage.study.study import MemoryGroup, Range
 from freepage.units import MIB
@@ -87,7 +88,7 @@ def _passes_at(scale: Scale) -> Passes:
 def scale_time(scale: float, block_bytes: float, idle_s: float, passes: Passes = USUAL_PASSES) -> float:
     """Return the factor for hold and idle: the scale, but never so small that a block cannot come back while idle.
 
-    The bound is the kernel's own pace (mechanics.release_time_bound_s); hold shrinks by the same factor, so that
+    The bound is the kernel's own pace (release.release_time_bound_s); hold shrinks by the same factor, so that
     the duty cycle stays what it was. Times never grow.
     """
     least = release_time_bound_s(round(block_bytes), passes) / idle_s if idle_s > 0 else 1.0
