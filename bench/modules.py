@@ -22,7 +22,7 @@ LAYERS = (
     ("fpr", "sampling"),
     ("study",),
     ("worker", "kube"),
-    ("image", "kubevirt", "prometheus"),
+    ("image", "kubevirt", "hosts", "prometheus"),
     ("targets",),
     ("run",),
     ("analysis",),

@@ -55,7 +55,7 @@ GOALS = {
     "functions over 45 lines": Goal(0),
     "median file, lines": Goal(115),
     "files over 300 lines": Goal(0),
-    "names at the top": Goal(22),
+    "names at the top": Goal(23),
     "arrows up": Goal(0),
     "cycles of modules at load time": Goal(0),
     "cycles of modules, any import": Goal(0),

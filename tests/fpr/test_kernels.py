@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from freepage.fpr.kernels import (
     RunningKernel,
+    find_page_bytes,
     is_reporting_registered,
     parse_reporting_delay_s,
     parse_reporting_order,
@@ -116,3 +117,34 @@ def test_no_text_breaks_the_parsers(text, release, architecture):
     order = parse_reporting_order(text, kernel)
     assert order is None or order >= 0
     assert (parse_reporting_delay_s(text) or 0) >= 0
+
+
+@pytest.mark.parametrize(
+    ("architecture", "page_bytes", "order"),
+    [
+        ("x86_64", 4 * KIB, 9),
+        ("amd64", 4 * KIB, 9),
+        ("arm64", 16 * KIB, 11),
+        ("aarch64", 64 * KIB, 5),
+        ("s390x", 4 * KIB, 8),
+        ("ppc64le", 64 * KIB, None),
+        (None, 4 * KIB, None),
+    ],
+)
+def test_the_usual_reporting_order_is_that_of_an_architecture_and_its_pages(architecture, page_bytes, order):
+    assert RunningKernel(None, architecture, page_bytes).usual_reporting_order == order
+
+
+@pytest.mark.parametrize(
+    ("free_pages", "free_bytes", "page_bytes"),
+    [
+        (1000, 4096_000, 4 * KIB),
+        (1000, 5_500_000, 4 * KIB),
+        (1000, 15_000_000, 16 * KIB),
+        (1000, 65e6, 64 * KIB),
+        (1000, 1e6, None),
+        (0, 1e6, None),
+    ],
+)
+def test_the_size_of_pages_follows_from_free_blocks_and_free_memory(free_pages, free_bytes, page_bytes):
+    assert find_page_bytes(free_pages, free_bytes) == page_bytes

@@ -46,11 +46,18 @@ class FakePrometheus:
         query = request.query.get("query", "")
         if self.refused is not None and self.refused in query:
             return _refuse(f"no {self.refused} today")
+        return self._evaluate(request, query)
+
+    def _evaluate(self, request, query):
         if request.path.endswith("/buildinfo"):
             return _reply({"version": "2.42.0"})
         if query == "time()":
             now_s = time.time() + self.ahead_s
             return _reply({"resultType": "scalar", "result": [now_s, str(now_s)]})
+        if request.path.endswith("/series"):
+            return self._series(
+                request.query.getall("match[]"), *(float(request.query[key]) for key in ("start", "end"))
+            )
         if request.path.endswith("/query_range"):
             return self._range(query, *(float(request.query[key]) for key in ("start", "end", "step")))
         return self._instant(query, float(request.query.get("time", time.time())))
@@ -63,6 +70,12 @@ class FakePrometheus:
         if self.packed:
             answer.enable_compression(web.ContentCoding.gzip)
         return answer
+
+    def _series(self, selectors, start, end):
+        found = (held for selector in selectors for held in self._find(selector))
+        return _reply(
+            [h.labels for h in found if any(start <= t <= end for t, _ in h.samples)], self.warnings
+        )
 
     def _range(self, query, start, end, step):
         if (end - start) / step > MOST_STEPS:

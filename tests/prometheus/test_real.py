@@ -6,6 +6,7 @@ import asyncio
 import json
 import platform
 import shutil
+import subprocess
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -14,17 +15,21 @@ import pytest
 from aiohttp import web
 
 from freepage.analysis.results import build_results
+from freepage.forecast.history import build_trace
 from freepage.kube.login import Login
 from freepage.prometheus.client import Settings, open_prometheus
 from freepage.prometheus.collection import collect
+from freepage.prometheus.history import fetch_history
+from freepage.prometheus.history_plan import HistoryRequest
 from freepage.prometheus.openshift import find_monitoring
 from freepage.prometheus.series import Span
+from freepage.prometheus.vm_history import read_histories
 from freepage.prometheus.vm_memory import read_vm_memory
 from freepage.records import NODE, SampleLine
 from freepage.report.page import render_report
 from freepage.sampling.procfs import read_host
 from freepage.store import TrialWriter, load_run
-from freepage.units import MIB
+from freepage.units import GIB, MIB
 from helpers.modelled_run import Truth, write_run
 from lab.packages import fetch_program, open_server, write_config
 from lab.starting import start_cluster
@@ -188,3 +193,64 @@ async def test_a_real_prometheus_accepts_every_piece_of_a_range_it_would_refuse_
         memory = await read_vm_memory(Settings(url))
     assert memory["fp", VM]["resident"] > 1e9
     assert memory["fp", VM]["unused"] is None
+
+
+def write_openmetrics(path, end_s, hours):
+    """Write what a Prometheus scraped every 30 s of a VM that moved once: with FPR off, 6 GiB of 8 stay on the host."""
+    moved_s = end_s - hours * 1800
+    metrics = {
+        "resident_bytes": lambda t: 6 * GIB if t < moved_s else 4 * GIB,
+        "domain_bytes": lambda _: 8 * GIB,
+        "available_bytes": lambda _: int(7.8 * GIB),
+        "unused_bytes": lambda _: 5 * GIB,
+        "cached_bytes": lambda _: GIB,
+    }
+    with path.open("w") as stream:
+        for name, value in metrics.items():
+            stream.write(f"# TYPE kubevirt_vmi_memory_{name} gauge\n")
+            for node, span in (
+                ("n1", range(end_s - hours * 3600, moved_s, 30)),
+                ("n2", range(moved_s, end_s + 30, 30)),
+            ):
+                labels = f'{{namespace="fp",name="{VM}",node="{node}"}}'
+                stream.writelines(f"kubevirt_vmi_memory_{name}{labels} {value(t)} {t}\n" for t in span)
+        stream.write("# EOF\n")
+
+
+def fill(data, text):
+    """Make a database of a text in OpenMetrics; return the server that is to read it."""
+    server = fetch_program("prometheus")
+    command = [
+        str(server.with_name("promtool")),
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        str(text),
+        str(data),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return server
+
+
+async def test_a_history_is_read_back_from_a_real_prometheus_that_was_filled_with_it(tmp_path):
+    end_s, hours = int(time.time()) // 60 * 60, 6
+    write_openmetrics(tmp_path / "history.txt", end_s, hours)
+    server = fill(tmp_path / "data", tmp_path / "history.txt")
+    config = write_config(tmp_path / "prometheus.yml", {"scrape_configs": []})
+    command = [str(server), f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
+    command.append("--web.listen-address=127.0.0.1:0")
+    async with open_server(command, tmp_path / "prometheus.log", LISTENING) as address:
+        request = HistoryRequest(5 * 3600, 60)
+        plan = await fetch_history(
+            Settings(f"http://{address}"), request, tmp_path / "state", lambda *_: None
+        )
+    (one,) = read_histories(tmp_path / "state", plan, [])
+    trace = build_trace(one.vm, one.nodes, one.t_s, one.values, one.moved, one.started)
+    assert (trace.name, trace.node, len(trace)) == (f"fp/{VM}", "n2", 301)
+    (gap,) = trace.gaps
+    assert abs(gap - 120) <= 2
+    assert set(trace.resident_bytes[: gap + 1]) == {6.0 * GIB}
+    assert set(trace.resident_bytes[gap + 1 :]) == {4.0 * GIB}
+    assert set(trace.free_bytes) == {5.0 * GIB}
+    assert set(trace.total_bytes) == {8.0 * GIB}
+    assert trace.notes[0].startswith("it moved once (last n1 to n2)")

@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from freepage.cli import forecast_sources
+from freepage.cli.cluster_options import add_cluster_arguments
 from freepage.cli.compare_options import write_text
+from freepage.errors import StudyError
 from freepage.targets.arguments import parse_bytes
 from freepage.units import KIB
 
@@ -19,18 +22,22 @@ if TYPE_CHECKING:
     from freepage.forecast.forecast import Forecast, Source
     from freepage.forecast.measured import GuestUnits
     from freepage.forecast.price import Price
+    from freepage.forecast.sources import FoundTraces
 
 LARGEST_ORDER = 15
 PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
+# Options that say how files are read, by their names in the options.
+_OF_FILES = {"columns": "--columns", "total": "--total", "page_size": "--page-size"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="SOURCE",
-        help="the folder of a run, or a .csv or .parquet file with a row for each sample of a VM (docs/forecast.md)",
+        help="the folder of a run, or a .csv or .parquet file with a row for each sample of a VM (docs/forecast.md); or none, "
+        "with --prometheus or --qmp (docs/forecast-sources.md)",
     )
     parser.add_argument(
         "--columns",
@@ -66,15 +73,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where to write it (html: forecast.html by default)"
     )
+    forecast_sources.add_arguments(parser)
+    add_cluster_arguments(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
     from freepage.forecast.forecast import forecast_all
 
     price = _read_price(options.price) if options.price else None
-    forecast = forecast_all(make_unique(read_sources(options)), price)
+    found = ask_source(options)
+    if found is None:
+        forecast = forecast_all(make_unique(read_sources(options)), price)
+    else:
+        seen = (f"What was seen: {found.about}.", *found.assumptions)
+        forecast = forecast_all(((trace, None) for trace in found.traces), price, seen, found.notes)
     show_forecast(forecast, options.format, options.out)
     return 0
+
+
+def ask_source(options: argparse.Namespace) -> FoundTraces | None:
+    """Return what a Prometheus or running VMs tell, where the options name some; StudyError where they name more, or nothing."""
+    asked = options.prometheus or options.qmp
+    if asked and options.sources:
+        raise StudyError(
+            f"{options.sources[0]} and what is asked now are of different times",
+            hint="forecast from one at a time",
+        )
+    of_files = next((flag for key, flag in _OF_FILES.items() if getattr(options, key)), None)
+    if asked and of_files is not None:
+        raise StudyError(f"{of_files} is about files, and none is given", hint=f"leave {of_files} out")
+    found = forecast_sources.find_traces(options, options.reporting_order)
+    if found is None and not options.sources:
+        raise StudyError(
+            "there is nothing to forecast from",
+            hint="name a SOURCE (a run, a file), or give --prometheus or --qmp",
+        )
+    return found
 
 
 def read_sources(options: argparse.Namespace) -> Iterator[Source]:

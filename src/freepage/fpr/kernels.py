@@ -42,6 +42,8 @@ _FIRST_WITH_MINUS_ONE = (6, 2)
 _FIRST_WITH_PARAMETER = (5, 14)
 # The fewest free lists that any architecture's kernel has: a lower order can only be one that a driver registered.
 _FEWEST_FREE_LISTS = 9
+# Page sizes of all architectures here.
+_PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,13 @@ def parse_reporting_delay_s(text: str | None) -> float | None:
 def _whole(text: str | None) -> int | None:
     word = (text or "").strip()
     return int(word) if re.fullmatch(r"-?[0-9]{1,9}", word) else None
+
+
+def find_page_bytes(free_pages: float, free_bytes: float) -> int | None:
+    """Return the page size of a kernel from all its free blocks, in pages, and its MemFree; None where none fits.
+
+    The kernel counts both from the same lists, but they were read one after the other: a page size is told where it lies within
+    a third of their ratio.
+    """
+    ratio = free_bytes / free_pages if free_pages > 0 else 0.0
+    return next((size for size in _PAGE_SIZES if size / 1.5 <= ratio <= size * 1.5), None)

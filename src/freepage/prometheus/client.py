@@ -21,11 +21,19 @@ from freepage.prometheus.errors import (
     PrometheusError,
 )
 from freepage.prometheus.replies import read_reply
-from freepage.prometheus.series import Span, TimeSeries, join_chunks, read_series, split_range, split_span
+from freepage.prometheus.series import (
+    Span,
+    TimeSeries,
+    join_chunks,
+    read_labels,
+    read_series,
+    split_range,
+    split_span,
+)
 from freepage.records import ClockOffset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from pathlib import Path
 
     import httpx
@@ -90,6 +98,12 @@ class PrometheusClient:
             chunks.append(await self.query(query, part.end_s))
         return join_chunks(chunks)
 
+    async def find_series(self, selectors: Sequence[str], span: Span) -> list[dict[str, str]]:
+        """Return the labels of every series of a span that one of the selectors matches."""
+        times = {"start": _time(span.start_s), "end": _time(span.end_s)}
+        parameters = {"match[]": list(selectors), **times}
+        return read_labels(await self._ask("series", parameters, " or ".join(selectors)))
+
     async def measure_clock(self) -> ClockOffset:
         """Compare clocks: Prometheus' minus ours, and half the round trip."""
         before_s = time.time()
@@ -109,7 +123,9 @@ class PrometheusClient:
             return None
         return str(answer["version"]) if answer.get("version") else None
 
-    async def _ask(self, path: str, parameters: dict[str, str], query: str) -> dict[str, Any]:
+    async def _ask(
+        self, path: str, parameters: Mapping[str, str | Sequence[str]], query: str
+    ) -> dict[str, Any]:
         """Return the `data` of one answer."""
         import httpx
 

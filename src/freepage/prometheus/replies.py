@@ -49,6 +49,8 @@ def read_reply(response: httpx.Response, url: str, query: str) -> Reply:
     data = answer.get("data")
     said = (*_texts(answer.get("warnings")), *_texts(answer.get("infos")))
     partial = (PARTIAL,) if answer.get("isPartial") is True else ()
+    # Lists of labels come bare.
+    data = {"result": data} if isinstance(data, list) else data
     return Reply(data if isinstance(data, dict) else {}, (*said, *partial))
 
 

@@ -87,6 +87,15 @@ def read_series(data: dict[str, Any]) -> list[TimeSeries]:
     return [_read_one(series) for series in found if isinstance(series, dict) and _has_points(series)]
 
 
+def read_labels(data: dict[str, Any]) -> list[dict[str, str]]:
+    """Read the labels of series from an answer that has nothing else; what is of another type than the API has is left out."""
+    return [_read_texts(labels) for labels in _list(data.get("result")) if isinstance(labels, dict)]
+
+
+def _read_texts(labels: dict[Any, Any]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in labels.items()}
+
+
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
@@ -97,7 +106,7 @@ def _has_points(series: dict[str, Any]) -> bool:
 
 def _read_one(series: dict[str, Any]) -> TimeSeries:
     metric, values = series.get("metric"), series.get("values")
-    labels = {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
+    labels = _read_texts(metric) if isinstance(metric, dict) else {}
     return TimeSeries(labels, _read_points([series.get("value")] if values is None else _list(values)))
 
 

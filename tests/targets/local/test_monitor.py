@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 
 import pytest
 
 from freepage.targets.local.monitor import open_monitor
-
-GREETING = {
-    "QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}, "capabilities": []}
-}
-
-
-class FakeQemu:
-    """Answers commands by name; one that it does not know is an error, as QEMU's own."""
-
-    def __init__(self, answers):
-        self.answers = answers
-        self.asked = []
-        self.arguments = {}
-
-    async def serve(self, end):
-        reader, writer = await asyncio.open_connection(sock=end)
-        writer.write(json.dumps(GREETING).encode() + b"\n")
-        # The client ends no command with a newline; it waits for each answer, so that none comes with another.
-        while text := await reader.read(65536):
-            command = json.loads(text)
-            self.asked.append(command["execute"])
-            self.arguments[command["execute"]] = command.get("arguments")
-            known = self.answers | {"qmp_capabilities": {}, "quit": {}}
-            if command["execute"] in known:
-                reply = {"return": known[command["execute"]]}
-            else:
-                reply = {"error": {"class": "CommandNotFound", "desc": "it has not been found"}}
-            named = {"id": command["id"]} if "id" in command else {}
-            writer.write(json.dumps(reply | named).encode() + b"\n")
-        writer.close()
+from helpers.fake_qemu import FakeQemu
 
 
 @pytest.fixture
