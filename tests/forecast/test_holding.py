@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freepage.forecast.demand import Levels, draw_levels, settle
+from freepage.forecast.demand import UsedMemory, draw_levels, settle
 from freepage.forecast.fleet import Case, Distribution, Lognormal, Quantiles, Schedule, Steps, VmKind, Window
 from freepage.forecast.holding import find_holding
 from freepage.fpr.mechanics import Passes
@@ -134,7 +134,7 @@ def test_drawn_vms_are_held_exactly_as_in_steps_too(demand):
     assert_like_in_steps(found, Passes(), 900)
 
 
-def assert_like_in_steps(used: Levels, passes, end_s):
+def assert_like_in_steps(used: UsedMemory, passes, end_s):
     pytest.importorskip("simpy", reason="SimPy, which the reference model needs, is not installed")
     from helpers.fleet_in_steps import step_fleet
 

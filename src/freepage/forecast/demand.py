@@ -25,7 +25,7 @@ CACHE_STEP_S = 60
 
 
 @dataclass(frozen=True, eq=False)
-class Levels:
+class UsedMemory:
     """The memory that VMs use over time: VM v uses bytes[v, j] from second at_s[v, j] until at_s[v, j + 1].
 
     Both have the shape (VMs, levels); at_s ascends and begins at 0. Those that begin at the same second are the same.
@@ -37,7 +37,7 @@ class Levels:
 
 def draw_lots(
     kind: VmKind, seed: int, replicate: int, end_s: int, lot: int = 0
-) -> Iterator[dict[Case, Levels]]:
+) -> Iterator[dict[Case, UsedMemory]]:
     """Yield lot after lot of VMs of a kind, from the given one on and without end: what they use until end_s, by case.
 
     The same arguments always give the same VMs, however many of them are taken.
@@ -63,7 +63,7 @@ def _expect_changes(kind: VmKind, end_s: int) -> float:
     return end_s / demand.correlation_s + 1
 
 
-def draw_levels(kind: VmKind, rng: np.random.Generator, vms: int, end_s: int) -> dict[Case, Levels]:
+def draw_levels(kind: VmKind, rng: np.random.Generator, vms: int, end_s: int) -> dict[Case, UsedMemory]:
     """Draw what so many VMs use until end_s: in each case before what FPR's passes, or their absence, make of it."""
     if isinstance(kind.demand, Replay):
         return _draw_replay(kind.demand, rng, vms, end_s)
@@ -136,7 +136,7 @@ def _add_cache(kind: VmKind, at_s: Whole, change: Bytes, end_s: int) -> tuple[Wh
     )
 
 
-def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> Levels:
+def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> UsedMemory:
     """Return the levels that changes in any order lead to, base included; a guest uses no more than its memory."""
     if (np.diff(at_s, axis=1) < 0).any():
         order = np.argsort(at_s, axis=1, kind="stable")
@@ -147,7 +147,7 @@ def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> Levels:
     return settle(at_s, np.concatenate([start + min(kind.steady_bytes, kind.memory_bytes), used], axis=1))
 
 
-def _draw_replay(replay: Replay, rng: np.random.Generator, vms: int, end_s: int) -> dict[Case, Levels]:
+def _draw_replay(replay: Replay, rng: np.random.Generator, vms: int, end_s: int) -> dict[Case, UsedMemory]:
     """Return the levels of pieces one after the other, each VM's of one track, beginning within the first of them."""
     first, count = replay.tracks[rng.integers(len(replay.tracks), size=vms)].T[..., np.newaxis]
     pieces = ceil(end_s / int(replay.lengths_s.min())) + 2
@@ -164,10 +164,10 @@ def to_seconds(at_s: Bytes, end_s: int) -> Whole:
     return np.clip(np.rint(at_s), 0, end_s).astype(np.int64)
 
 
-def settle(at_s: Whole, used: Bytes) -> Levels:
+def settle(at_s: Whole, used: Bytes) -> UsedMemory:
     """Return levels of which those that begin at the same second are the same: the last of them, which stays."""
     width = at_s.shape[1]
     stays = np.concatenate([np.diff(at_s, axis=1) > 0, np.ones((len(at_s), 1), bool)], axis=1)
     last = np.where(stays, np.arange(width), width)
     last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
-    return Levels(at_s, np.take_along_axis(used, last, axis=1))
+    return UsedMemory(at_s, np.take_along_axis(used, last, axis=1))

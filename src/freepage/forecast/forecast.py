@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from freepage.forecast.price import Price
     from freepage.forecast.totals import Held, Total, VmSummary
-    from freepage.forecast.trace import Range, VmTrace
+    from freepage.forecast.trace import LikelyRange, VmTrace
 
 FORECAST_SCHEMA = 1
 NO_PRICE = "What FPR would cost: no run was named that measured it on such hardware (--price RUN)."
@@ -153,7 +153,7 @@ def name_some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def middle(found: Range) -> float | None:
+def middle(found: LikelyRange) -> float | None:
     """Return what is likely, or what lies halfway where only the ends are known."""
     if found.likely is not None or found.low is None or found.high is None:
         return found.likely

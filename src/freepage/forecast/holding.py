@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freepage.forecast.demand import Levels
+from freepage.forecast.demand import UsedMemory
 from freepage.forecast.fleet import Case
 from freepage.fpr.mechanics import MOST_PASSES, REPORT_BLOCKS
 
@@ -48,7 +48,7 @@ class Changes:
         return held
 
 
-def find_holding(kind: VmKind, levels: Mapping[Case, Levels], case: Case) -> Changes:
+def find_holding(kind: VmKind, levels: Mapping[Case, UsedMemory], case: Case) -> Changes:
     """Return what a host holds for VMs of a kind in a case; overhead is none of the ideal."""
     if case is Case.IDEAL:
         return _gather([_follow(levels[case])], len(levels[case].at_s), 0.0)
@@ -76,19 +76,19 @@ def _scale(part: _Scattered, factor: float) -> _Scattered:
     return vm, at_s, factor * change
 
 
-def _follow(levels: Levels) -> _Scattered:
+def _follow(levels: UsedMemory) -> _Scattered:
     """Return the changes between levels."""
     change = np.diff(levels.bytes, axis=1, prepend=0.0)
     vm, column = np.nonzero(change)
     return vm, levels.at_s[vm, column], change[vm, column]
 
 
-def _keep(levels: Levels) -> _Scattered:
+def _keep(levels: UsedMemory) -> _Scattered:
     """Return the changes where nothing ever goes back: the running maximum."""
-    return _follow(Levels(levels.at_s, np.maximum.accumulate(levels.bytes, axis=1)))
+    return _follow(UsedMemory(levels.at_s, np.maximum.accumulate(levels.bytes, axis=1)))
 
 
-def _release(levels: Levels, passes: Passes) -> _Scattered:
+def _release(levels: UsedMemory, passes: Passes) -> _Scattered:
     """Return the changes where freed memory goes back pass by pass, after mm/page_reporting.c (fpr/release.py).
 
     The first pass comes one delay after memory became free, the others one delay apart while there is more. Each

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.forecast.trace import Range
+from freepage.forecast.trace import LikelyRange
 
 if TYPE_CHECKING:
     from freepage.analysis.stats import Estimate
@@ -42,9 +42,9 @@ class Price:
         return tuple(found)
 
 
-def price_per_hour(reused_gib_per_hour: float | None, per_gib: Estimate | None) -> Range:
+def price_per_hour(reused_gib_per_hour: float | None, per_gib: Estimate | None) -> LikelyRange:
     """Return seconds an hour, with the interval of what was measured; None where either is not known."""
     if reused_gib_per_hour is None or per_gib is None:
-        return Range(None, None, None)
+        return LikelyRange(None, None, None)
     ends = (per_gib.low, per_gib.value, per_gib.high)
-    return Range(*(None if end is None else end * reused_gib_per_hour for end in ends))
+    return LikelyRange(*(None if end is None else end * reused_gib_per_hour for end in ends))

@@ -10,7 +10,7 @@ import numpy as np
 from freepage.analysis.arithmetic import add_all, divide, subtract
 from freepage.forecast.curve import Curve, add_curves, draw_curve
 from freepage.forecast.timeline import highest_so_far
-from freepage.forecast.trace import Range
+from freepage.forecast.trace import LikelyRange
 from freepage.units import GIB
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ class Held:
     """Memory that the host holds now, and what it would hold with FPR, in one unit; None where it is not known."""
 
     now: float | None
-    with_fpr: Range
+    with_fpr: LikelyRange
 
     @property
-    def saved_fraction(self) -> Range:
+    def saved_fraction(self) -> LikelyRange:
         """The share by which it would be less with FPR, of now."""
         parts = (self.with_fpr.high, self.with_fpr.likely, self.with_fpr.low)
-        return Range(*(divide(subtract(self.now, part), self.now) for part in parts))
+        return LikelyRange(*(divide(subtract(self.now, part), self.now) for part in parts))
 
 
-NOTHING = Held(None, Range(None, None, None))
+NOTHING = Held(None, LikelyRange(None, None, None))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _known_parts(forecast: VmForecast) -> _Parts:
 
 
 def _hold(parts: _Parts, number: Callable[[Array], float | None]) -> Held:
-    return Held(number(parts.now), Range(number(parts.low), number(parts.likely), number(parts.high)))
+    return Held(number(parts.now), LikelyRange(number(parts.low), number(parts.likely), number(parts.high)))
 
 
 def _last(values: Array) -> float | None:
@@ -198,4 +198,4 @@ def _add_held(parts: Sequence[Held]) -> Held:
     """Return the sum; what is not known of one is not known of all."""
     now = add_all(part.now for part in parts)
     ends = (add_all(getattr(part.with_fpr, end) for part in parts) for end in ("low", "likely", "high"))
-    return Held(now, Range(*ends))
+    return Held(now, LikelyRange(*ends))

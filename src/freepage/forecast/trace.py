@@ -42,7 +42,7 @@ class VmTrace:
 
 
 @dataclass(frozen=True)
-class Range:
+class LikelyRange:
     """A forecast number: at least, most likely and at most; None where it cannot be told."""
 
     low: float | None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from freepage.forecast.forecast import Forecast
     from freepage.forecast.price import Price
     from freepage.forecast.totals import Held
-    from freepage.forecast.trace import Range
+    from freepage.forecast.trace import LikelyRange
 
 MISSING = "–"
 # Beyond these GiB x seconds, and GiB x hours, are easier to read than GiB x minutes.
@@ -58,7 +58,7 @@ def choose_unit(gib_min: float | None) -> Unit:
     return GIB_SECONDS if gib_min < _LEAST_GIB_MIN else GIB_HOURS
 
 
-def show_range(found: Range, unit: Unit) -> tuple[str, str]:
+def show_range(found: LikelyRange, unit: Unit) -> tuple[str, str]:
     """Return a forecast number and its range: ("10.7 GiB", "10.4 to 11.0"); the range alone where only that is known."""
     if found.low is None or found.high is None:
         return unit.show(found.likely), ""

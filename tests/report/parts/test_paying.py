@@ -76,7 +76,7 @@ def test_the_page_begins_with_the_map_and_a_terminal_shows_it_within_80_columns(
     assert "<h2>map</h2>" in page
     assert "The points of the map" in page
     monkeypatch.setenv("COLUMNS", "80")
-    print_results(built[1])
+    print_results(built[1], {})
     out = capsys.readouterr().out
     assert "From which idle time on FPR pays" in out
     assert "…" not in out

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from freepage.forecast.curve import Curve
     from freepage.forecast.forecast import Forecast
     from freepage.forecast.totals import Total, VmSummary
-    from freepage.forecast.trace import Array, Range
+    from freepage.forecast.trace import Array, LikelyRange
     from freepage.forecast.words import Unit
     from freepage.report.chart import Row
 
@@ -80,7 +80,7 @@ def _row(name: str, of: VmSummary | Total, unit: Unit) -> tuple[Cell, ...]:
     )
 
 
-def _ends(found: Range, unit: Unit) -> tuple[str, str]:
+def _ends(found: LikelyRange, unit: Unit) -> tuple[str, str]:
     """Return what is likely, with the range below it."""
     if found.low is None or found.high is None:
         return MISSING, ""
