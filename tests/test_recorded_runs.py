@@ -7,6 +7,7 @@ import pytest
 from helpers.recorded_runs import RUNS, TOLD, files_in, recorded_runs, tell
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", recorded_runs())
 def test_what_is_told_of_an_old_run_stays_the_same(name, tmp_path):
     told, expected = files_in(tell(name, tmp_path)), files_in(TOLD / name)

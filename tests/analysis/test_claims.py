@@ -342,6 +342,7 @@ def test_a_run_made_like_the_article_confirms_it(measured):
     assert penalty.value == pytest.approx(1.2 / 1.25)
 
 
+@pytest.mark.long
 def test_a_host_that_gives_nothing_back_contradicts_the_article(tmp_path, capsys, monkeypatch):
     write_run(tmp_path / "run", Truth(given_back=0.0, repeats=5))
     results = build_results(load_run(tmp_path / "run"))

@@ -33,6 +33,7 @@ def end(monkeypatch, tmp_path, capsys):
     return start
 
 
+@pytest.mark.long
 def test_a_run_is_reported_and_its_status_tells_of_failed_trials(end):
     def finish(folder, status):
         write_run(folder)

@@ -69,6 +69,7 @@ def test_pushing_a_layout_that_is_none_says_how_to_build_one(tmp_path, capsys):
     assert "freepage image build" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_pushing_without_a_layout_builds_one_in_the_cache(tmp_path, asked, programs, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

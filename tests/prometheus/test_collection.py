@@ -137,6 +137,7 @@ async def test_a_run_without_a_trial_has_nothing_to_ask_about(tmp_path):
             await collect(tmp_path / "run", Settings(url))
 
 
+@pytest.mark.long
 async def test_the_command_collects_and_makes_the_report_again(tmp_path, capsys):
     start_s, end_s = write_ours(tmp_path / "run")
     async with serve(FakePrometheus(export(start_s, end_s))) as url:

@@ -69,6 +69,7 @@ def test_figures_come_in_the_order_of_the_page(drawn):
     assert [f.experiment for f in drawn[2].values()] == ["cycle"] * 3 + ["random"] * 2 + [""]
 
 
+@pytest.mark.long
 def test_every_figure_is_what_the_schema_of_vega_lite_asks_for(drawn):
     for figure in drawn[2].values():
         alt.LayerChart.from_dict(figure.spec, validate=True)
@@ -106,6 +107,7 @@ def test_where_blocks_draw_schedules_of_their_own_the_grey_line_is_said_to_be_th
     assert points(random, random.reference)
 
 
+@pytest.mark.long
 def test_a_block_without_a_trial_of_all_instances_is_not_taken_for_one_with_schedules_of_its_own(tmp_path):
     _, results, _ = draw(tmp_path / "run", Truth(repeats=2))
     run = load_run(tmp_path / "run")
@@ -230,6 +232,7 @@ def cut_samples(path, start_s, end_s):
     samples.write_parquet(path)
 
 
+@pytest.mark.long
 def test_titles_say_what_was_found(drawn, tmp_path):
     assert drawn[2]["node-memory-cycle"].title == "Without FPR the host never gets it back; with FPR it does"
     assert drawn[2]["node-memory-random"].title.startswith("VMs with FPR take 2")

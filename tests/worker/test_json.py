@@ -132,6 +132,7 @@ def test_every_flat_object_is_read_as_python_reads_it(harness, objects, ascii_on
     assert_same(harness, [text.encode("utf-8", "surrogatepass") for text in texts])
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=50)
 @given(st.lists(WITHOUT_NEWLINES, max_size=20))
 def test_any_bytes_are_refused_as_python_refuses_them(harness, lines):

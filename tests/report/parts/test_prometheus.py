@@ -171,6 +171,7 @@ def test_the_figures_show_both_at_their_own_times(folder, results):
     assert seen == pytest.approx([0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 35.0, 40.0])
 
 
+@pytest.mark.long
 def test_the_page_has_a_section_only_where_prometheus_was_asked(folder, results, tmp_path):
     page = render_page(load_run(folder), results)
     section = page[page.index('<section id="prometheus">') :]
