@@ -9,7 +9,7 @@ import pytest
 
 from freepage.analysis.paying import PayingLine, PayingMap
 from freepage.analysis.paying_words import advise_by_map, sum_up_paying
-from freepage.analysis.results import break_even_of, build_results
+from freepage.analysis.results import build_results
 from freepage.analysis.stats import Estimate, Method
 from freepage.fpr.mechanics import USUAL_PASSES
 from freepage.store import load_run
@@ -66,13 +66,9 @@ def test_the_break_even_lies_just_after_the_first_pass(line):
     assert (line.break_even.low, line.break_even.high) == (2.0, 3.0)
 
 
-def test_a_forecast_finds_it_in_a_run_that_has_a_map_and_by_the_nearest_block(run_folder, line, tmp_path):
-    found = break_even_of(load_run(run_folder))
-    assert found.find_line(GIB) == line
+def test_a_run_without_a_map_pays_nowhere(tmp_path):
     write_run(tmp_path / "run", Truth(repeats=1), study=CYCLE_ONLY)
-    other = build_results(load_run(tmp_path / "run"))
-    assert other.paying is None
-    assert "paying" not in other.as_json()
+    assert build_results(load_run(tmp_path / "run")).paying is None
 
 
 def test_results_have_all_of_it_as_json(results):

@@ -77,10 +77,6 @@ class PayingMap:
     lines: tuple[PayingLine, ...]
     passes: Passes | None
 
-    def find_line(self, block_bytes: float) -> PayingLine:
-        """Return the line whose block is the nearest in size."""
-        return min(self.lines, key=lambda line: abs(line.block_bytes - block_bytes))
-
 
 def build_paying(run: Run, values: Mapping[str, TrialValues], experiments: Experiments) -> PayingMap | None:
     """Return what a run's map shows, `values`: trials' numbers by their id; None where no point has a pair of trials."""

@@ -122,11 +122,6 @@ def build_results(run: Run) -> Results:
     return judge_run(run, void_shares(run, {t.record.id: measure_trial(t) for t in run.ok_trials()}))
 
 
-def break_even_of(run: Run) -> PayingMap | None:
-    """Return where FPR pays by a run's map, line by line; None for a run without one."""
-    return build_results(run).paying
-
-
 def judge_run(run: Run, values: Mapping[str, TrialValues]) -> Results:
     """Return what follows from the numbers of a run's trials, by their ids."""
     experiments = build_experiments(run, values)

@@ -17,6 +17,7 @@ class Price:
 
     run: its folder. experiment: that of its headline. wait_s_per_gib: by how much longer later allocations take with FPR.
     cpu_s_per_gib: CPU time that FPR adds for each GiB given back. emulated: its guests ran without hardware's help.
+    paying: by a run's map, for which VMs FPR pays, a sentence for each of its lines.
     """
 
     run: str
@@ -24,6 +25,7 @@ class Price:
     wait_s_per_gib: Estimate | None
     cpu_s_per_gib: Estimate | None
     emulated: bool
+    paying: tuple[str, ...] = ()
 
     @property
     def unknown(self) -> tuple[str, ...]:

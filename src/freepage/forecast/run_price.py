@@ -9,6 +9,7 @@ import polars as pl
 from freepage.analysis.arithmetic import divide
 from freepage.analysis.compared import Comparison
 from freepage.analysis.experiments import find_headline
+from freepage.analysis.paying_words import advise_by_map
 from freepage.analysis.results import build_results
 from freepage.analysis.stats import estimate_difference
 from freepage.forecast.price import Price
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 def price_of_run(run: Run) -> Price:
     """Return what a run measured of the price of FPR, by the experiment its answer stands on."""
-    experiments = build_results(run).experiments
+    results = build_results(run)
+    experiments, emulated = results.experiments, run.manifest.accelerator != "kvm"
     name = find_headline(experiments, run.manifest.verdict_rule.headline) or ""
     cpu = experiments[name].compared(Comparison.EXTRA_CPU_PER_GIB) if name in experiments else None
-    return Price(run.folder.name, name, _estimate_wait(run, name), cpu, run.manifest.accelerator != "kvm")
+    paying = tuple(text for _, text in advise_by_map(results.paying, times_count=not emulated))
+    return Price(run.folder.name, name, _estimate_wait(run, name), cpu, emulated, paying)
 
 
 def _estimate_wait(run: Run, experiment: str) -> Estimate | None:

@@ -73,7 +73,8 @@ def _list_remarks(forecast: Forecast) -> list[str]:
     left_out = [vm.name for vm in forecast.left_out]
     which = f"Of {len(left_out)} VMs nothing is known: {name_some(left_out)}." if len(left_out) > 1 else ""
     which = f"Of one VM nothing is known: {left_out[0]}." if len(left_out) == 1 else which
-    return list(filter(None, (describe_coverage(forecast), which, describe_price(forecast))))
+    paying = forecast.price.paying if forecast.price else ()
+    return list(filter(None, (describe_coverage(forecast), which, describe_price(forecast), *paying)))
 
 
 def _list_sections(forecast: Forecast) -> list[tuple[str, Sequence[str]]]:
