@@ -11,7 +11,7 @@ import yaml
 from freepage.analysis.prometheus import describe_pace
 from freepage.cache import cache_folder
 from freepage.cli.main import main
-from freepage.prometheus.profile import parse_profile, read_profile
+from freepage.prometheus.profile import Scope, fill_query, parse_profile, read_profile
 from freepage.prometheus.recipe import RecipeKind, write_recipe
 
 PACKAGED = cache_folder() / "package-prometheus/usr/bin/promtool"
@@ -39,6 +39,21 @@ def test_prometheus_own_checker_takes_the_configuration(tmp_path):
     path.write_text(write_recipe(RecipeKind.PROMETHEUS, "bench"))
     checked = subprocess.run(
         [str(PROMTOOL), "check", "config", str(path)], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool (Debian: prometheus) is not installed and not in freepage's cache"
+)
+def test_prometheus_own_checker_takes_every_query_of_the_profile(tmp_path):
+    scope = Scope({"worker-1": "10.0.0.7:9100"}, "bench", "freepage-1-")
+    queries = [fill_query(metric, scope) for metric in parse_profile(read_profile())]
+    rules = [{"record": f"taken:{n}", "expr": query} for n, query in enumerate(queries)]
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "profile", "rules": rules}]}))
+    checked = subprocess.run(
+        [str(PROMTOOL), "check", "rules", str(path)], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
 
