@@ -132,6 +132,7 @@ def test_without_a_source_there_are_no_traces():
         (["--qmp", "a=/x", "--qmp", "a=/y"], "--qmp names a twice"),
         (["--qmp", "a=/x", "--agent", "b=/y"], "--agent names b"),
         (["--prometheus", "http://p", "--since", "20s"], "less than one step of 30 s"),
+        (["--prometheus", "http://p", "--since", "30d", "--step", "1s"], "more than 100000 steps of 1 s"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_anybody_is_asked(words, message):

@@ -69,13 +69,18 @@ def ask_prometheus(prometheus: PrometheusOptions, options: argparse.Namespace) -
 
 
 def _read_request(prometheus: PrometheusOptions, options: argparse.Namespace) -> HistoryRequest:
-    from freepage.prometheus.history_plan import HistoryRequest
+    from freepage.prometheus.history_plan import MOST_POINTS_PER_VM, HistoryRequest
 
     request = HistoryRequest(options.since or SINCE_S, options.step, prometheus.login.namespace)
     if request.since_s < request.chosen_step_s:
         raise StudyError(
             f"--since {format_duration(request.since_s)} is less than one step of {request.chosen_step_s} s",
             hint="give a longer --since, or a shorter --step",
+        )
+    if request.since_s / request.chosen_step_s > MOST_POINTS_PER_VM:
+        raise StudyError(
+            f"--since {format_duration(request.since_s)} has more than {MOST_POINTS_PER_VM} steps of {request.chosen_step_s} s",
+            hint="give a shorter --since, or a longer --step",
         )
     return request
 
