@@ -194,6 +194,13 @@ def test_a_case_unknown_of_vms_that_are_there_is_unknown_of_the_node():
     assert found == {(Case.WITHOUT, t): 14 for t in Together}
 
 
+def test_a_node_of_whose_vms_no_case_is_known_together_is_not_said_to_be_over():
+    there = replace(STEADY, name="there", demand=replayed(Case.WITHOUT), passes=None, count=1)
+    asked = replace(STEADY, demand=replayed(Case.IDEAL), passes=None)
+    words = sum_up(find_density(fleet(asked, there), replicates=1))
+    assert "'steady': not known with FPR, not known without FPR; not known ideally." in words
+
+
 def test_vms_of_which_nothing_is_known_are_refused():
     with pytest.raises(FreepageError, match="steady: neither"):
         find_density(fleet(replace(STEADY, demand=replayed())))

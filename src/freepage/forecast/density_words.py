@@ -33,10 +33,10 @@ def _sum_up_kind(density: Density, found: KindDensity) -> str:
         node = f"{found.node.name} ({format_bytes(found.node.memory_bytes)})"
     fits = {case: found.fits.get((case, Together.INDEPENDENT)) for case in Case}
     known = [(case, fit) for case, fit in fits.items() if fit is not None]
-    if all(fit.is_over for _, fit in known):
+    if known and all(fit.is_over for _, fit in known):
         return f"{node} has no memory for more VMs{name}: those that are there are over it already."
     order = (Case.WITH, Case.WITHOUT, Case.IDEAL)
-    parts = [f"{show_fit(fits[case])}{more} {CASE_WORDS[case]}" for case in order]
+    parts = [f"{show_fit(fits[case])}{more if fits[case] else ''} {CASE_WORDS[case]}" for case in order]
     return f"{node} has memory for VMs{name}: {parts[0]}, {parts[1]}; {parts[2]}."
 
 
