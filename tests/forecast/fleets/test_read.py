@@ -95,6 +95,13 @@ def test_a_trace_is_taken_as_seen_from_the_file(tmp_path):
     assert kind.cases == tuple(Case)
 
 
+def test_a_guests_memory_stands_in_for_the_column_that_its_trace_lacks(tmp_path):
+    rows = [line.split(",") for line in TRACE.splitlines()]
+    (tmp_path / "db.csv").write_text("".join(",".join((*r[:2], *r[3:])) + "\n" for r in rows))
+    fleet = read(tmp_path, FLEET + '[[vm]]\nname = "db"\nkind = "trace"\nmemory = "4GiB"\ntrace = "db.csv"\n')
+    assert fleet.kinds[2].demand.levels[Case.IDEAL].max() == pytest.approx(1.5 * GIB)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

@@ -47,7 +47,7 @@ def read_fleet(path: Path) -> Fleet:
 def _build_kind(vm: AnyVmFile, home: Path) -> tuple[VmKind, tuple[str, ...]]:
     if not isinstance(vm, TraceVmFile):
         return vm.build(), ()
-    kind, notes = read_trace_kind(home / vm.trace, vm.columns, vm.name, vm.overhead, vm.count)
+    kind, notes = read_trace_kind(home / vm.trace, vm.columns, vm.name, vm.overhead, vm.count, vm.memory)
     return replace(kind, memory_bytes=vm.memory), notes
 
 
