@@ -49,8 +49,8 @@ def show_fit(fit: Fit | None) -> str:
 
 
 def show_percent(share: float) -> str:
-    """Return a share with two digits that carry something: "0.1 %", "0.052 %"."""
-    return f"{100 * share:.2g} %"
+    """Return a share with two digits that carry something, or all before the point: "0.052 %", "12 %", "100 %"."""
+    return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"
 
 
 def list_assumptions(density: Density) -> tuple[str, ...]:
