@@ -96,14 +96,14 @@ async def _fetch(
 
 
 def _find_cached(url: str, request: HistoryRequest) -> Path:
-    """Return the folder in the cache for a request; what an earlier command left there is removed once it is old."""
-    from freepage.prometheus.pieces import find_folder, read_plan, remove_history
+    """Return the folder in the cache for a request; what earlier commands left there, for any, is removed once it is old."""
+    from freepage.prometheus.pieces import find_folder, list_folders, read_plan, remove_history
 
-    folder = find_folder(url, request)
-    plan = read_plan(folder)
-    if plan is not None and time.time() - plan.end_s > RESUME_S:
-        remove_history(folder)
-    return folder
+    for kept in list_folders():
+        plan = read_plan(kept)
+        if plan is not None and time.time() - plan.end_s > RESUME_S:
+            remove_history(kept)
+    return find_folder(url, request)
 
 
 def describe_plan(plan: HistoryPlan) -> str:
