@@ -66,7 +66,9 @@ def decided(headline, *others, times_count=True):
         ({"saved_of_possible": between(0.1, 0.3)}, "inconclusive"),
         ({"saved_of_possible": between(0.08, 0.12)}, "no-benefit"),
         ({"saved_of_possible": between(0.08, 0.12), "saved_in_time": 0.12}, "inconclusive"),
+        ({"saved_of_possible": between(0.08, 0.12), "saved_in_time": None}, "inconclusive"),
         ({"saved_of_possible": between(0.25, 0.3), "saved_in_time": 0.12}, "enable"),
+        ({"saved_of_possible": between(0.25, 0.3), "saved_in_time": None}, "enable"),
         ({"saved_of_possible": None}, "inconclusive"),
         ({"saved_of_possible": None, "has_pods": False}, "enable"),
         ({"saved_max": between(-0.04, 0.0)}, "enable"),
@@ -126,6 +128,8 @@ def test_too_little_of_the_possible_is_put_down_to_idle_windows_where_the_kernel
     )
     assert "idle windows are too short" in short
     assert "the kernel's passes leave 12\u00a0% to save" in short
+    unknown = decided(replace(little, saved_in_time=None)).sentence
+    assert "too little of it: whether idle windows are too short is not known" in unknown
 
 
 def test_a_study_without_pods_says_that_what_is_possible_is_no_part_of_the_answer():

@@ -109,6 +109,7 @@ def test_a_vm_of_which_nothing_is_known_is_named_and_not_counted(run, vm, tmp_pa
     ("arguments", "status", "words"),
     [
         (("nowhere.csv",), 2, "nowhere.csv cannot be read"),
+        (("nowhere.parquet",), 2, "No such file"),
         (("empty",), 5, "manifest.json is missing"),
         (("vm.csv", "--columns", "resident"), 2, "is not ours=theirs"),
         (("vm.csv", "--columns", "resident=rs"), 2, "no column 'rs'"),
@@ -117,6 +118,7 @@ def test_a_vm_of_which_nothing_is_known_is_named_and_not_counted(run, vm, tmp_pa
         (("vm.csv", "--page-size", "4 parsecs"), 2, "is not a size"),
         (("vm.csv", "--page-size", "5KiB"), 2, "4KiB, 16KiB or 64KiB"),
         (("vm.csv", "--price", "nowhere"), 5, "manifest.json is missing"),
+        (("vm.csv", "--price", "vm.csv"), 5, "manifest.json is missing"),
         (("vm.csv", "--format", "md", "--out", "nowhere/f.md"), 5, "cannot be written"),
         ((), 2, "SOURCE"),
     ],

@@ -104,6 +104,17 @@ async def test_what_an_old_command_left_unfinished_is_not_gone_on_with(fake, cac
     assert "/api/v1/series" in {question["path"] for question in fake.asked}
 
 
+async def test_what_an_old_command_left_unfinished_is_removed_by_the_next_one_for_another_span(
+    fake, cache, monkeypatch
+):
+    async with serve(fake) as url:
+        await asyncio.to_thread(find_traces, read("--prometheus", url, "--since", "1h"))
+        (left,) = cache.iterdir()
+        monkeypatch.setattr("freepage.cli.history_source.RESUME_S", -60.0)
+        await asyncio.to_thread(find_traces, read("--prometheus", url, "--since", "2h"))
+    assert not left.exists()
+
+
 async def test_a_running_vm_gives_a_trace_with_only_a_range(tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "_find_process", lambda _vm, pid, _watched: pid)
     monitor = FakeQemu({"query-balloon": {"actual": GIB}, "query-target": {"arch": "x86_64"}})
@@ -132,6 +143,7 @@ def test_without_a_source_there_are_no_traces():
         (["--qmp", "a=/x", "--qmp", "a=/y"], "--qmp names a twice"),
         (["--qmp", "a=/x", "--agent", "b=/y"], "--agent names b"),
         (["--prometheus", "http://p", "--since", "20s"], "less than one step of 30 s"),
+        (["--prometheus", "http://p", "--since", "30d", "--step", "1s"], "more than 100000 steps of 1 s"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_anybody_is_asked(words, message):

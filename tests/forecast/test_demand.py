@@ -125,6 +125,22 @@ def replay():
     return Replay(at_s, {Case.IDEAL: levels}, np.array([50, 50, 40]), np.array([[0, 2], [2, 1]]))
 
 
+def test_a_short_piece_among_long_ones_does_not_multiply_what_is_drawn():
+    width = 360
+    at_s = np.tile(10 * np.arange(width), (25, 1))
+    at_s[0, 1:] = 10
+    levels = {Case.IDEAL: np.full((25, width), 1.0 * GIB)}
+    of = kind(Replay(at_s, levels, np.array([10] + [3600] * 24), np.array([[0, 25]])))
+    end_s = 90_000
+    drawn = draw_levels(of, np.random.default_rng(1), 20, end_s)[Case.IDEAL]
+    assert drawn.at_s.max(axis=1).min() == end_s
+    assert drawn.at_s.shape[1] <= 2 * width * (end_s / 3600 + 3)
+
+
+def test_lots_are_as_small_as_the_vm_with_the_shortest_pieces_needs(replay):
+    assert count_in_lot(kind(replay), 86_400) == int(400_000 / (2 * (86_400 / 40 + 1)))
+
+
 def test_a_vm_keeps_to_one_recorded_vm_and_shuffles_its_pieces(replay):
     held = used(kind(replay))
     seen = [set(np.unique(row)) for row in held]

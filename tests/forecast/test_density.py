@@ -9,7 +9,7 @@ import pytest
 
 from freepage.errors import FreepageError
 from freepage.forecast.density import Together, find_density, sum_fleet
-from freepage.forecast.density_words import as_json, list_assumptions, list_unknown, sum_up
+from freepage.forecast.density_words import as_json, list_assumptions, list_unknown, show_percent, sum_up
 from freepage.forecast.fleet import (
     Case,
     Distribution,
@@ -194,6 +194,13 @@ def test_a_case_unknown_of_vms_that_are_there_is_unknown_of_the_node():
     assert found == {(Case.WITHOUT, t): 14 for t in Together}
 
 
+def test_a_node_of_whose_vms_no_case_is_known_together_is_not_said_to_be_over():
+    there = replace(STEADY, name="there", demand=replayed(Case.WITHOUT), passes=None, count=1)
+    asked = replace(STEADY, demand=replayed(Case.IDEAL), passes=None)
+    words = sum_up(find_density(fleet(asked, there), replicates=1))
+    assert "'steady': not known with FPR, not known without FPR; not known ideally." in words
+
+
 def test_vms_of_which_nothing_is_known_are_refused():
     with pytest.raises(FreepageError, match="steady: neither"):
         find_density(fleet(replace(STEADY, demand=replayed())))
@@ -208,6 +215,21 @@ def test_the_answer_names_the_numbers_with_their_intervals():
         f"A node of 16.0 GiB has memory for VMs: {with_fpr.vms} ({with_fpr.low} to {with_fpr.high}) with FPR"
     )
     assert ", 16 (16 to 16) without FPR" in words
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "0 %"),
+        (0.00052, "0.052 %"),
+        (0.042, "4.2 %"),
+        (0.0996, "10 %"),
+        (0.996, "100 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_share_has_two_digits_or_all_before_the_point(share, words):
+    assert show_percent(share) == words
 
 
 def test_every_assumption_is_said():

@@ -92,6 +92,7 @@ def test_a_guest_with_more_free_than_it_has_is_refused_with_row_and_column(tmp_p
             "row 2, column resident: never more than 8.00 MiB on the host of a guest of 8.00 GiB",
         ),
         (64 * GIB, "row 2, column resident: 64.0 GiB on the host of a guest of 8.00 GiB"),
+        (1e308, "row 2, column resident: no host has as much memory"),
     ],
 )
 def test_resident_memory_in_another_unit_is_refused(tmp_path, resident, words):
@@ -117,3 +118,9 @@ def test_the_guests_memory_comes_from_a_column_or_from_the_person_and_never_from
         measure(tmp_path, bare)
     with pytest.raises(TraceError, match="--total was given as well"):
         measure(tmp_path, full, total_bytes=8 * GIB)
+
+
+def test_a_guests_usual_memory_counts_where_no_column_has_it(tmp_path):
+    bare, full = f"time,resident\n0,{GIB}\n", f"time,resident,total\n0,{GIB},{GIB}\n"
+    assert measure(tmp_path, bare, usual_total_bytes=8 * GIB).total_bytes.tolist() == [8 * GIB]
+    assert measure(tmp_path, full, usual_total_bytes=8 * GIB).total_bytes.tolist() == [GIB]

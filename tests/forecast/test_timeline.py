@@ -48,6 +48,12 @@ def test_a_clock_that_steps_back_leaves_a_gap_and_all_of_what_came_after():
     assert line.notes == ("the clock steps back by 9 s at row 102: a gap there",)
 
 
+def test_a_clock_that_steps_back_among_rows_of_one_time_leaves_a_gap_between_two_samples():
+    line = drop_repeats(order(1, *[5] * 10, 4))
+    assert line.t_s.tolist() == [1, 5, 9]
+    assert line.breaks == (1,)
+
+
 def test_rows_without_a_time_are_left_out_and_counted():
     line = order(0, NAN, 2, NAN)
     assert line.rows.tolist() == [0, 2]

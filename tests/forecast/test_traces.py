@@ -51,6 +51,12 @@ def test_several_vms_without_their_names_are_refused(tmp_path):
     assert "--columns vm=NAME" in caught.value.hint
 
 
+def test_rows_of_one_time_that_both_lack_what_the_host_holds_are_no_other_vms(tmp_path):
+    unknown = [f"{60 * n},,{TOTAL},,," for n in range(5, 10)]
+    trace = read_trace(write_vm(tmp_path, text="\n".join([HEADER, *ROWS, *sorted(unknown * 2)])), {})
+    assert (len(trace), len(trace.notes)) == (10, 1)
+
+
 def test_rows_that_were_written_twice_count_once(tmp_path):
     assert len(read_trace(write_vm(tmp_path, text="\n".join([HEADER, *ROWS, *ROWS[-1:]])), {})) == 5
     assert (

@@ -46,6 +46,13 @@ async def test_a_command_that_is_forbidden_gives_the_agents_words_and_where_to_a
     assert "qemu-ga.conf" in caught.value.hint
 
 
+async def test_a_file_that_may_be_opened_and_not_read_is_closed_again(tmp_path):
+    agent = FakeAgent({"/proc/buddyinfo": TEXT}, refused=["guest-file-read"])
+    with pytest.raises(AgentError, match="guest-file-read has been disabled"):
+        await read(agent, tmp_path)
+    assert agent.left_open == 0
+
+
 async def test_a_file_that_is_not_there_is_refused_by_the_agent(tmp_path):
     with pytest.raises(AgentError, match="failed to open file"):
         await read(FakeAgent({}), tmp_path)

@@ -204,3 +204,15 @@ async def test_a_qemu_that_ends_meanwhile_leaves_its_numbers_missing_and_is_told
     found = await watch(tmp_path, qemu())
     assert {values["rss_bytes"] for _, values in found.samples} == {None}
     assert found.notes == [watching.GONE]
+
+
+@pytest.mark.usefixtures("_as_qemu")
+async def test_a_vm_whose_answers_are_late_is_not_looked_at_for_much_longer_than_asked_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watching, "LATE_S", 0.1)
+    monitor = qemu(**{"query-balloon": lambda _: time.sleep(0.1) or {"actual": 4 * GIB}})
+    found = await watch(tmp_path, monitor, seconds=0.2)
+    assert 1 <= len(found.samples) < 21
+    assert found.samples[-1][0] <= 0.3
+    assert found.notes == ["answers came late: it was looked at less often than asked for"]

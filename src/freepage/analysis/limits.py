@@ -38,8 +38,9 @@ class ExperimentOutcome:
 
     vms: how its VMs are called ("churn-*"). saved_mean, saved_max: of what VMs without FPR take of the node; saved_of_possible,
     saved_max_of_possible: of what a pod shows to be possible; has_pods: whether pods were planned to. saved_in_time: the share of
-    what idle memory takes, in GiB x s, that the kernel's own passes leave to save (fpr/pace.py). reallocation: later allocations,
-    with FPR against without; allocation: all of them, per GiB. cpu_cores_per_vm: mean over the experiment. guest_io, host_io:
+    what idle memory takes, in GiB x s, that the kernel's own passes leave to save (fpr/pace.py); None
+    where they are not known. reallocation: later allocations, with FPR against without; allocation: all of them, per GiB.
+    cpu_cores_per_vm: mean over the experiment. guest_io, host_io:
     throughput with FPR against without. about_releases: whether its VMs were meant to give memory back, and ran. obstacle: why
     its shares do not count.
     """
@@ -60,7 +61,7 @@ class ExperimentOutcome:
     saved_of_possible: Estimate | None = None
     saved_max_of_possible: Estimate | None = None
     has_pods: bool = False
-    saved_in_time: float = 1.0
+    saved_in_time: float | None = 1.0
     about_releases: bool = False
     obstacle: str = ""
     node_obstacle: str = ""

@@ -94,14 +94,18 @@ def check_possible(outcome: ExperimentOutcome, rule: VerdictRule) -> MemoryCheck
         )
     bounds = Bounds(at_least=least)
     check = _check(POSSIBLE.about, possible, bounds, POSSIBLE.sentence, show=format_with_interval)
-    has_time = leaves_time(outcome.saved_in_time, least)
+    in_time = outcome.saved_in_time
+    has_time = in_time is not None and leaves_time(in_time, least)
     if check.position is IntervalPosition.WITHIN or possible.value >= least or has_time:
         return check
     seen = POSSIBLE.sentence.format(f"only {format_share(possible.value)}")
-    return _open(
-        POSSIBLE.about,
-        f"{seen}, too little of it: idle windows are too short. {describe_no_time(outcome.saved_in_time)}",
-    )
+    if in_time is None:
+        why = (
+            "whether idle windows are too short is not known, since guests do not show their kernels' passes."
+        )
+    else:
+        why = f"idle windows are too short. {describe_no_time(in_time)}"
+    return _open(POSSIBLE.about, f"{seen}, too little of it: {why}")
 
 
 def check_peak(outcome: ExperimentOutcome, rule: VerdictRule) -> MemoryCheck | None:

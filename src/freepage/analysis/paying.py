@@ -66,8 +66,15 @@ class PayingLine:
 
     @property
     def is_free(self) -> bool:
-        """Return whether no price is to be seen: the interval does not lie above 0."""
-        return self.price is not None and self.price.low is not None and self.price.low <= 0
+        """Return whether no price is to be seen: its interval does not lie above 0, and every pair pays once a pass has come.
+
+        A wide interval alone says nothing: more pairs of trials might show a price.
+        """
+        if self.price is None or self.price.low is None or self.price.low > 0:
+            return False
+        reached_s = None if self.break_even is None else self.break_even.high
+        after_s = [p.idle_s for p in self.points if p.idle_s > (self.first_pass_s or 0.0)]
+        return reached_s is not None and bool(after_s) and reached_s <= after_s[0]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def advise_by_map(paying: PayingMap | None, *, times_count: bool) -> Iterator[tu
 def _explain(line: PayingLine) -> str:
     if line.break_even is None:
         longest = format_duration(line.points[-1].idle_s)
-        return f"more GiB·s are waited for than FPR saves, at idle times up to {longest} at least ({_count(line)})."
+        return f"FPR saves no more GiB·s than are waited for, at idle times up to {longest} at least ({_count(line)})."
     return (
         f"FPR saves more GiB·s than are waited for where memory stays free for {format_duration(round(line.break_even.value, 1))} or "
         f"longer ({describe_interval(line.break_even)}, {_count(line)}); for VMs that allocate again sooner it does not pay."
@@ -49,7 +49,7 @@ def _explain(line: PayingLine) -> str:
 
 
 def _describe_start(line: PayingLine) -> str:
-    """Return from which idle time on a line pays: from the first pass on where no price is to be seen."""
+    """Return from which idle time on a line pays: from the first pass on where every pair of trials does and no price is to be seen."""
     if line.break_even is None:
         return f"at no idle time up to {format_duration(line.points[-1].idle_s)}"
     if line.is_free and line.first_pass_s is not None:

@@ -69,13 +69,18 @@ def ask_prometheus(prometheus: PrometheusOptions, options: argparse.Namespace) -
 
 
 def _read_request(prometheus: PrometheusOptions, options: argparse.Namespace) -> HistoryRequest:
-    from freepage.prometheus.history_plan import HistoryRequest
+    from freepage.prometheus.history_plan import MOST_POINTS_PER_VM, HistoryRequest
 
     request = HistoryRequest(options.since or SINCE_S, options.step, prometheus.login.namespace)
     if request.since_s < request.chosen_step_s:
         raise StudyError(
             f"--since {format_duration(request.since_s)} is less than one step of {request.chosen_step_s} s",
             hint="give a longer --since, or a shorter --step",
+        )
+    if request.since_s / request.chosen_step_s > MOST_POINTS_PER_VM:
+        raise StudyError(
+            f"--since {format_duration(request.since_s)} has more than {MOST_POINTS_PER_VM} steps of {request.chosen_step_s} s",
+            hint="give a shorter --since, or a longer --step",
         )
     return request
 
@@ -91,14 +96,14 @@ async def _fetch(
 
 
 def _find_cached(url: str, request: HistoryRequest) -> Path:
-    """Return the folder in the cache for a request; what an earlier command left there is removed once it is old."""
-    from freepage.prometheus.pieces import find_folder, read_plan, remove_history
+    """Return the folder in the cache for a request; what earlier commands left there, for any, is removed once it is old."""
+    from freepage.prometheus.pieces import find_folder, list_folders, read_plan, remove_history
 
-    folder = find_folder(url, request)
-    plan = read_plan(folder)
-    if plan is not None and time.time() - plan.end_s > RESUME_S:
-        remove_history(folder)
-    return folder
+    for kept in list_folders():
+        plan = read_plan(kept)
+        if plan is not None and time.time() - plan.end_s > RESUME_S:
+            remove_history(kept)
+    return find_folder(url, request)
 
 
 def describe_plan(plan: HistoryPlan) -> str:

@@ -59,7 +59,7 @@ def _expect_changes(kind: VmKind, end_s: int) -> float:
     if isinstance(demand, Schedule):
         return 2 * demand.processes * (end_s / demand.cycle_s + 1)
     if isinstance(demand, Replay):
-        return float(demand.at_s.shape[1] * (end_s / demand.lengths_s.mean() + 1))
+        return float(demand.at_s.shape[1] * (end_s / _shortest_mean_s(demand) + 1))
     return end_s / demand.correlation_s + 1
 
 
@@ -150,13 +150,21 @@ def _add_up(kind: VmKind, at_s: Whole, change: Bytes) -> UsedMemory:
 def _draw_replay(replay: Replay, rng: np.random.Generator, vms: int, end_s: int) -> dict[Case, UsedMemory]:
     """Return the levels of pieces one after the other, each VM's of one track, beginning within the first of them."""
     first, count = replay.tracks[rng.integers(len(replay.tracks), size=vms)].T[..., np.newaxis]
-    pieces = ceil(end_s / int(replay.lengths_s.min())) + 2
-    chosen = first + (count * rng.random((vms, pieces))).astype(np.int64)
+    chosen = np.zeros((vms, 0), np.int64)
+    while not chosen.shape[1] or replay.lengths_s[chosen[:, 1:]].sum(axis=1).min() < end_s:
+        shape = (vms, ceil(end_s / _shortest_mean_s(replay)) + 2)
+        chosen = np.concatenate([chosen, first + (count * rng.random(shape)).astype(np.int64)], axis=1)
     lengths_s = replay.lengths_s[chosen]
     begun_s = (lengths_s[:, :1] * rng.random((vms, 1))).astype(np.int64)
     starts_s = np.cumsum(lengths_s, axis=1) - lengths_s - begun_s
     at_s = np.clip((starts_s[..., np.newaxis] + replay.at_s[chosen]).reshape(vms, -1), 0, end_s)
     return {case: settle(at_s, b[chosen].reshape(vms, -1)) for case, b in replay.levels.items()}
+
+
+def _shortest_mean_s(replay: Replay) -> float:
+    """Return the length of a piece of the track whose pieces are shortest, in the mean."""
+    first, count = replay.tracks.T
+    return float((np.add.reduceat(replay.lengths_s, first) / count).min())
 
 
 def to_seconds(at_s: Bytes, end_s: int) -> Whole:

@@ -33,10 +33,10 @@ def _sum_up_kind(density: Density, found: KindDensity) -> str:
         node = f"{found.node.name} ({format_bytes(found.node.memory_bytes)})"
     fits = {case: found.fits.get((case, Together.INDEPENDENT)) for case in Case}
     known = [(case, fit) for case, fit in fits.items() if fit is not None]
-    if all(fit.is_over for _, fit in known):
+    if known and all(fit.is_over for _, fit in known):
         return f"{node} has no memory for more VMs{name}: those that are there are over it already."
     order = (Case.WITH, Case.WITHOUT, Case.IDEAL)
-    parts = [f"{show_fit(fits[case])}{more} {CASE_WORDS[case]}" for case in order]
+    parts = [f"{show_fit(fits[case])}{more if fits[case] else ''} {CASE_WORDS[case]}" for case in order]
     return f"{node} has memory for VMs{name}: {parts[0]}, {parts[1]}; {parts[2]}."
 
 
@@ -49,8 +49,8 @@ def show_fit(fit: Fit | None) -> str:
 
 
 def show_percent(share: float) -> str:
-    """Return a share with two digits that carry something: "0.1 %", "0.052 %"."""
-    return f"{100 * share:.2g} %"
+    """Return a share with two digits that carry something, or all before the point: "0.052 %", "12 %", "100 %"."""
+    return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"
 
 
 def list_assumptions(density: Density) -> tuple[str, ...]:

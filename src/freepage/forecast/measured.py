@@ -32,9 +32,13 @@ _MOST_OVERHEAD_BYTES = 2 * GIB
 # A host that never holds more than this of a VM, nor this share of it, was counted in KiB or pages.
 _LEAST_RESIDENT_BYTES = 64 * MIB
 _LEAST_RESIDENT_SHARE = 1 / 512
+# No host has as much memory.
+_MOST_BYTES = 2.0**60
 # In seconds this is the year 5138, in milliseconds 1973.
 _LAST_TIME_S = 1e11
 _UNITS_HINT = "sizes are bytes; free_N and free_huge are numbers of blocks, free_small of pages"
+
+_TOTAL_HINT = "the guest's memory: a column in bytes, or --total 16GiB of freepage forecast, or memory in a fleet's file"
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class GuestUnits:
     """All that a trace does not tell of its guests.
 
     reporting_order: the smallest order that is reported; None for the usual one of such pages. total_bytes: the guest's
-    memory, where no column has it.
+    memory, where no column has it, and an error beside one; usual_total_bytes: the same, and no error.
     """
 
     page_bytes: int = 4 * KIB
     reporting_order: int | None = None
     total_bytes: float | None = None
+    usual_total_bytes: float | None = None
 
     @property
     def order(self) -> int:
@@ -100,16 +105,17 @@ def _without_zeros(values: Array) -> Array:
 
 def _find_total(file: TraceFile, numbers: Mapping[str, Array], units: GuestUnits) -> Array:
     total = numbers.get("total")
+    given = units.usual_total_bytes if units.total_bytes is None else units.total_bytes
     if total is not None and units.total_bytes is None:
         return total
-    if total is not None or units.total_bytes is None:
+    if total is not None or given is None:
         why = (
             "has a column total, and --total was given as well"
             if total is not None
             else "has no column total"
         )
-        raise TraceError(f"{file.path} {why}", hint="the guest's memory: a column in bytes, or --total 16GiB")
-    return np.full(len(file), float(units.total_bytes))
+        raise TraceError(f"{file.path} {why}", hint=_TOTAL_HINT)
+    return np.full(len(file), float(given))
 
 
 def find_free(numbers: Mapping[str, Array], units: GuestUnits) -> Array | None:
@@ -166,6 +172,8 @@ def check_measured(file: TraceFile, columns: Mapping[str, str], measured: Measur
     refuse(
         np.abs(measured.t_s) > _LAST_TIME_S, columns["time"], "no time in seconds is as large: milliseconds?"
     )
+    for name, sizes in (("total", total), ("resident", resident)):
+        refuse(sizes > _MOST_BYTES, columns.get(name, name), "no host has as much memory")
     refuse(measured.free_bytes > total * _SKEW, free_name, "{free} are free in a guest of {total}")
     refuse(
         measured.reportable_bytes > total * _SKEW,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from freepage.forecast.fleet import Case, FleetError, Replay, VmKind
+from freepage.forecast.measured import GuestUnits
 from freepage.forecast.traces import read_traces
 from freepage.forecast.vm import forecast_vm
 
@@ -40,11 +41,20 @@ class Piece:
 
 
 def read_trace_kind(
-    path: Path, columns: Mapping[str, str], name: str, overhead_bytes: float, count: int = 0
+    path: Path,
+    columns: Mapping[str, str],
+    name: str,
+    overhead_bytes: float,
+    count: int = 0,
+    memory_bytes: float | None = None,
 ) -> tuple[VmKind, tuple[str, ...]]:
-    """Return VMs that do as those in a file of traces did, and notes; TraceError or FleetError for what cannot be used."""
+    """Return VMs that do as those in a file of traces did, and notes; TraceError or FleetError for what cannot be used.
+
+    memory_bytes: of the guests, where no column has it.
+    """
     overhead = (overhead_bytes, overhead_bytes, overhead_bytes)
-    forecasts = [forecast_vm(trace, overhead) for trace in read_traces(path, columns)]
+    units = GuestUnits(usual_total_bytes=memory_bytes)
+    forecasts = [forecast_vm(trace, overhead) for trace in read_traces(path, columns, units)]
     return replay_forecasts(name, forecasts, overhead_bytes, count)
 
 

@@ -73,7 +73,8 @@ def _join_steps(
     notes: tuple[str, ...],
 ) -> Timeline:
     """Return the rows as they stand, each run of times moved behind the one before it, with a gap between."""
-    step_s = float(np.median(np.diff(times)[np.diff(times) >= 0])) if len(times) > len(runs) else 1.0
+    forward_s = np.diff(times)[np.diff(times) > 0]
+    step_s = float(np.median(forward_s)) if len(forward_s) else 1.0
     moved, found, breaks = times.copy(), list(notes), []
     for before, run in pairwise(runs):
         back_s = float(times[before[-1]] - times[run[0]])

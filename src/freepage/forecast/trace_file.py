@@ -84,7 +84,7 @@ def read_trace_file(path: Path) -> TraceFile:
         else:
             raise TraceError(f"{path} ends with neither .csv nor .parquet")
     except OSError as error:
-        raise TraceError(f"{path} cannot be read: {error.strerror}") from error
+        raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not len(found):
         raise TraceError(f"{path} has no rows")
     return found

@@ -91,7 +91,8 @@ def _check_repeats(
 ) -> None:
     """Raise TraceError where many rows have the time of another and other values: they are of several VMs."""
     same = np.flatnonzero(np.diff(t_s) == 0)
-    differ = same[seen.resident_bytes[same] != seen.resident_bytes[same + 1]]
+    first, second = seen.resident_bytes[same], seen.resident_bytes[same + 1]
+    differ = same[(first != second) & ~(np.isnan(first) & np.isnan(second))]
     if len(differ) > max(1, _MOST_REPEATED * len(t_s)):
         raise file.refuse(
             int(rows[differ[0] + 1]),

@@ -26,14 +26,15 @@ class Pace:
     """Describe what the VMs of an experiment move together, in GiB/s: allocated, mean of the trial; freed, after they all free at once.
 
     peak_room: the share of the sum of their own peaks that they never hold together, and FPR could save at the peak.
-    saved_in_time: the share of the GiB x s between frees and the next allocations that the kernel's passes leave to save.
+    saved_in_time: the share of the GiB x s between frees and the next allocations that the kernel's passes leave to save; None
+    where those are not known.
     delay_s: the wait of the guests before their first pass, the shortest of all.
     """
 
     allocated_gib_s: float
     freed_gib_s: float
     peak_room: float = 1.0
-    saved_in_time: float = 1.0
+    saved_in_time: float | None = 1.0
     delay_s: float = PASS_DELAY_S
 
 
@@ -53,7 +54,7 @@ def find_schedule_pace(
         allocated / GIB / duration_s,
         peak / GIB / RELEASE_WATCH_S,
         1 - peak / peaks if peaks else 0.0,
-        1.0 if passes is None else _find_saved_in_time(processes, duration_s, passes),
+        None if passes is None else _find_saved_in_time(processes, duration_s, passes),
     )
 
 

@@ -55,12 +55,22 @@ class GuestAgent:
     async def read_file(self, path: str) -> str:
         """Return the text of a small file of the guest."""
         handle = await self._ask("guest-file-open", path=path, mode="r")
+        try:
+            content = await self._read_open(handle)
+        except AgentError:
+            # What is not closed stays open in the guest for as long as its agent runs.
+            with contextlib.suppress(AgentError):
+                await self._ask("guest-file-close", handle=handle)
+            raise
+        await self._ask("guest-file-close", handle=handle)
+        return content.decode("utf-8", errors="replace")
+
+    async def _read_open(self, handle: object) -> bytes:
         content, more = b"", True
         while more and len(content) < _MOST_BYTES:
             part, more = _decode(await self._ask("guest-file-read", handle=handle, count=_READ_BYTES))
             content += part
-        await self._ask("guest-file-close", handle=handle)
-        return content.decode("utf-8", errors="replace")
+        return content
 
     async def _ask(self, command: str, **arguments: object) -> Any:
         async with _answering(command):

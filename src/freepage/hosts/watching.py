@@ -33,9 +33,12 @@ BUSY_HINT = (
     "a monitor serves one program at a time, and libvirt may hold this one: give the VM one more, "
     "as -qmp unix:FILE,server=on,wait=off"
 )
+LATE = "answers came late: it was looked at less often than asked for"
 PAUSED = "it is paused: a guest that does not run reports nothing"
 GONE = "its QEMU has ended meanwhile, or its memory may not be read: how much the host holds for the VM is not known"
 _REPORTING_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+# VMs whose answers are late are looked at for so much longer than asked for, and then no more.
+LATE_S = 30.0
 _HOST_MEMORY = ("rss_bytes", "swap_bytes")
 
 
@@ -120,6 +123,10 @@ async def watch_vms(
         for tick in range(math.floor(seconds / interval_s) + 1):
             await asyncio.sleep(max(0.0, begin_s + tick * interval_s - time.monotonic()))
             t_s = time.monotonic() - begin_s
+            if t_s > seconds + LATE_S:
+                for watch in watches:
+                    watch.watched.note(LATE)
+                break
             await run_together(*(watch.sample(t_s) for watch in watches))
     return [watch.watched for watch in watches]
 

@@ -20,6 +20,8 @@ LOOK_BACK_S = 300
 # The step that is chosen: the first with which a VM has no more points than these.
 STEPS_S = (30, 60, 120, 300, 600, 900, 1800, 3600)
 POINTS_PER_VM = 10_000
+# What a step may ask for at most: all points of VMS_PER_QUERY VMs are in memory when they are read, 240 MB.
+MOST_POINTS_PER_VM = 100_000
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 PLAN = "plan.json"
+# How the name of a history's folder in the cache begins.
+_FOLDER = "history-"
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,12 @@ def merge_piece(
 def find_folder(url: str, request: HistoryRequest) -> Path:
     """Return the folder in freepage's cache for a history from this address."""
     text = json.dumps([url, asdict(request)])
-    return cache_folder() / f"history-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return cache_folder() / f"{_FOLDER}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def list_folders() -> list[Path]:
+    """Return the folders in freepage's cache that hold a history, whole or not."""
+    return sorted(cache_folder().glob(f"{_FOLDER}*"))
 
 
 def write_plan(folder: Path, plan: HistoryPlan) -> None:

@@ -69,7 +69,7 @@ def read_json(path: Path) -> Any:
     """Return the content of a JSON file; RunFolderError when it is missing or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunFolderError(
             f"{path} is missing", hint="give the folder that `freepage run --out` wrote"
         ) from error

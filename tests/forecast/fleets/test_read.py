@@ -95,6 +95,13 @@ def test_a_trace_is_taken_as_seen_from_the_file(tmp_path):
     assert kind.cases == tuple(Case)
 
 
+def test_a_guests_memory_stands_in_for_the_column_that_its_trace_lacks(tmp_path):
+    rows = [line.split(",") for line in TRACE.splitlines()]
+    (tmp_path / "db.csv").write_text("".join(",".join((*r[:2], *r[3:])) + "\n" for r in rows))
+    fleet = read(tmp_path, FLEET + '[[vm]]\nname = "db"\nkind = "trace"\nmemory = "4GiB"\ntrace = "db.csv"\n')
+    assert fleet.kinds[2].demand.levels[Case.IDEAL].max() == pytest.approx(1.5 * GIB)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -156,3 +163,13 @@ def test_a_fleet_without_vms_is_refused():
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(FreepageError, match=r"cannot read .*nowhere\.toml"):
         read_fleet(tmp_path / "nowhere.toml")
+
+
+def test_a_guest_smaller_than_what_its_trace_uses_is_refused_with_its_line(tmp_path):
+    (tmp_path / "db.csv").write_text(TRACE)
+    text = FLEET + '[[vm]]\nname = "db"\nkind = "trace"\nmemory = "1GiB"\ntrace = "db.csv"\n'
+    line = text.count("\n", 0, text.rindex("[[vm]]")) + 1
+    with pytest.raises(
+        FreepageError, match=f"line {line}: its trace uses up to 1.50 GiB; the guest has 1.00 GiB"
+    ):
+        read(tmp_path, text)

@@ -6,12 +6,14 @@ import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
-from freepage.forecast.fleet import Fleet, FleetError, Window
+from freepage.forecast.fleet import Case, Fleet, FleetError, Replay, Window
 from freepage.forecast.fleets.file import MODELS, FleetFile, NodeFile, TraceVmFile, UsingVmFile
 from freepage.forecast.replay import read_trace_kind
 from freepage.study.lines import find_line, guess
+from freepage.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +38,8 @@ def read_fleet(path: Path) -> Fleet:
     except (OSError, UnicodeDecodeError) as error:
         raise FleetError(f"cannot read {path}: {error}") from error
     file = parse_fleet(text, str(path))
-    built = [_build_kind(vm, path.parent) for vm in file.vm]
+    places = (f"{path}, line {find_line(text, ('vm', n))}" for n in range(len(file.vm)))
+    built = [_build_kind(vm, path.parent, where) for vm, where in zip(file.vm, places, strict=True)]
     kinds, notes = tuple(kind for kind, _ in built), tuple(note for _, own in built for note in own)
     start_s = round(file.uptime)
     window = Window(start_s, start_s + max(1, round(file.hours * 3600)))
@@ -44,10 +47,14 @@ def read_fleet(path: Path) -> Fleet:
     return Fleet(file.title or path.stem, kinds, nodes, window, file.seed, notes)
 
 
-def _build_kind(vm: AnyVmFile, home: Path) -> tuple[VmKind, tuple[str, ...]]:
+def _build_kind(vm: AnyVmFile, home: Path, where: str) -> tuple[VmKind, tuple[str, ...]]:
     if not isinstance(vm, TraceVmFile):
         return vm.build(), ()
-    kind, notes = read_trace_kind(home / vm.trace, vm.columns, vm.name, vm.overhead, vm.count)
+    kind, notes = read_trace_kind(home / vm.trace, vm.columns, vm.name, vm.overhead, vm.count, vm.memory)
+    used = float(np.max(kind.demand.levels.get(Case.IDEAL, 0.0))) if isinstance(kind.demand, Replay) else 0.0
+    if used > vm.memory:
+        needed, memory = format_bytes(used), format_bytes(vm.memory)
+        raise FleetError(f"{where}: its trace uses up to {needed}; the guest has {memory}")
     return replace(kind, memory_bytes=vm.memory), notes
 
 
