@@ -171,6 +171,8 @@ def test_memory_used_again_before_the_kernel_could_give_it_back_tells_nothing_ab
     claim = decide_one("tracks-the-pod", saved, soon)
     assert claim.decision == "not-decidable"
     assert "the kernel's passes leave 60\u00a0% to save" in claim.reason
+    unknown = ClaimConditions("tcg", 1.0, paces={"one": Pace(1.0, 1.0, saved_in_time=None)})
+    assert "is not known" in decide_one("tracks-the-pod", saved, unknown).reason
 
 
 @pytest.mark.parametrize(("idle_s", "saved"), [(1.0, 0.0), (6.0, 3 / 6), (10.0, 7 / 10)])

@@ -52,8 +52,10 @@ def describe_no_time(saved: float) -> str:
 
 
 def explain_no_time(saved: float | None, at_least: float) -> str:
-    """Return why memory could not have been back in time, at the kernel's own pace; "" where it could, or the pace is not known."""
-    if saved is None or leaves_time(saved, at_least):
+    """Return why memory could not have been back in time, at the kernel's own pace; "" where it could. saved: None for an unknown pace."""
+    if saved is None:
+        return "Not decidable: how fast the guests' kernels report is not known, and so not what could have been back in time."
+    if leaves_time(saved, at_least):
         return ""
     return f"Not decidable at this scale: {lower_first(describe_no_time(saved))}"
 
