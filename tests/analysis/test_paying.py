@@ -139,15 +139,16 @@ def test_where_no_price_is_to_be_seen_fpr_pays_from_the_first_pass_on(line):
     )
 
 
-@pytest.mark.parametrize("high", [6.0, None])
-def test_a_price_that_is_too_uncertain_to_be_seen_is_not_taken_for_none(line, high):
+@pytest.mark.parametrize(("high", "said"), [(6.0, ""), (None, "Seen in 5 pairs of trials, not decided: ")])
+def test_a_price_that_is_too_uncertain_to_be_seen_is_not_taken_for_none(line, high, said):
     """More pairs of trials would show it: some do not pay at the first idle time after a pass."""
     unsure = {
         "price": Estimate(1.4, -0.5, 3.3, "s/GiB", 5, Method.STUDENT),
         "break_even": Estimate(4.4, 2.0, high, "s", 5, Method.CENSORED),
         "points": line.points,
     }
-    assert sum_up_paying(lines_of(unsure), times_count=True) == "FPR pays above 4.4 s of idle for 1.00 GiB."
+    told = f"{said}FPR pays above 4.4 s of idle for 1.00 GiB."
+    assert sum_up_paying(lines_of(unsure), times_count=True) == told
 
 
 def test_where_it_does_not_pay_the_longest_idle_time_that_was_seen_is_named(line):

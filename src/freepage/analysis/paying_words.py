@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def sum_up_paying(paying: PayingMap | None, *, times_count: bool) -> str:
     """Return the break-even of every line in one sentence; "" where fewer than three pairs of trials tell one.
 
+    Fewer than five, or one that never paid, decide nothing.
     times_count: whether the waits are those of real hardware.
     """
     told = [line for line in paying.lines if line.n >= LEAST_TRIALS] if paying else []
@@ -25,7 +26,8 @@ def sum_up_paying(paying: PayingMap | None, *, times_count: bool) -> str:
     several = len({line.held_s for line in told}) > 1
     clauses = ", ".join(f"{_describe_start(line)} for {_name_block(line, held=several)}" for line in told)
     seen = min(line.n for line in told)
-    few = f"Seen in {seen} pairs of trials, not decided: " if seen < LEAST_FOR_RANGE else ""
+    is_open = any(line.break_even is not None and line.break_even.high is None for line in told)
+    few = f"Seen in {seen} pairs of trials, not decided: " if seen < LEAST_FOR_RANGE or is_open else ""
     return f"{few}{'' if times_count else 'Under emulation '}FPR pays {clauses}."
 
 
