@@ -13,6 +13,7 @@ from freepage.forecast.holding import find_holding
 from freepage.fpr.mechanics import Passes
 from freepage.fpr.release import predicted_release
 from freepage.units import GIB, MIB
+from helpers.fleet_in_steps import step_fleet
 
 END_S = 120
 WHOLE = Window(0, END_S)
@@ -135,9 +136,6 @@ def test_drawn_vms_are_held_exactly_as_in_steps_too(demand):
 
 
 def assert_like_in_steps(used: UsedMemory, passes, end_s):
-    pytest.importorskip("simpy", reason="SimPy, which the reference model needs, is not installed")
-    from helpers.fleet_in_steps import step_fleet
-
     window = Window(0, end_s)
     ours = [hold(used, case, window, passes=passes) for case in (Case.IDEAL, Case.WITH, Case.WITHOUT)]
     np.testing.assert_array_equal(np.array(ours) * MIB, step_fleet(used, passes, end_s))

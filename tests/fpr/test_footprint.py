@@ -18,7 +18,6 @@ from freepage.fpr.footprint import (
     footprint_bytes,
     measure_whole_bytes,
     reportable_bytes,
-    stranded_bytes,
 )
 from freepage.sampling.balloon import parse_buddyinfo, parse_free_lists
 from freepage.units import GIB, KIB, MIB
@@ -34,7 +33,6 @@ def test_the_footprint_is_what_cannot_be_reported():
     free = {0: 512.0, 9: 4.0, 10: 2.0}
     assert reportable_bytes(free, 9) == 16 * MIB
     assert reportable_bytes(free, 0) == 18 * MIB
-    assert stranded_bytes(free, 9) == 2 * MIB
     assert footprint_bytes(64 * MIB, reportable_bytes(free, 9), 10 * MIB) == 58 * MIB
 
 
@@ -42,7 +40,6 @@ def test_blocks_are_as_large_as_the_guests_pages_make_them():
     free = {8: 10.0, 13: 2.0}
     assert reportable_bytes(free, 5, 64 * KIB) == 10 * 16 * MIB + 2 * 512 * MIB
     assert reportable_bytes(free, 9, 64 * KIB) == 2 * 512 * MIB
-    assert stranded_bytes(free, 9, 64 * KIB) == 10 * 16 * MIB
     assert reportable_bytes({11: 4.0}, 11, 16 * KIB) == 4 * 32 * MIB
 
 
@@ -50,9 +47,8 @@ BLOCKS = st.dictionaries(st.integers(0, 10), st.integers(0, 2**20).map(float), m
 
 
 @given(BLOCKS, st.integers(0, 10))
-def test_what_is_free_is_either_reportable_or_stranded_at_every_order(blocks, order):
-    whole = reportable_bytes(blocks, 0)
-    assert reportable_bytes(blocks, order) + stranded_bytes(blocks, order) == whole
+def test_all_that_is_free_is_reportable_at_order_0_and_the_less_the_higher_the_order(blocks, order):
+    assert reportable_bytes(blocks, 0) == sum(count * 2**each for each, count in blocks.items()) * 4 * KIB
     assert reportable_bytes(blocks, order) >= reportable_bytes(blocks, order + 1)
 
 
@@ -61,7 +57,6 @@ def test_a_series_is_reckoned_as_its_single_samples_are_and_a_gap_stays_one():
     found = footprint_bytes(64 * MIB, reportable_bytes(blocks, 9), 0.0)
     assert found[[0, 2]].tolist() == [32 * MIB, 56 * MIB]
     assert np.isnan(found[1])
-    assert stranded_bytes(blocks, 9).tolist() == [4 * KIB, 8 * KIB, 12 * KIB]
 
 
 def test_a_zone_with_little_free_reports_nothing():

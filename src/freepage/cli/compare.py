@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freepage.cli.compare_options import add_across_argument, parse_percent, write_text
+from freepage.cli.compare_options import add_across_argument, parse_percent
+from freepage.cli.written import give_text
 
 if TYPE_CHECKING:
     import argparse
@@ -71,8 +72,4 @@ def show_comparison(comparison: RunComparison, kind: str | None, out: Path | Non
         text = render_comparison_markdown(comparison)
     else:
         text, out = render_comparison_page(comparison), out or Path("comparison.html")
-    if out is None:
-        print(text, end="")
-        return
-    write_text(out, text)
-    print(out)
+    give_text(text, out)

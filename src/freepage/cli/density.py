@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freepage.cli.compare_options import parse_percent, write_text
+from freepage.cli.compare_options import parse_percent
+from freepage.cli.written import give_text
 from freepage.targets.arguments import parse_bytes, parse_count
 from freepage.units import parse_share
 
@@ -80,11 +81,7 @@ def show_density(density: Density, kind: str | None, out: Path | None) -> None:
         from freepage.report.density import render_density_page
 
         text, out = render_density_page(density), out or Path("density.html")
-    if out is None:
-        print(text, end="")
-        return
-    write_text(out, text)
-    print(out)
+    give_text(text, out)
 
 
 def _percent(text: str) -> float:

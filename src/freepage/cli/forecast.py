@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from freepage.cli import forecast_sources
 from freepage.cli.cluster_options import add_cluster_arguments
-from freepage.cli.compare_options import write_text
+from freepage.cli.written import give_text
 from freepage.errors import StudyError
+from freepage.fpr.kernels import PAGE_SIZES
 from freepage.targets.arguments import parse_bytes
-from freepage.units import KIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from freepage.forecast.sources import FoundTraces
 
 LARGEST_ORDER = 15
-PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 # Options that say how files are read, by their names in the options.
 _OF_FILES = {"columns": "--columns", "total": "--total", "page_size": "--page-size"}
 
@@ -173,11 +172,7 @@ def show_forecast(forecast: Forecast, kind: str | None, out: Path | None) -> Non
         text = render_forecast_markdown(forecast)
     else:
         text, out = render_forecast_page(forecast), out or Path("forecast.html")
-    if out is None:
-        print(text, end="")
-        return
-    write_text(out, text)
-    print(out)
+    give_text(text, out)
 
 
 def _parse_page_size(text: str) -> int:

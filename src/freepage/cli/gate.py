@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freepage.cli.compare_options import add_across_argument, write_text
+from freepage.cli.compare_options import add_across_argument
+from freepage.cli.written import write_text
 
 if TYPE_CHECKING:
     import argparse

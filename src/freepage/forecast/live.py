@@ -28,7 +28,7 @@ ASSUMPTIONS = (
 
 
 @dataclass(frozen=True)
-class Reporting:
+class GuestBlocks:
     """The way a guest reports: blocks of at least 2^order pages of page_bytes; None where that is not known."""
 
     order: int | None
@@ -49,7 +49,7 @@ def build_trace(
     architecture: of the guest. order: the smallest that is reported, as its driver or its user says; None for
     the one that its kernel takes by itself. The VM's size is `vm_memory_bytes` of the values, else the guest's MemTotal.
     """
-    reporting = find_reporting(samples, architecture, order)
+    reporting = find_blocks(samples, architecture, order)
     size = _column(samples, "vm_memory_bytes")
     held = [sum_known([v.get("rss_bytes"), v.get("swap_bytes")]) for _, v in samples]
     return VmTrace(
@@ -75,7 +75,7 @@ def _blocks(values: MetricValues) -> dict[int, float]:
     return {order: count for order, count in found.items() if count is not None}
 
 
-def find_reporting(samples: Sequence[Sample], architecture: str | None, order: int | None) -> Reporting:
+def find_blocks(samples: Sequence[Sample], architecture: str | None, order: int | None) -> GuestBlocks:
     """Find the page size of a guest from its free blocks, which are all of its free memory, and its reporting order."""
     pages_and_bytes = (
         (sum(count * 2**o for o, count in _blocks(values).items()), values.get("guest_free_bytes"))
@@ -85,10 +85,10 @@ def find_reporting(samples: Sequence[Sample], architecture: str | None, order: i
     page_bytes = next((size for size in sizes if size is not None), None)
     if order is None and page_bytes is not None:
         order = RunningKernel(architecture=architecture, page_bytes=page_bytes).usual_reporting_order
-    return Reporting(order, page_bytes)
+    return GuestBlocks(order, page_bytes)
 
 
-def _free(values: MetricValues, reporting: Reporting) -> float | None:
+def _free(values: MetricValues, reporting: GuestBlocks) -> float | None:
     """Return the free memory of a sample: that of its blocks, of which the reportable ones are a part, else what the guest says."""
     blocks = _blocks(values)
     if not blocks or reporting.page_bytes is None:
@@ -96,14 +96,14 @@ def _free(values: MetricValues, reporting: Reporting) -> float | None:
     return float(reportable_bytes(blocks, 0, reporting.page_bytes))
 
 
-def _reportable(values: MetricValues, reporting: Reporting) -> float | None:
+def _reportable(values: MetricValues, reporting: GuestBlocks) -> float | None:
     blocks = _blocks(values)
     if not blocks or reporting.order is None or reporting.page_bytes is None:
         return None
     return float(reportable_bytes(blocks, reporting.order, reporting.page_bytes))
 
 
-def _describe_unknown(samples: Sequence[Sample], reporting: Reporting) -> list[str]:
+def _describe_unknown(samples: Sequence[Sample], reporting: GuestBlocks) -> list[str]:
     """Return why free blocks that were seen cannot be told from those that a guest does not report."""
     if not any(_blocks(values) for _, values in samples):
         return []

@@ -10,6 +10,7 @@ import numpy as np
 from freepage.forecast.columns import block_column
 from freepage.forecast.errors import TraceError
 from freepage.fpr.footprint import reportable_bytes
+from freepage.fpr.kernels import RunningKernel
 from freepage.metrics import BUDDY_ORDERS
 from freepage.units import GIB, KIB, MIB, format_bytes
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from freepage.forecast.trace_file import TraceFile
 
 HUGE_BYTES = 2 * MIB
-# The reporting order that virtio_balloon registers by the guest's page size: blocks of 2, 32 and 2 MiB.
-_USUAL_ORDERS = {4 * KIB: 9, 16 * KIB: 11, 64 * KIB: 5}
+# Whose guests are meant where only the size of their pages is known; and what is reported of pages of another size.
+_USUAL_ARCHITECTURES = {4 * KIB: "x86_64", 16 * KIB: "aarch64", 64 * KIB: "aarch64"}
+_USUAL_ORDER = 9
 # Free memory is read a moment apart from the guest's whole: more than this beyond it is no such moment.
 _SKEW = 1.01
 # No VMM needs as much beside its guest: the guest's half again, and what emulation keeps.
@@ -57,8 +59,9 @@ class GuestUnits:
     @property
     def order(self) -> int:
         """The smallest order that is reported."""
-        usual = _USUAL_ORDERS.get(self.page_bytes, 9)
-        return usual if self.reporting_order is None else self.reporting_order
+        kernel = RunningKernel(None, _USUAL_ARCHITECTURES.get(self.page_bytes), self.page_bytes)
+        orders = (self.reporting_order, kernel.usual_reporting_order, _USUAL_ORDER)
+        return next(order for order in orders if order is not None)
 
 
 @dataclass(frozen=True)

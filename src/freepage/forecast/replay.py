@@ -32,7 +32,7 @@ FPR_WAS_ON = "{} was recorded with FPR on: without it its VMs would hold at leas
 
 
 @dataclass(frozen=True, eq=False)
-class Piece:
+class Stretch:
     """A stretch of one VM's time: when its levels begin (s, the first at 0), their bytes by case, and its length."""
 
     at_s: Whole
@@ -95,7 +95,7 @@ def _find_notes(name: str, forecasts: Sequence[VmForecast]) -> tuple[str, ...]:
     return (*([NO_BLOCKS.format(name)] if no_blocks else []), *([FPR_WAS_ON.format(name)] if was_on else []))
 
 
-def _cut(forecast: VmForecast, levels: Mapping[Case, Bytes]) -> Iterator[Piece]:
+def _cut(forecast: VmForecast, levels: Mapping[Case, Bytes]) -> Iterator[Stretch]:
     """Yield the pieces of a trace in which all is known, about as long as each other."""
     t_s = forecast.trace.t_s
     spans = list(_find_spans(levels, forecast.trace.gaps, len(t_s)))
@@ -117,7 +117,7 @@ def _find_spans(levels: Mapping[Case, Bytes], gaps: Sequence[int], count: int) -
             yield first, end
 
 
-def _split(t_s: Bytes, values: Mapping[Case, Bytes], piece_s: float) -> Iterator[Piece]:
+def _split(t_s: Bytes, values: Mapping[Case, Bytes], piece_s: float) -> Iterator[Stretch]:
     """Yield pieces of a stretch, by the highest sample in each step."""
     seconds = (t_s // STEP_S * STEP_S).astype(np.int64)
     starts = np.flatnonzero(np.diff(seconds, prepend=-1))
@@ -128,10 +128,10 @@ def _split(t_s: Bytes, values: Mapping[Case, Bytes], piece_s: float) -> Iterator
     for begin, end in pairwise(edges):
         chosen = slice(int(np.searchsorted(at_s, begin, side="right")) - 1, int(np.searchsorted(at_s, end)))
         levels = {case: each[chosen] for case, each in highest.items()}
-        yield Piece(np.maximum(at_s[chosen] - begin, 0), levels, end - begin)
+        yield Stretch(np.maximum(at_s[chosen] - begin, 0), levels, end - begin)
 
 
-def build_replay(tracks: Sequence[Sequence[Piece]]) -> Replay:
+def build_replay(tracks: Sequence[Sequence[Stretch]]) -> Replay:
     """Return the demand of VMs of which each keeps to one track; all pieces know the same cases."""
     pieces = [piece for track in tracks for piece in track]
     width = max(len(piece.at_s) for piece in pieces)

@@ -11,7 +11,7 @@ from freepage.analysis.estimates import Quantity
 from freepage.analysis.releases import measure_releases
 from freepage.analysis.series import demand_steps, resident_series, runs_programs, vms_of
 from freepage.forecast.fleet import Case, FleetError, VmKind
-from freepage.forecast.replay import Piece, build_replay
+from freepage.forecast.replay import Stretch, build_replay
 from freepage.forecast.run_traces import read_sizes
 from freepage.fpr.mechanics import USUAL_PASSES, find_common_passes
 from freepage.records import Arm
@@ -65,7 +65,7 @@ def _find_kind(
     return kind, () if given_back else (NO_GIVEN_BACK.format(name),)
 
 
-def _replay(trial: TrialData, vm: str) -> Piece | None:
+def _replay(trial: TrialData, vm: str) -> Stretch | None:
     """Return a trial of one VM as its schedules have it; None where it holds nothing in it."""
     steps = demand_steps(trial.schedules[vm])
     length_s = round(trial.record.planned_duration_s)
@@ -73,10 +73,10 @@ def _replay(trial: TrialData, vm: str) -> Piece | None:
         return None
     at_s = np.array([0, *(min(round(at_s), length_s) for at_s, _ in steps)])
     held = np.array([0.0, *(held for _, held in steps)])
-    return Piece(at_s, dict.fromkeys(Case, held), length_s)
+    return Stretch(at_s, dict.fromkeys(Case, held), length_s)
 
 
-def _add_idle(pieces: list[Piece], idle_bytes: float) -> list[Piece]:
+def _add_idle(pieces: list[Stretch], idle_bytes: float) -> list[Stretch]:
     return [
-        Piece(p.at_s, {c: np.rint(b + idle_bytes) for c, b in p.levels.items()}, p.length_s) for p in pieces
+        Stretch(p.at_s, {c: np.rint(b + idle_bytes) for c, b in p.levels.items()}, p.length_s) for p in pieces
     ]

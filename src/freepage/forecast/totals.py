@@ -36,9 +36,6 @@ class Held:
         return LikelyRange(*(divide(subtract(self.now, part), self.now) for part in parts))
 
 
-NOTHING = Held(None, LikelyRange(None, None, None))
-
-
 @dataclass(frozen=True)
 class VmSummary:
     """One VM's forecast in numbers.

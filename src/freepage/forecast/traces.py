@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,18 +29,6 @@ _MOST_REPEATED = 0.1
 _TOLD_FALL = 0.1
 _NAMES = ("namespace", "vm", "node")
 _Key = tuple[str, str, str]
-
-
-def read_trace(
-    path: Path, columns: Mapping[str, str], name: str = "", units: GuestUnits | None = None
-) -> VmTrace:
-    """Read a file with one VM, named `name` or else as the file is; TraceError where it has several, or cannot be read."""
-    found = read_traces(path, columns, units)
-    if len(found) > 1:
-        raise TraceError(
-            f"{path} has {len(found)} VMs, and one is wanted: {found[0].name}, {found[1].name}, ..."
-        )
-    return replace(found[0], name=name or found[0].name)
 
 
 def read_traces(path: Path, columns: Mapping[str, str], units: GuestUnits | None = None) -> list[VmTrace]:

@@ -15,7 +15,7 @@ from freepage.fpr.mechanics import PAGE_BYTES, REPORT_BLOCKS
 from freepage.units import GIB, MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -88,26 +88,8 @@ def reportable_bytes(
     free_blocks_by_order: Mapping[int, Any], reporting_order: int, page_bytes: int = PAGE_BYTES
 ) -> Any:
     """Return the bytes that FPR can give back: those in free blocks of at least `reporting_order`."""
-    return _add_blocks(free_blocks_by_order, page_bytes, lambda order: order >= reporting_order)
-
-
-@overload
-def stranded_bytes(
-    free_blocks_by_order: Mapping[int, float], reporting_order: int, page_bytes: int = PAGE_BYTES
-) -> float: ...
-@overload
-def stranded_bytes(
-    free_blocks_by_order: Mapping[int, Array], reporting_order: int, page_bytes: int = PAGE_BYTES
-) -> Array: ...
-def stranded_bytes(
-    free_blocks_by_order: Mapping[int, Any], reporting_order: int, page_bytes: int = PAGE_BYTES
-) -> Any:
-    """Return the bytes that are free and stay on the host: those in blocks below `reporting_order`."""
-    return _add_blocks(free_blocks_by_order, page_bytes, lambda order: order < reporting_order)
-
-
-def _add_blocks(blocks: Mapping[int, Any], page_bytes: int, wanted: Callable[[int], bool]) -> Any:
-    return sum((count * 2.0**order * page_bytes for order, count in blocks.items() if wanted(order)), 0.0)
+    blocks = free_blocks_by_order.items()
+    return sum((count * 2.0**order * page_bytes for order, count in blocks if order >= reporting_order), 0.0)
 
 
 @overload

@@ -43,7 +43,7 @@ _FIRST_WITH_PARAMETER = (5, 14)
 # The fewest free lists that any architecture's kernel has: a lower order can only be one that a driver registered.
 _FEWEST_FREE_LISTS = 9
 # Page sizes of all architectures here.
-_PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
+PAGE_SIZES = (4 * KIB, 16 * KIB, 64 * KIB)
 
 
 @dataclass(frozen=True)
@@ -135,4 +135,4 @@ def find_page_bytes(free_pages: float, free_bytes: float) -> int | None:
     a third of their ratio.
     """
     ratio = free_bytes / free_pages if free_pages > 0 else 0.0
-    return next((size for size in _PAGE_SIZES if size / 1.5 <= ratio <= size * 1.5), None)
+    return next((size for size in PAGE_SIZES if size / 1.5 <= ratio <= size * 1.5), None)

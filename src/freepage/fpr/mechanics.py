@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freepage.fpr.kernels import RunningKernel
+from freepage.fpr.kernels import PAGE_SIZES, RunningKernel
 from freepage.units import KIB, MIB
 
 if TYPE_CHECKING:
@@ -73,7 +73,5 @@ def stretch_of(evidence: Iterable[Evidence]) -> float:
 
 def expect_block_bytes(architecture: str | None) -> int:
     """Return the largest free block of guests of an architecture, before one has been seen; the smallest there may be."""
-    of_all = (
-        RunningKernel(None, architecture, size).largest_block_bytes for size in (4 * KIB, 16 * KIB, 64 * KIB)
-    )
+    of_all = (RunningKernel(None, architecture, size).largest_block_bytes for size in PAGE_SIZES)
     return min((found for found in of_all if found is not None), default=LARGEST_BLOCK_BYTES)

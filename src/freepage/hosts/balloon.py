@@ -33,7 +33,7 @@ STALE = "the guest has not told its statistics for more than a minute: how much 
 
 
 @dataclass(frozen=True)
-class Balloon:
+class VmBalloon:
     """The balloon of one VM; path: where QEMU has it among its objects, None for a VM without one."""
 
     qmp: Qmp
@@ -73,17 +73,17 @@ class Balloon:
         return None if asked else NOT_POLLED
 
 
-async def find_balloon(qmp: Qmp) -> Balloon:
+async def find_balloon(qmp: Qmp) -> VmBalloon:
     """Find the balloon of a VM among its devices."""
     for folder in _FOLDERS:
         for entry in await qmp.ask("qom-list", path=folder) or []:
             if str(entry.get("type")).startswith(_TYPE):
-                return Balloon(qmp, f"{folder}/{entry['name']}")
-    return Balloon(qmp, None)
+                return VmBalloon(qmp, f"{folder}/{entry['name']}")
+    return VmBalloon(qmp, None)
 
 
 @asynccontextmanager
-async def polled(balloon: Balloon) -> AsyncIterator[None]:
+async def polled(balloon: VmBalloon) -> AsyncIterator[None]:
     """Have QEMU ask the guest for its statistics every POLL_S, where it does not already; as before at the end."""
     if await balloon.find_obstacle() != NOT_POLLED:
         yield

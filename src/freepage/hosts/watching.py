@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from freepage.hosts.balloon import Balloon
+    from freepage.hosts.balloon import VmBalloon
     from freepage.hosts.guest_agent import GuestAgent
     from freepage.hosts.qmp import Qmp
     from freepage.metrics import MetricValues
@@ -76,7 +76,7 @@ class _Watch:
     """One VM while it is watched; an agent that has failed once is not asked again."""
 
     def __init__(
-        self, watched: WatchedVm, pid: int | None, balloon: Balloon, agent: GuestAgent | None
+        self, watched: WatchedVm, pid: int | None, balloon: VmBalloon, agent: GuestAgent | None
     ) -> None:
         self.watched = watched
         self._pid = pid
@@ -148,7 +148,7 @@ async def _open_watch(vm: VmSockets, *, poll: bool) -> AsyncIterator[_Watch]:
         yield _Watch(watched, _find_process(vm, find_peer(end), watched), balloon, agent)
 
 
-async def _look(vm: VmSockets, qmp: Qmp, balloon: Balloon) -> WatchedVm:
+async def _look(vm: VmSockets, qmp: Qmp, balloon: VmBalloon) -> WatchedVm:
     """Look at what does not change while a VM is watched."""
     target = await qmp.ask("query-target") or {}
     watched = WatchedVm(

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from freepage.store import Run
 
 GATE_SCHEMA = 1
-# The range of so many trials has a confidence of 1 - 2^(1 - 5), about 94 %.
-LEAST_FOR_RANGES = 5
 
 
 class GateOutcome(StrEnum):
